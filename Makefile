@@ -1,0 +1,122 @@
+# Works with GNU make 4.3 and with the 3.81 of macOS. Programs are run as modules, never as console
+# scripts: those start with the interpreter's path, which may hold a space or belong to a moved checkout.
+
+PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
+
+# The value of a setting as the application sees it: the environment first, then .env.
+dotenv = $$(sed -n 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$(1)[[:space:]]*=[[:space:]]*//p' .env 2>/dev/null \
+    | tail -n 1 | sed -e 's/^["'\'']//' -e 's/["'\''].*//' -e 's/[[:space:]]*\#.*//')
+setting = $${$(1):-$(call dotenv,$(1))}
+
+EMBEDDED := $(shell test -n "$(call setting,DATABASE_URL)" || echo .venv/.requirements-embedded.txt)
+
+# The newest Python that can make a virtual environment; Debian ships venv apart from python3.
+FIND_PYTHON = python=; bare=; \
+    for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+        "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+        "$$name" -c 'import ensurepip, venv' 2>/dev/null && { python=$$name; break; }; \
+        bare=$$name; \
+    done; \
+    if [ -z "$$python" ]; then \
+        if [ -n "$$bare" ]; then echo "$$bare lacks venv: install the package python3-venv." >&2; \
+        else echo "Python 3.11 or later is needed, and none is on the PATH." >&2; fi; \
+        exit 1; \
+    fi
+
+# Tests bring their own settings, so that none of the developer's reaches them.
+ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_URL JWT_ISSUER \
+    JWT_AUDIENCE DB_POOL_SIZE DB_MAX_OVERFLOW DB_POOL_TIMEOUT DB_CONNECT_TIMEOUT \
+    DB_STATEMENT_TIMEOUT REQUEST_DEADLINE MAX_BODY_BYTES CORS_ORIGINS TRUSTED_HOSTS \
+    TRUSTED_PROXIES RATELIMIT_STORAGE_URI PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
+    export FLASK_SKIP_DOTENV=1
+
+.PHONY: help run test check format lock clean free-port audit FORCE
+.NOTPARALLEL:
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+# As a file, which spares the start an import of the whole application; -P keeps app/http.py from
+# posing as the standard library's http.
+run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its database; Ctrl-C stops both
+	@PORT="$(call setting,PORT)"; export PORT="$${PORT:-8000}"; \
+	exec $(PYTHON) -P app/embedded.py sh -c '$(PYTHON) -m flask db upgrade \
+	    && echo "Documentation: http://127.0.0.1:$$PORT/docs (Ctrl-C stops the service)" \
+	    && exec $(PYTHON) -m gunicorn wsgi:app'
+
+test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
+	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
+	    $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m mypy --strict app wsgi.py gunicorn.conf.py
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory audit
+
+format: .venv/.requirements-dev.txt ## format the code and mend what lint can mend
+	@$(PYTHON) -m ruff format
+	@$(PYTHON) -m ruff check --fix
+
+# A report is only written once every package has been looked up. Without one, the reason tells a
+# service out of reach from a fault of our own.
+audit: .venv/.requirements-dev.txt
+	@rm -f .venv/audit.json; code=0; \
+	output=$$($(PYTHON) -m pip_audit --requirement requirements.txt --require-hashes --disable-pip \
+	    --progress-spinner off --format json --output .venv/audit.json 2>&1) || code=$$?; \
+	if [ -s .venv/audit.json ] && grep -q '"vulns"' .venv/audit.json; then \
+	    echo "$$output"; \
+	    [ $$code -eq 0 ] || $(PYTHON) -m json.tool .venv/audit.json | grep -B 3 -A 3 '"id":'; \
+	    exit $$code; \
+	elif [ -s .venv/audit.json ] || echo "$$output" \
+	    | grep -Eq 'requests\.exceptions\.|urllib3\.exceptions\.|Could not connect|ServiceError|ConnectionError'; then \
+	    echo "Audit skipped: the vulnerability service is out of reach (offline?)."; \
+	else echo "$$output"; exit 1; fi
+
+lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARGS=--upgrade for new versions
+	@compile() { UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --universal \
+	    --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links $(ARGS) "$$@"; }; \
+	compile pyproject.toml --output-file requirements.txt && \
+	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*project["optional-dependencies"]["embedded"], sep="\n")' \
+	    | compile - --constraints requirements.txt --output-file requirements-embedded.txt && \
+	compile pyproject.toml --all-extras --constraints requirements.txt \
+	    --constraints requirements-embedded.txt --output-file requirements-dev.txt
+
+clean: ## remove .venv and every cache; the database stays
+	@rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+free-port:
+	@$(FIND_PYTHON); PORT="$(call setting,PORT)"; "$$python" -c "$$CLAIM_PORT" "$${PORT:-8000}"
+
+define CLAIM_PORT
+import errno, socket, sys
+port = sys.argv[1]
+if not (port.isdecimal() and 0 < int(port) < 65536):
+    sys.exit("PORT must be a number from 1 to 65535.")
+probe = socket.socket()
+probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+try:
+    probe.bind(("127.0.0.1", int(port)))
+except OSError as error:
+    in_use = error.errno == errno.EADDRINUSE
+    sys.exit(f"Port {port} {'is in use' if in_use else 'cannot be used'}; set PORT to another.")
+endef
+export CLAIM_PORT
+
+# An interpreter that was upgraded away leaves a .venv that looks whole and runs nothing.
+ifneq ($(shell $(PYTHON) -c 'print("works")' 2>/dev/null),works)
+.venv/.created: FORCE
+endif
+.venv/.created:
+	@$(FIND_PYTHON); echo "Creating .venv with $$python"; "$$python" -m venv --clear .venv && touch $@
+
+# The stamp comes last, so that an interrupted installation is done again.
+.venv/.%: % .venv/.created
+	@echo "Installing $<"
+	@$(PIP) install --require-hashes --requirement $<
+	@touch $@

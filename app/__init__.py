@@ -1,0 +1,169 @@
+"""The Tasks API: a multi-user task service on PostgreSQL."""
+
+import atexit
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from apiflask import APIBlueprint, APIFlask
+from flask import Response
+from flask_cors import CORS
+from flask_migrate import Migrate
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import auth, cli, database, docs, errors, health, http, limits, logs, openapi
+from app.config import ConfigurationError, Settings, sqlalchemy_url
+
+EXPOSED_HEADERS: Final = (
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
+
+ALLOWED_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "X-Request-ID",
+)
+
+
+def create_app(settings: Settings | None = None) -> APIFlask:
+    """The application, from these settings or from the environment's.
+
+    Raises ConfigurationError, whose message is one line for the operator.
+    """
+    settings = settings or Settings.from_environment(os.environ)
+    app = APIFlask(
+        __name__,
+        title=openapi.TITLE,
+        version=openapi.VERSION,
+        spec_path=None,
+        docs_path=None,
+        static_folder=None,  # type: ignore[arg-type]
+    )
+    configure(app, settings)
+    logs.configure(settings)
+    logs.init_app(app)
+    http.init_app(app)
+    url = settings.database_url or start_embedded(settings)
+    app.config["MIGRATION_URL"] = settings.migration_url or url
+    database.init_app(app, settings, url)
+    Migrate(app, database.db)
+    errors.init_app(app)
+    secret = settings.jwt_secret or development_secret(settings, url)
+    set_keys(app, secret or url)
+    auth.init_app(app, settings, secret)
+    limits.init_app(app, settings)
+    register_blueprints(app)
+    docs.init_app(app)
+    health.init_app(app)
+    cli.init_app(app)
+    admit_browsers(app, settings)
+    trust_proxies(app, settings)
+    return app
+
+
+def configure(app: APIFlask, settings: Settings) -> None:
+    """What Flask and APIFlask are told."""
+    app.config.update(
+        SETTINGS=settings,
+        TESTING=settings.app_env == "test",
+        PROPAGATE_EXCEPTIONS=False,
+        MAX_BODY_BYTES=settings.max_body_bytes,
+        DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
+        TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
+        OPENAPI_VERSION="3.1.0",
+        DESCRIPTION=openapi.DESCRIPTION,
+        LICENSE={"name": "MIT", "identifier": "MIT"},
+        AUTO_SERVERS=False,
+        AUTO_404_RESPONSE=False,
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+    )
+
+
+def register_blueprints(app: APIFlask) -> None:
+    """Every route, with who may call it."""
+    from app.categories.routes import blueprint as categories
+    from app.tasks.routes import blueprint as tasks
+    from app.users.routes import auth as authentication
+    from app.users.routes import me
+
+    policies: tuple[tuple[APIBlueprint, str, Callable[[], None]], ...] = (
+        (health.blueprint, "", auth.public),
+        (authentication, "/v1/auth", auth.issuing),
+        (me, "/v1/me", auth.signed_in),
+        (tasks, "/v1/tasks", auth.signed_in),
+        (categories, "/v1/categories", auth.signed_in),
+    )
+    for blueprint, prefix, policy in policies:
+        app.register_blueprint(blueprint, url_prefix=prefix)
+        if policy is not auth.public:
+            app.before_request_funcs.setdefault(blueprint.name, []).append(policy)
+    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, p in policies if p is auth.signed_in}
+
+
+def set_keys(app: APIFlask, root: str) -> None:
+    """Derive from one secret a key for each purpose."""
+    for purpose in ("CURSOR_KEY", "FINGERPRINT_KEY", "REFRESH_TOKEN_KEY"):
+        app.config[purpose] = hmac.digest(root.encode(), purpose.encode(), hashlib.sha256)
+
+
+def development_secret(settings: Settings, url: str) -> str | None:
+    """A secret that all processes on one database share, where none is set and none is required."""
+    if settings.production or settings.jwt_jwks_url:
+        return None
+    password = urlsplit(url).password
+    if not password:
+        message = "JWT_SECRET is required, as DATABASE_URL has no password to make one of"
+        raise ConfigurationError(message)
+    return hashlib.sha256(f"development {password}".encode()).hexdigest()
+
+
+def start_embedded(settings: Settings) -> str:
+    """The URL of the embedded database, which stops with the last process that uses it."""
+    if settings.production:
+        raise ConfigurationError("DATABASE_URL is required in production")
+    from app import embedded
+
+    server = embedded.Server(embedded.default_directory())
+    atexit.register(server.stop)
+    try:
+        return sqlalchemy_url(server.start())
+    except RuntimeError as error:
+        raise ConfigurationError(f"DATABASE_URL is not set, and {error}") from error
+
+
+def admit_browsers(app: APIFlask, settings: Settings) -> None:
+    """Let pages of the configured origins call, and read the headers they need (Fetch, CORS)."""
+    if settings.cors_origins:
+        CORS(
+            app,
+            resources=r"/v1/.*",
+            origins=list(settings.cors_origins),
+            allow_headers=[*ALLOWED_HEADERS],
+            expose_headers=[*EXPOSED_HEADERS],
+            max_age=86_400,
+        )
+        app.after_request(vary_by_origin)
+
+
+def vary_by_origin(response: Response) -> Response:
+    """Keep caches from giving one origin's answer to another (Fetch, section 3.3.5)."""
+    response.vary.add("Origin")
+    return response
+
+
+def trust_proxies(app: APIFlask, settings: Settings) -> None:
+    """Believe the X-Forwarded headers of as many proxies as there are, and of no more."""
+    if count := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, count, count, count)  # type: ignore[method-assign]

@@ -1,0 +1,126 @@
+"""What is asked of the categories table; each function is one statement and one flight."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    Row,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    exists,
+    func,
+    null,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from app import statements
+from app.categories.models import Category
+from app.categories.schemas import represent
+from app.database import Statement, execute, reading
+from app.errors import CONSTRAINTS
+from app.idempotency import Once
+from app.pagination import Position
+from app.problems import CONFLICT, Problem, not_found
+from app.statements import ID, USER_ID, Shape
+from app.tasks.models import Task
+from app.versioned import Preconditions, Representation, VersionedTable
+
+CONSTRAINTS["uq_categories_name"] = Problem(
+    CONFLICT, "Another of your categories has this name, perhaps in other letter case."
+)
+
+
+def delete_and_detach(shape: Shape) -> Select[Any]:
+    """Make the category a tombstone and take its tasks out of it, each with its own version."""
+    before = statements.live(shape.table)
+    orphans = (
+        select(Task.id, func.row_number().over(order_by=Task.id).label("place"))
+        .where(Task.user_id == USER_ID, Task.category_id == ID)
+        .cte("orphans")
+    )
+    count = select(func.count()).select_from(orphans).scalar_subquery()
+    acceptable = select(before).where(statements.is_expected(before))
+    bump = statements.count_change(exists(acceptable), step=count + 1)
+    after = statements.changed_row(shape.table, bump, {"deleted_at": bump.c.at})
+    detached = (
+        update(Task)
+        .where(Task.user_id == USER_ID, Task.id == orphans.c.id)
+        .values(category_id=null(), version=bump.c.version - orphans.c.place, updated_at=bump.c.at)
+        .returning(Task.id)
+        .cte("detached")
+    )
+    return statements.answer([], after, otherwise=before).add_cte(detached)
+
+
+CATEGORIES: Final = VersionedTable(
+    Shape(Category.__table__, guards={}, derived={}),  # type: ignore[arg-type]
+    represent,
+    delete=delete_and_detach,
+)
+
+LIVE: Final = select(Category).where(Category.user_id == USER_ID, Category.deleted_at.is_(None))
+GET: Final = Statement(LIVE.where(Category.id == ID))
+FIRST_PAGE: Final = (
+    LIVE.add_columns(cast(Category.created_at, Text).label("sort_key"))
+    .order_by(Category.created_at, Category.id)
+    .limit(bindparam("rows"))
+)
+LIST_FIRST: Final = Statement(FIRST_PAGE)
+LIST_NEXT: Final = Statement(
+    FIRST_PAGE.where(
+        tuple_(Category.created_at, Category.id)
+        > tuple_(
+            cast(bindparam("after_key"), TIMESTAMP(timezone=True)),
+            cast(bindparam("after_id"), Uuid(as_uuid=False)),
+        )
+    )
+)
+
+
+def list_categories(user_id: str, limit: int, position: Position | None) -> Sequence[Row[Any]]:
+    """A page of categories, oldest first, and one more row if another page follows."""
+    scope, rows = reading(user_id), limit + 1
+    if position is None:
+        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows).all()
+    after = {"after_key": position.key, "after_id": position.id}
+    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after).all()
+
+
+def get_category(user_id: str, category_id: str) -> Representation:
+    """One category. Raises Problem 404."""
+    row = execute(reading(user_id), GET, user_id=user_id, id=category_id).one_or_none()
+    if row is None:
+        raise not_found()
+    return represent(row)
+
+
+def create_category(
+    user_id: str, category_id: str, values: dict[str, Any], once: Once | None
+) -> tuple[Representation, bool]:
+    """A new category, or that of an earlier request with the same key; and whether it is that."""
+    return CATEGORIES.create(user_id, category_id, values, once)
+
+
+def replace_category(
+    user_id: str, category_id: str, values: dict[str, Any], conditions: Preconditions
+) -> tuple[Representation, bool]:
+    """The category with all fields written, and whether it is new."""
+    return CATEGORIES.replace(user_id, category_id, values, conditions)
+
+
+def update_category(
+    user_id: str, category_id: str, values: dict[str, Any], conditions: Preconditions
+) -> Representation:
+    """The category with the given fields changed."""
+    return CATEGORIES.update(user_id, category_id, values, conditions)
+
+
+def delete_category(user_id: str, category_id: str, conditions: Preconditions) -> None:
+    """Leave a tombstone in the category's place, and its tasks uncategorised."""
+    CATEGORIES.delete(user_id, category_id, conditions)

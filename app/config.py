@@ -1,0 +1,313 @@
+"""Settings: read once from the environment, frozen, refused when unsafe."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+
+import psycopg2
+from dotenv import load_dotenv
+from psycopg2.extensions import parse_dsn
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+FAILED_TO_LOAD: Final = 4
+"""gunicorn's status of an application that cannot be loaded (gunicorn/arbiter.py)."""
+
+SECRET_BYTES: Final = 32
+"""The least length of JWT_SECRET: RFC 7518, section 3.2, for HS256."""
+
+SSL_MODES: Final = ("require", "verify-ca", "verify-full")
+"""Those that never fall back to plain text: libpq, "SSL Support", table of sslmode values."""
+
+MASK: Final = "********"
+
+
+class ConfigurationError(Exception):
+    """A setting that stops the start; its message is one line and never shows a value."""
+
+
+def _plain(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _hidden(_value: object) -> str:
+    return MASK
+
+
+def _without_credentials(value: object) -> str:
+    parts = urlsplit(str(value))
+    user = f"{MASK}@" if parts.username or parts.password else ""
+    return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}"
+
+
+def setting(
+    variable: str,
+    default: Any,
+    expects: str,
+    parse: Callable[[str], Any],
+    *,
+    show: Callable[[Any], str] = _plain,
+) -> Any:
+    """Describe one environment variable; the README's table is compared with these."""
+    metadata = {"variable": variable, "expects": expects, "parse": parse, "show": show}
+    return field(default=default, metadata=metadata)
+
+
+def _choice(*options: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in options:
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text) or not low <= float(text) <= high:
+            raise ValueError
+        return float(text)
+
+    return parse
+
+
+def _words(pattern: str) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(word.strip() for word in text.split(",") if word.strip())
+        if not all(re.fullmatch(pattern, word) for word in words):
+            raise ValueError
+        return words
+
+    return parse
+
+
+def _pattern(pattern: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return parse
+
+
+def sqlalchemy_url(text: str) -> str:
+    """The database's URL with the driver in it. Raises ValueError for what is none."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        raise ValueError
+    if not parts.hostname or parts.path in {"", "/"} or parts.port == 0 or parts.fragment:
+        raise ValueError
+    _require_one_reading(parts)
+    if not _is_here(parts) and "sslmode" not in _options(parts):
+        parts = parts._replace(query=f"{parts.query}&sslmode=require".lstrip("&"))
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg2"))
+
+
+def _require_one_reading(parts: SplitResult) -> None:
+    """Refuse what libpq does not know, or would take to another host than is looked at here."""
+    try:
+        known = parse_dsn(urlunsplit(parts._replace(scheme="postgresql")))
+    except psycopg2.ProgrammingError:
+        raise ValueError from None
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if len(set(names)) < len(names) or "hostaddr" in known:
+        raise ValueError
+    if known.get("host", "").lower() != parts.hostname or "," in known["host"]:
+        raise ValueError
+
+
+def _options(parts: SplitResult) -> dict[str, str]:
+    return dict(parse_qsl(parts.query, keep_blank_values=True))
+
+
+def _is_here(parts: SplitResult) -> bool:
+    return parts.hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def _jwt_secret(text: str) -> str:
+    repeats_itself = text in (text + text)[1:-1]
+    if len(text.encode()) < SECRET_BYTES or len(set(text)) < 8 or repeats_itself:
+        raise ValueError
+    return text
+
+
+_DATABASE = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
+_TEXT = r"[^\s\x00-\x1f]+"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the service is told from outside; durations are in seconds, sizes in bytes."""
+
+    app_env: str = setting(
+        "APP_ENV",
+        "development",
+        "development, test or production",
+        _choice("development", "test", "production"),
+    )
+    database_url: str | None = setting(
+        "DATABASE_URL", None, _DATABASE, sqlalchemy_url, show=_without_credentials
+    )
+    database_url_unpooled: str | None = setting(
+        "DATABASE_URL_UNPOOLED",
+        None,
+        f"{_DATABASE}; never a -pooler host",
+        sqlalchemy_url,
+        show=_without_credentials,
+    )
+    jwt_secret: str | None = setting(
+        "JWT_SECRET", None, f"at least {SECRET_BYTES} random bytes", _jwt_secret, show=_hidden
+    )
+    jwt_jwks_url: str | None = setting(
+        "JWT_JWKS_URL", None, "an https:// URL", _pattern(r"https?://[^\s@]+")
+    )
+    jwt_issuer: str | None = setting("JWT_ISSUER", None, "text without spaces", _pattern(_TEXT))
+    jwt_audience: str | None = setting("JWT_AUDIENCE", None, "text without spaces", _pattern(_TEXT))
+    db_pool_size: int = setting("DB_POOL_SIZE", 5, "1 to 100", _integer(1, 100))
+    db_max_overflow: int = setting("DB_MAX_OVERFLOW", 15, "0 to 100", _integer(0, 100))
+    db_pool_timeout: float = setting("DB_POOL_TIMEOUT", 2.0, "0.1 to 60", _seconds(0.1, 60))
+    db_connect_timeout: int = setting("DB_CONNECT_TIMEOUT", 5, "1 to 60", _integer(1, 60))
+    db_statement_timeout: float = setting(
+        "DB_STATEMENT_TIMEOUT", 5.0, "0.1 to 60", _seconds(0.1, 60)
+    )
+    max_body_bytes: int = setting(
+        "MAX_BODY_BYTES", 1_048_576, "1024 to 104857600", _integer(1024, 104_857_600)
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "CORS_ORIGINS",
+        (),
+        "comma-separated origins such as https://app.example.com",
+        _words(r"https?://[^\s/*@?#]+"),
+    )
+    trusted_hosts: tuple[str, ...] = setting(
+        "TRUSTED_HOSTS",
+        (),
+        "comma-separated host names; a leading dot admits subdomains",
+        _words(r"\.?[A-Za-z0-9.-]+"),
+    )
+    trusted_proxies: int = setting("TRUSTED_PROXIES", 0, "0 to 10", _integer(0, 10))
+    ratelimit_storage_uri: str = setting(
+        "RATELIMIT_STORAGE_URI",
+        "memory://",
+        "memory://, redis:// or rediss:// with host",
+        _pattern(r"memory://|rediss?://[^\s?#]+"),
+        show=_without_credentials,
+    )
+    port: int = setting("PORT", 8000, "1 to 65535", _integer(1, 65535))
+    web_concurrency: int = setting("WEB_CONCURRENCY", 2, "1 to 64", _integer(1, 64))
+    web_threads: int = setting("WEB_THREADS", 4, "1 to 64", _integer(1, 64))
+    log_level: str = setting(
+        "LOG_LEVEL",
+        "INFO",
+        "DEBUG, INFO, WARNING or ERROR",
+        _choice("DEBUG", "INFO", "WARNING", "ERROR"),
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read and check every setting; an empty variable counts as unset.
+
+        Raises ConfigurationError with one line that names the variable.
+        """
+        values = {}
+        for item in fields(cls):
+            text = environment.get(item.metadata["variable"], "").strip()
+            if text:
+                values[item.name] = _parse(item.metadata, text)
+        settings = cls(**values)
+        settings._refuse_unsafe()
+        return settings
+
+    @property
+    def production(self) -> bool:
+        """Whether unsafe settings and the embedded database are refused."""
+        return self.app_env == "production"
+
+    @property
+    def migration_url(self) -> str | None:
+        """Where migrations run: the direct URL, or DATABASE_URL if there is no other."""
+        return self.database_url_unpooled or self.database_url
+
+    def masked(self) -> dict[str, str]:
+        """Every variable with its value as text, secrets hidden."""
+        values = {item: getattr(self, item.name) for item in fields(self)}
+        return {
+            item.metadata["variable"]: "" if value is None else item.metadata["show"](value)
+            for item, value in values.items()
+        }
+
+    def _refuse_unsafe(self) -> None:
+        if is_pooled(self.database_url_unpooled):
+            message = "DATABASE_URL_UNPOOLED expects the direct host, not a -pooler one"
+            raise ConfigurationError(message)
+        _refuse_plain_text("DATABASE_URL", self.database_url)
+        _refuse_plain_text("DATABASE_URL_UNPOOLED", self.database_url_unpooled)
+        if self.jwt_jwks_url and not (self.jwt_issuer and self.jwt_audience):
+            raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
+        if not self.production:
+            return
+        if not self.database_url:
+            raise ConfigurationError(f"DATABASE_URL is required in production: {_DATABASE}")
+        if not (self.jwt_secret or self.jwt_jwks_url):
+            raise ConfigurationError("JWT_SECRET or JWT_JWKS_URL is required in production")
+        if self.jwt_jwks_url and not self.jwt_jwks_url.startswith("https://"):
+            raise ConfigurationError("JWT_JWKS_URL expects an https:// URL in production")
+
+
+@contextmanager
+def stopping_the_start() -> Iterator[None]:
+    """End the process where the configuration is wrong: with one line, and with the status that
+    gunicorn does not start again after.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        sys.stderr.write(f"Configuration: {error}\n")
+        raise SystemExit(FAILED_TO_LOAD) from None
+
+
+def load() -> Settings:
+    """The settings of this process: the environment's, and outside production those of `.env`.
+
+    Ends the process where they are wrong.
+    """
+    production = os.environ.get("APP_ENV", "").strip() == "production"
+    if not production and "FLASK_SKIP_DOTENV" not in os.environ:
+        load_dotenv(ROOT / ".env")
+    with stopping_the_start():
+        return Settings.from_environment(os.environ)
+
+
+def _parse(metadata: Mapping[str, Any], text: str) -> Any:
+    try:
+        return metadata["parse"](text)
+    except ValueError:
+        message = f"{metadata['variable']} expects {metadata['expects']}"
+        raise ConfigurationError(message) from None
+
+
+def is_pooled(url: str | None) -> bool:
+    """Whether the URL names a pooler of Neon's, where a migration's locks would not hold."""
+    host = urlsplit(url).hostname if url else None
+    return host is not None and host.split(".")[0].endswith("-pooler")
+
+
+def _refuse_plain_text(variable: str, url: str | None) -> None:
+    parts = urlsplit(url or "")
+    if url and not _is_here(parts) and _options(parts).get("sslmode") not in SSL_MODES:
+        raise ConfigurationError(f"{variable} expects sslmode=require or stricter for this host")

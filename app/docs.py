@@ -1,0 +1,80 @@
+"""The pages for people: the contract at /docs, the problems at /problems/<slug>."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from apiflask import APIFlask
+from flask import Blueprint, Response, current_app, redirect, render_template, send_from_directory
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.openapi import TITLE, document
+from app.problems import KINDS, not_found
+
+ASSETS: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+
+# Swagger UI sets styles on its elements and draws icons from data URLs.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+blueprint: Final = Blueprint("docs", __name__, static_folder="static", static_url_path="/static")
+
+
+@blueprint.get("/")
+def start() -> BaseResponse:
+    """Lead a visitor to the docs page."""
+    return redirect("/docs", 303)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """The contract as an OpenAPI document."""
+    app: Any = current_app
+    if "openapi" not in app.extensions:
+        app.extensions["openapi"] = orjson.dumps(document(app))
+    return Response(app.extensions["openapi"], mimetype="application/json")
+
+
+@blueprint.get("/docs")
+def docs() -> Response:
+    """The contract as a page to try it on."""
+    return _page("docs.html", title=TITLE)
+
+
+@blueprint.get("/docs/<path:name>")
+def asset(name: str) -> Response:
+    """A file of Swagger UI, from the installed package."""
+    if name not in ASSETS:
+        raise not_found()
+    spec = find_spec("flask_swagger_ui")
+    folder = Path(spec.origin or "").parent / "dist" if spec else Path()
+    return send_from_directory(folder, name, max_age=86_400)
+
+
+@blueprint.get("/problems")
+def problems() -> Response:
+    """Every kind of problem."""
+    return _page("problems.html", title="Problems", kinds=list(KINDS.values()))
+
+
+@blueprint.get("/problems/<slug>")
+def problem(slug: str) -> Response:
+    """What one kind of problem means and what to do about it."""
+    if slug not in KINDS:
+        raise not_found()
+    return _page("problems.html", title=KINDS[slug].title, kinds=[KINDS[slug]])
+
+
+def _page(template: str, **context: object) -> Response:
+    response = Response(render_template(template, **context), mimetype="text/html")
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
+
+
+def init_app(app: APIFlask) -> None:
+    """Add the pages; they are not part of the contract."""
+    app.register_blueprint(blueprint)

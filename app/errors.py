@@ -1,0 +1,101 @@
+"""The one place that turns errors into `application/problem+json` (RFC 9457)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from flask import Flask, Response, g
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from app.problems import (
+    BY_STATUS,
+    DATABASE_BUSY,
+    DATABASE_UNAVAILABLE,
+    INTERNAL_ERROR,
+    Kind,
+    Problem,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not to be had, serialization
+# failure, deadlock, and all of class 53, insufficient resources.
+BUSY: Final = ("57014", "55P03", "40001", "40P01", "53")
+
+CONSTRAINTS: Final[dict[str, Problem]] = {}
+"""What a violated constraint means to the client, by its name; features add theirs."""
+
+logger = logging.getLogger(__name__)
+
+
+def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str, Any]) -> bytes:
+    """The problem document of RFC 9457, section 3.1."""
+    fields = {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        **members,
+    }
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z)
+
+
+def respond(problem: Problem) -> Response:
+    """The problem on the wire."""
+    body = document(problem.kind, problem.detail, g.get("request_id"), problem.members)
+    response = Response(body, problem.kind.status, problem.headers, mimetype=MEDIA_TYPE)
+    if problem.kind.status == 401:
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
+    if problem.kind.status == 503:
+        response.headers.setdefault("Retry-After", "1")
+    return response
+
+
+def from_framework(error: HTTPException) -> Response:
+    """An error of Flask or Werkzeug, with the headers that belong to it, such as Allow."""
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]
+    kind = BY_STATUS.get(error.code or 500, INTERNAL_ERROR)
+    headers = {k: v for k, v in error.get_headers() if k.lower() != "content-type"}
+    return respond(Problem(kind, headers=headers))
+
+
+def from_database(error: DBAPIError) -> Response:
+    """What the database refused or failed to do.
+
+    A connection error has no SQLSTATE here (psycopg2 keeps it for answers to statements).
+    """
+    code = getattr(error.orig, "pgcode", None) or ""
+    diagnostics = getattr(error.orig, "diag", None)
+    if problem := CONSTRAINTS.get(getattr(diagnostics, "constraint_name", None) or ""):
+        return respond(problem)
+    if code.startswith(BUSY):
+        return respond(Problem(DATABASE_BUSY))
+    if error.connection_invalidated or not code:
+        logger.warning("the database is not available: %s", type(error.orig).__name__)
+        return respond(Problem(DATABASE_UNAVAILABLE))
+    return from_defect(error)
+
+
+def from_defect(error: Exception) -> Response:
+    """What nobody foresaw: logged whole, told as little as possible."""
+    logger.error("unforeseen error", exc_info=error)
+    return respond(Problem(INTERNAL_ERROR))
+
+
+def from_full_pool(error: PoolTimeout) -> Response:
+    """No connection became free in time; nothing was sent."""
+    return respond(Problem(DATABASE_BUSY))
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of this application with a problem document."""
+    app.register_error_handler(Problem, respond)
+    app.register_error_handler(HTTPException, from_framework)
+    app.register_error_handler(DBAPIError, from_database)
+    app.register_error_handler(PoolTimeout, from_full_pool)
+    app.register_error_handler(Exception, from_defect)

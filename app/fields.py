@@ -1,0 +1,253 @@
+"""The types of values in bodies and queries: strict, and described in the contract as checked.
+
+Every pattern here is both a check and what the OpenAPI document says, so that the two agree.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from annotated_types import Ge, GroupedMetadata, Le, MaxLen
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+
+UUID_PATTERN: Final = (
+    "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+)
+
+TIMESTAMP_PATTERN: Final = (
+    r"^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]{1,6})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339, section 5.6, down to the microsecond; a leap second cannot be stored."""
+
+DATE_PATTERN: Final = "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
+
+EMAIL_PATTERN: Final = (
+    r"^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+)
+"""What a browser's form takes (WHATWG HTML, "Valid e-mail address"), less the dots that a mail
+server refuses (RFC 5321, section 4.1.2)."""
+
+LINE_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""Text with something to see in it; PostgreSQL stores no U+0000."""
+
+TEXT_PATTERN: Final = r"^[^\x00]*$"
+
+
+@dataclass(frozen=True)
+class Matching(GroupedMetadata):
+    """Text that a regular expression matches whole; the contract shows the expression."""
+
+    pattern: str
+    code: str
+    message: str
+
+    def __iter__(self) -> Iterator[object]:
+        # In Python, `$` also matches before a line feed at the end.
+        compiled = re.compile(self.pattern.replace("$|", r"\Z|").removesuffix("$") + r"\Z")
+
+        def check(value: object) -> str:
+            if not compiled.match(_text(value)):
+                raise PydanticCustomError(self.code, self.message)
+            return _text(value)
+
+        yield BeforeValidator(check)
+        yield WithJsonSchema({"type": "string", "pattern": self.pattern})
+
+
+class Body(BaseModel):
+    """The base of request bodies: no unknown fields, nothing coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that the client sent, as in a merge patch (RFC 7396)."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+    def all(self) -> dict[str, Any]:
+        """Every field, defaults included."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class Patch(Body):
+    """The base of merge patches: a field that is absent has no value, whatever its default."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The schema without defaults, as none of them is ever applied."""
+        document = handler.resolve_ref_schema(handler(schema))
+        for field in document["properties"].values():
+            field.pop("default", None)
+        return document
+
+
+class Query(BaseModel):
+    """The base of query strings: every value arrives as text, unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "must be a string")
+    return value
+
+
+def _timestamp(value: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError(
+            "timestamp", "must be an instant of the years 0001 to 9999 in UTC"
+        ) from None
+
+
+def _date(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise PydanticCustomError("date", "must be a day of the calendar") from None
+
+
+def _instant(value: str) -> datetime:
+    if len(value) == len("2026-01-31"):
+        day = _date(value)
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return _timestamp(value)
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise PydanticCustomError("time_zone", "must be an IANA time zone name") from None
+    return value
+
+
+def _mailbox(value: str) -> str:
+    if len(value.partition("@")[0]) > 64:  # RFC 5321, section 4.5.3.1.1
+        raise PydanticCustomError("email", "must be an e-mail address")
+    return value
+
+
+def _flag(value: object) -> object:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _whole_number(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        return int(value)
+    if isinstance(value, int):
+        return value
+    raise PydanticCustomError("int_type", "must be a whole number in decimal digits")
+
+
+Id = Annotated[
+    str,
+    AfterValidator(str.lower),
+    Matching(UUID_PATTERN, "uuid", "must be a UUID with hyphens"),
+    WithJsonSchema({"type": "string", "format": "uuid", "pattern": UUID_PATTERN}),
+]
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_timestamp),
+    Matching(TIMESTAMP_PATTERN, "timestamp", "must be an RFC 3339 date-time with an offset"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN}),
+]
+Date = Annotated[
+    date,
+    BeforeValidator(_date),
+    Matching(DATE_PATTERN, "date", "must be a date as YYYY-MM-DD"),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": DATE_PATTERN}),
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    Matching(
+        f"{DATE_PATTERN}|{TIMESTAMP_PATTERN}",
+        "timestamp",
+        "must be an RFC 3339 date-time with an offset, or a date as YYYY-MM-DD",
+    ),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN},
+                {"type": "string", "format": "date", "pattern": DATE_PATTERN},
+            ]
+        }
+    ),
+]
+Email = Annotated[
+    str,
+    MaxLen(254),
+    AfterValidator(_mailbox),
+    Matching(EMAIL_PATTERN, "email", "must be an e-mail address"),
+    WithJsonSchema(
+        {"type": "string", "format": "email", "pattern": EMAIL_PATTERN, "maxLength": 254}
+    ),
+]
+TimeZone = Annotated[
+    str,
+    MaxLen(64),
+    AfterValidator(_time_zone),
+    BeforeValidator(_text),
+    WithJsonSchema({"type": "string", "format": "iana-time-zone", "minLength": 1, "maxLength": 64}),
+]
+Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
+
+
+@dataclass(frozen=True)
+class WholeNumber(GroupedMetadata):
+    """A number in decimal digits from `low` to `high`."""
+
+    low: int
+    high: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield Ge(self.low)
+        yield Le(self.high)
+        yield BeforeValidator(_whole_number)
+        yield WithJsonSchema({"type": "integer", "minimum": self.low, "maximum": self.high})
+
+
+@dataclass(frozen=True)
+class Line(GroupedMetadata):
+    """Text of one to `length` characters with something to see in it; trimmed once checked."""
+
+    length: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield MaxLen(self.length)
+        yield AfterValidator(str.strip)
+        yield from Matching(LINE_PATTERN, "string_blank", "must not be blank or contain U+0000")
+        yield WithJsonSchema(
+            {"type": "string", "minLength": 1, "maxLength": self.length, "pattern": LINE_PATTERN}
+        )
+
+
+@dataclass(frozen=True)
+class PlainText(GroupedMetadata):
+    """Text of at most `length` characters, kept as it is."""
+
+    length: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield MaxLen(self.length)
+        yield from Matching(TEXT_PATTERN, "string_null", "must not contain U+0000")
+        yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})

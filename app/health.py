@@ -1,0 +1,186 @@
+"""/health: the process answers. /health/db: the database does, and how."""
+
+import select
+import time
+from threading import Lock
+from typing import Any, Final, cast
+
+import psycopg2
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from apiflask import APIBlueprint
+from flask import Flask, Response, current_app
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.pool import QueuePool
+
+from app.database import Role, Scope, db
+from app.http import json_response
+
+DEADLINE_SECONDS: Final = 0.8
+FRESH_SECONDS: Final = 1.0
+
+QUERY: Final = "select version_num from alembic_version"
+EXTENSION: Final = "database_probe"
+
+blueprint: Final = APIBlueprint("health", __name__, tag="Health")
+
+
+class Health(BaseModel):
+    """The process takes requests."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: str
+
+
+class PoolUse(BaseModel):
+    """Connections of this process: kept open, in use, and the most there may be."""
+
+    open: int
+    in_use: int
+    limit: int
+
+
+class Revision(BaseModel):
+    """The schema the database has and the one this release was written for."""
+
+    current: str | None
+    head: str | None
+    up_to_date: bool
+
+
+class DatabaseHealth(BaseModel):
+    """Whether the database answers; milliseconds, of connecting and of one query."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "connect_ms": 4.21,
+                    "latency_ms": 0.87,
+                    "pool": {"open": 2, "in_use": 1, "limit": 20},
+                    "revision": {"current": "0001", "head": "0001", "up_to_date": True},
+                }
+            ]
+        }
+    )
+
+    status: str
+    connect_ms: float | None
+    latency_ms: float | None
+    pool: PoolUse
+    revision: Revision
+
+
+class Probe:
+    """Asks the database on a connection of its own, which neither a full pool nor a silent server
+    can hold up: it is never waited for longer than the deadline.
+    """
+
+    def __init__(self, parameters: dict[str, Any], head: str | None) -> None:
+        self.parameters = parameters
+        self.head = head
+        self.lock = Lock()
+        self.latest: tuple[float, dict[str, Any]] | None = None
+
+    def look(self) -> dict[str, Any]:
+        """What the database answered within the last second, or answers now."""
+        if not self.lock.acquire(timeout=DEADLINE_SECONDS):
+            return self._nothing()
+        try:
+            if self.latest is None or time.monotonic() - self.latest[0] > FRESH_SECONDS:
+                self.latest = (time.monotonic(), self._ask())
+            return self.latest[1]
+        finally:
+            self.lock.release()
+
+    def _nothing(self) -> dict[str, Any]:
+        revision = {"current": None, "head": self.head, "up_to_date": False}
+        return {
+            "status": "unavailable",
+            "connect_ms": None,
+            "latency_ms": None,
+            "revision": revision,
+        }
+
+    def _ask(self) -> dict[str, Any]:
+        answer, started = self._nothing(), time.perf_counter()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        connection = None
+        try:
+            connection = psycopg2.connect(**self.parameters, async_=True)
+            wait(connection, deadline)
+            connected = time.perf_counter()
+            answer["connect_ms"] = round((connected - started) * 1000, 2)
+            with connection.cursor() as cursor:
+                cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
+                wait(connection, deadline)
+                current = cursor.fetchone()[0]
+        except psycopg2.Error:
+            return answer
+        finally:
+            if connection is not None:
+                connection.close()
+        answer["status"] = "ok"
+        answer["latency_ms"] = round((time.perf_counter() - connected) * 1000, 2)
+        answer["revision"] |= {"current": current, "up_to_date": current == self.head}
+        return answer
+
+
+def wait(connection: Any, deadline: float) -> None:
+    """Wait for an asynchronous connection. Raises psycopg2.OperationalError at the deadline.
+
+    Source: psycopg2, "Asynchronous support".
+    """
+    while (state := connection.poll()) != POLL_OK:
+        reading = [connection] if state == POLL_READ else []
+        writing = [connection] if state == POLL_WRITE else []
+        left = deadline - time.monotonic()
+        if left <= 0 or not any(select.select(reading, writing, [], left)):
+            raise psycopg2.OperationalError("deadline")
+
+
+@blueprint.get("/health")
+@blueprint.output(Health)
+def get_health() -> Response:
+    """Whether the process takes requests
+
+    Never touches the database, so that a balancer may ask often without keeping it awake.
+    """
+    return json_response({"status": "ok"})
+
+
+@blueprint.get("/health/db")
+@blueprint.output(DatabaseHealth)
+def get_database_health() -> Response:
+    """Whether the database answers
+
+    Within a second, whatever the database does; looked at once a second at most. An answer of 503
+    has the same form.
+    """
+    answer = current_app.extensions[EXTENSION].look()
+    status = 200 if answer["status"] == "ok" else 503
+    return json_response({**answer, "pool": pool_use()}, status)
+
+
+def pool_use() -> dict[str, int]:
+    """The pool of this process: connections that are open, in use, and the most there may be."""
+    pool = cast(QueuePool, db.engine.pool)
+    limit: int = current_app.config["DATABASE_CONNECTIONS"]
+    return {
+        "open": pool.checkedin() + pool.checkedout(),
+        "in_use": pool.checkedout(),
+        "limit": limit,
+    }
+
+
+def init_app(app: Flask) -> None:
+    """Find out what to ask, and which revision this release expects."""
+    with app.app_context():
+        parameters = db.engine.dialect.create_connect_args(db.engine.url)[1]
+    script = Config()
+    script.set_main_option("script_location", f"{app.root_path}/../migrations".replace("%", "%%"))
+    head = ScriptDirectory.from_config(script).get_current_head()
+    app.extensions[EXTENSION] = Probe({**parameters, "connect_timeout": 1}, head)

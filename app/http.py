@@ -1,0 +1,313 @@
+"""HTTP as this service speaks it: strict bodies and queries, conditional requests, responses."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+from urllib.parse import parse_qsl
+
+import orjson
+from apiflask.schema_adapters import registry
+from apiflask.schema_adapters.pydantic import PydanticAdapter
+from flask import Flask, Request, Response, current_app, request
+from pydantic import BaseModel, ValidationError
+from uuid_utils import uuid7
+from werkzeug.routing import UUIDConverter
+
+from app.problems import (
+    BAD_REQUEST,
+    CONTENT_TOO_LARGE,
+    LENGTH_REQUIRED,
+    MALFORMED_JSON,
+    UNSUPPORTED_MEDIA_TYPE,
+    VALIDATION_FAILED,
+    Problem,
+    invalid,
+)
+from app.versioned import Preconditions
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
+ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+ENTITY_TAGS: Final = re.compile(rf"[ \t,]*({ENTITY_TAG.pattern}[ \t]*(,[ \t,]*|\Z))+")
+"""A list of them; empty elements are passed over (RFC 9110, section 5.6.1.2)."""
+
+VERSION: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+class IdConverter(UUIDConverter):
+    """A UUID in a path, as the lower-case text that ids are everywhere else."""
+
+    def to_python(self, value: str) -> str:  # type: ignore[override]
+        return value.lower()
+
+    def to_url(self, value: str) -> str:  # type: ignore[override]
+        return value
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562, section 5.7): ids made later sort later."""
+    return str(uuid7())
+
+
+# Bodies
+
+
+def read_body(incoming: Request) -> bytes:
+    """The body, at most MAX_BODY_BYTES long, however it is framed.
+
+    Raises Problem 411, 413.
+    """
+    limit: int = current_app.config["MAX_BODY_BYTES"]
+    if incoming.content_length is None and not incoming.environ.get("wsgi.input_terminated"):
+        raise Problem(LENGTH_REQUIRED)
+    if (incoming.content_length or 0) > limit:
+        raise Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
+    # A chunked body has no length to look at beforehand, and Werkzeug cuts it without a word.
+    body = _read(incoming, limit + 1)
+    if len(body) > limit:
+        raise Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
+    return body
+
+
+def _read(incoming: Request, size: int) -> bytes:
+    try:
+        body = incoming.stream.read(size)
+    except Exception as error:
+        # Each server has exceptions of its own for chunks that are none; all mean the same.
+        raise Problem(BAD_REQUEST, "The body is not framed as its headers say.") from error
+    if len(body) < min(incoming.content_length or 0, size):
+        raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
+    return body
+
+
+def parse_json(body: bytes) -> Any:
+    """One JSON document, strictly: UTF-8, unique names, finite numbers (RFC 8259, RFC 7493).
+
+    Raises Problem 400, or 422 for a lone surrogate, which is JSON but no Unicode text.
+    """
+    try:
+        value = json.loads(
+            body.decode(),
+            object_pairs_hook=_unique_names,
+            parse_constant=_refuse_number,
+            parse_float=_finite,
+        )
+    except (ValueError, RecursionError):
+        raise Problem(MALFORMED_JSON) from None
+    if SURROGATE.search(body):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            detail = "must not contain lone surrogates"
+            raise invalid(detail, "unicode", pointer=_not_unicode(value)) from None
+    return value
+
+
+def _not_unicode(value: Any) -> str:
+    """Points at the first member with a lone surrogate; at the whole if its name has one."""
+    for name, member in value.items() if isinstance(value, dict) else ():
+        try:
+            json.dumps({name: member}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return _pointer((name,))["pointer"] if _encodable(name) else ""
+    return ""
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member name")
+    return members
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise ValueError("number out of range")
+    return number
+
+
+def _require_media_type(incoming: Request) -> None:
+    allowed = {JSON, MERGE_PATCH} if incoming.method == "PATCH" else {JSON}
+    charset = incoming.mimetype_params.get("charset", "utf-8").lower()
+    if incoming.mimetype not in allowed or charset not in {"utf-8", "utf8"}:
+        raise Problem(UNSUPPORTED_MEDIA_TYPE)
+    if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail="The body must not be compressed.")
+
+
+def _query(incoming: Request) -> dict[str, str]:
+    pairs = parse_qsl(incoming.query_string.decode("ascii"), keep_blank_values=True)
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise invalid("must be given once", "repeated", parameter=twice)
+    return values
+
+
+class StrictAdapter(PydanticAdapter):
+    """How APIFlask reads a request into a model: by this module's rules, errors with pointers."""
+
+    def validate_input(self, request: Request, location: str, **kwargs: Any) -> BaseModel:
+        """The validated model. Raises Problem 400, 411, 413, 415, 422."""
+        if location == "query":
+            return self._validate(_query(request), lambda loc: {"parameter": str(loc[0])})
+        _require_media_type(request)
+        return self._validate(parse_json(read_body(request)), _pointer)
+
+    def _validate(
+        self, value: Any, where: Callable[[tuple[int | str, ...]], dict[str, str]]
+    ) -> BaseModel:
+        try:
+            return self.model_class.model_validate(value)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+            errors = [
+                {**where(item["loc"]), "code": item["type"], "detail": item["msg"]}
+                for item in details[:100]
+            ]
+            raise Problem(VALIDATION_FAILED, errors=errors) from None
+
+
+# Routes are bound to their adapter when they are defined, which is when this module is imported.
+registry.register("pydantic", StrictAdapter)
+
+
+def _pointer(location: tuple[int | str, ...]) -> dict[str, str]:
+    """A JSON pointer (RFC 6901)."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return {"pointer": "".join(f"/{part}" for part in parts)}
+
+
+# Conditional requests (RFC 9110, section 13)
+
+
+def entity_tag(version: int) -> str:
+    """The strong entity tag of a version."""
+    return f'"{version}"'
+
+
+def preconditions() -> Preconditions:
+    """What the request's If-Match and If-None-Match ask of the resource it writes.
+
+    Weak and foreign tags match nothing: the comparison is strong. Raises Problem 422.
+    """
+    match, none_match = _entity_tags("If-Match"), _entity_tags("If-None-Match")
+    if isinstance(none_match, list):
+        raise invalid("takes only * here", "unsupported", header="If-None-Match")
+    versions = None
+    if none_match and request.method != "PUT":
+        versions = []  # there is nothing to change or delete in what must not exist
+    elif isinstance(match, list):
+        versions = [int(tag) for weak, tag in match if not weak and VERSION.fullmatch(tag)]
+    return Preconditions(versions, match is not None, none_match == "*")
+
+
+def unchanged_since(version: int) -> bool:
+    """Whether the client's If-None-Match names this version, so that 304 will do."""
+    tags = _entity_tags("If-None-Match")
+    return tags == "*" or (isinstance(tags, list) and str(version) in {tag for _, tag in tags})
+
+
+def _entity_tags(header: str) -> list[tuple[str, str]] | str | None:
+    text = request.headers.get(header)
+    if text is None or text.strip() == "*":
+        return text and "*"
+    if not ENTITY_TAGS.fullmatch(text):
+        raise invalid('must be * or entity tags such as "7"', "entity_tag", header=header)
+    return ENTITY_TAG.findall(text)
+
+
+# Responses
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """Any value as JSON; instants end in Z."""
+    return Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, mimetype=JSON)
+
+
+def resource(representation: Mapping[str, Any], status: int = 200) -> Response:
+    """One resource with its entity tag, or 304 to a client that has it already."""
+    version = representation["version"]
+    if request.method in {"GET", "HEAD"} and unchanged_since(version):
+        response = Response(status=304)
+    else:
+        response = json_response(representation, status)
+    response.headers["ETag"] = entity_tag(version)
+    return response
+
+
+def created(representation: Mapping[str, Any]) -> Response:
+    """A new resource of this collection."""
+    return created_at(f"{request.path}/{representation['id']}", representation)
+
+
+def created_at(location: str, representation: Mapping[str, Any]) -> Response:
+    """A new resource and where it is, relative to this server (RFC 9110, section 10.2.2)."""
+    response = resource(representation, 201)
+    response.headers["Location"] = location
+    return response
+
+
+def no_content() -> Response:
+    """Done, and nothing to say."""
+    return Response(status=204)
+
+
+# The application's edge
+
+
+def refuse_what_is_not_utf8() -> None:
+    """400 for a path or query that is not UTF-8; Flask would pass it on with marks in its place."""
+    try:
+        if not (path := request.environ["PATH_INFO"]).isascii():
+            path.encode("latin-1").decode()
+        if b"%" in (query := request.query_string) or not query.isascii():
+            parse_qsl(query.decode("ascii"), errors="strict")
+    except ValueError:
+        raise Problem(BAD_REQUEST) from None
+
+
+def refuse_strange_hosts() -> None:
+    """400 for a Host that is none, which Werkzeug would take for no host at all.
+
+    Source: RFC 9112, section 3.2.
+    """
+    given = "HTTP_HOST" in request.environ or request.environ["SERVER_PROTOCOL"] == "HTTP/1.0"
+    if not (request.host and given):
+        raise Problem(BAD_REQUEST, "The Host header is not valid.")
+
+
+def add_security_headers(response: Response) -> Response:
+    """What keeps a browser from doing more with an answer than read it (OWASP, REST Security)."""
+    headers = response.headers
+    headers.setdefault(
+        "Cache-Control", "no-store" if request.method == "POST" else "private, no-cache"
+    )
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    if request.is_secure:
+        headers["Strict-Transport-Security"] = "max-age=63072000"
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Make these rules the application's."""
+    app.url_map.converters["id"] = IdConverter
+    app.url_map.merge_slashes = False
+    app.before_request(refuse_strange_hosts)
+    app.before_request(refuse_what_is_not_utf8)
+    app.after_request(add_security_headers)

@@ -1,0 +1,134 @@
+"""Idempotency keys: the same request sent twice is done once, and answered alike.
+
+Source: IETF draft "The Idempotency-Key HTTP Header Field". The key is claimed in the statement that
+does the work, so that there is no moment at which one is done without the other.
+"""
+
+import hashlib
+import hmac
+import re
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+from flask import Response, current_app, request
+from sqlalchemy import (
+    CTE,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base
+from app.problems import IDEMPOTENCY_KEY_REUSED, Problem, invalid
+
+KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+LIFETIME: Final = text("interval '24 hours'")
+
+
+class IdempotencyKey(Base):
+    """A key that a user sent to a route, what came with it, and what was answered."""
+
+    __tablename__ = "idempotency_keys"
+
+    user_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    route: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    answer: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
+
+    __table_args__ = (
+        CheckConstraint("char_length(key) between 1 and 255", name="key"),
+        CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
+        Index("ix_idempotency_keys_created_at", created_at),
+    )
+
+
+class Once(NamedTuple):
+    """A request that is to be done once."""
+
+    route: str
+    key: str
+    fingerprint: bytes
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What `replayed` and `kept` are bound to."""
+        return {"route": self.route, "key": self.key, "fingerprint": self.fingerprint}
+
+    def require_same(self, fingerprint: bytes | memoryview | None) -> None:
+        """Raise Problem 422 if the key came with another body before."""
+        if fingerprint is not None and bytes(fingerprint) != self.fingerprint:
+            raise Problem(IDEMPOTENCY_KEY_REUSED)
+
+
+def requested(body: dict[str, Any]) -> Once | None:
+    """The Idempotency-Key of this request with what its body says; None without the header.
+
+    The fingerprint is keyed, as a body may hold a password. Raises Problem 422.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not KEY.fullmatch(key):
+        detail = "must be 1 to 255 visible ASCII characters"
+        raise invalid(detail, "idempotency_key", header="Idempotency-Key")
+    content = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    fingerprint = hmac.digest(current_app.config["FINGERPRINT_KEY"], content, hashlib.sha256)
+    return Once(str(request.url_rule), key, fingerprint)
+
+
+def mark(response: Response, replayed: bool) -> Response:
+    """Tell the client if it was answered before."""
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def replayed() -> CTE:
+    """The answer that the key was given before, if it was: columns fingerprint and answer."""
+    return (
+        select(IdempotencyKey.fingerprint, IdempotencyKey.answer)
+        .where(
+            IdempotencyKey.user_id == bindparam("user_id"),
+            IdempotencyKey.route == bindparam("route"),
+            IdempotencyKey.key == bindparam("key"),
+            IdempotencyKey.created_at > func.now() - LIFETIME,
+        )
+        .cte("replayed")
+    )
+
+
+def kept(answer: ColumnElement[Any], source: CTE) -> CTE:
+    """Keep the answer under the key; one that expired makes room."""
+    columns = ["user_id", "route", "key", "fingerprint", "answer", "created_at"]
+    row = select(
+        bindparam("user_id"),
+        bindparam("route"),
+        bindparam("key"),
+        bindparam("fingerprint"),
+        answer,
+        func.now(),
+    ).select_from(source)
+    insertion = insert(IdempotencyKey).from_select(columns, row)
+    return (
+        insertion.on_conflict_do_update(
+            index_elements=["user_id", "route", "key"],
+            set_={name: insertion.excluded[name] for name in columns[3:]},
+        )
+        .returning(IdempotencyKey.key)
+        .cte("kept")
+    )

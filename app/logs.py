@@ -1,0 +1,129 @@
+"""Logs: one line for each request, as JSON for machines or coloured for a developer's terminal."""
+
+import json
+import logging
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from flask import Flask, Response, g, has_app_context, request
+
+from app.config import Settings
+from app.http import new_id
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+# What must never be read in a log, wherever a message or a traceback got it from.
+SECRETS: Final = re.compile(
+    r"(?P<url>\b[a-z][a-z0-9+]*://)[^\s@'\"]+@[^\s'\"]*"
+    r"|(?P<header>\b(?:authorization|(?:set-)?cookie)['\"]?\s*[=:]\s*)[^\r\n]+"
+    r"|(?P<bearer>\bbearer\s+)\S+"
+    r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]*"
+    r"|(?P<pair>(?:password|passwd|secret|token|cookie)\w*['\"]?\s*[=:]\s*)"
+    r"(?:'[^']*'|\"[^\"]*\"|[^\s,;)}]+)",
+    re.IGNORECASE,
+)
+COLORS: Final = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
+
+access: Final = logging.getLogger("app.access")
+
+
+def redact(text: str) -> str:
+    """The text without what looks like a token, a password or a URL with credentials."""
+    return SECRETS.sub(lambda match: (match[match.lastgroup or 0] or "") + "********", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds."""
+        line: dict[str, Any] = {
+            "time": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # a lone surrogate, which only escaped fits into UTF-8
+            return json.dumps(line, default=str)
+
+
+class TerminalFormatter(logging.Formatter):
+    """A record for a person to read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The time, the level in its colour, the message and the fields."""
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        level = f"\x1b[{COLORS.get(record.levelname, 0)}m{record.levelname:<7}\x1b[0m"
+        fields = " ".join(f"{k}={v}" for k, v in _fields(record).items())
+        line = f"{at} {level} {redact(record.getMessage())} \x1b[2m{fields}\x1b[0m"
+        if record.exc_info:
+            line += "\n" + redact(self.formatException(record.exc_info))
+        return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What the record is about; the request's id whenever there is a request."""
+    during = {"request_id": g.request_id} if has_app_context() and "request_id" in g else {}
+    return during | getattr(record, "fields", {})
+
+
+class StandardOutput(logging.Handler):
+    """Writes to what is standard output at the time, as that may be exchanged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line, whole even when threads write at once."""
+        try:
+            sys.stdout.write(f"{self.format(record)}\n")
+            sys.stdout.flush()
+        except Exception:
+            self.handleError(record)
+
+
+def configure(settings: Settings) -> None:
+    """Send every log record of this process to standard output, in one form."""
+    handler = StandardOutput()
+    terminal = not settings.production and sys.stdout.isatty()
+    handler.setFormatter(TerminalFormatter() if terminal else JsonFormatter())
+    logging.root.handlers = [handler]
+    logging.root.setLevel(settings.log_level)
+    logging.getLogger("alembic").setLevel(logging.INFO)
+
+
+def start_request() -> None:
+    """Give the request its id, the client's if it is well-formed, and note the time."""
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else new_id()
+
+
+def finish_request(response: Response) -> Response:
+    """Tell the client the request's id, and the log what became of it."""
+    response.headers["X-Request-ID"] = g.request_id
+    if access.isEnabledFor(logging.INFO):
+        principal = g.get("principal")
+        fields = {
+            "request_id": g.request_id,
+            "method": request.method,
+            "route": str(request.url_rule) if request.url_rule else None,
+            "status": response.status_code,
+            "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),
+            "database_ms": round(g.get("database_seconds", 0.0) * 1000, 2),
+            "user_id": principal.user_id if principal else None,
+        }
+        access.info("request", extra={"fields": fields})
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Log each request of this application; registered first, so that it finishes last."""
+    app.before_request(start_request)
+    app.after_request(finish_request)

@@ -1,0 +1,303 @@
+"""The contract as an OpenAPI 3.1 document: what APIFlask reads off the views, completed by rules.
+
+What follows from a route's method, path and policy is said here once: headers, statuses, problems.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+from apiflask import APIFlask
+
+from app.http import MERGE_PATCH
+from app.problems import (
+    BY_STATUS,
+    KINDS,
+    PRECONDITION_FAILED,
+    VALIDATION_FAILED,
+    Kind,
+)
+
+VERSION: Final = "1.0.0"
+TITLE: Final = "Tasks API"
+DESCRIPTION: Final = """\
+Tasks and categories of many users, kept apart by the database itself.
+
+**Authentication.** Create an account, sign in, and send the access token as
+`Authorization: Bearer …`. It lives for 15 minutes; the refresh token gets the next pair.
+
+**Errors** are `application/problem+json` (RFC 9457); each `type` leads to a page that explains it.
+
+**Retries.** Send an `Idempotency-Key` with a POST, or make the UUID yourself and PUT: a request
+that is sent twice is done once.
+
+**Lost updates.** Every resource has a strong `ETag`. Send it back as `If-Match`, and a change that
+somebody made meanwhile is answered with 412 and the current state instead of being overwritten.
+
+**Pages.** Collections are `{"items", "next_cursor"}`. Follow `next_cursor` until it is null.
+"""
+
+CONFLICTING: Final = {"register_account", "create_category", "replace_category", "update_category"}
+LIMITED: Final = {"sign_in"}
+STATUSES: Final = {400, 401, 404, 409, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
+"""Of the problems that an operation can answer with."""
+
+TEXT: Final = {"type": "string"}
+PROBLEM: Final = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "enum": [f"/problems/{slug}" for slug in KINDS],
+        },
+        "title": TEXT,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": TEXT,
+        "instance": {"type": ["string", "null"], "description": "The request's id."},
+        "errors": {
+            "type": "array",
+            "description": "Of validation-failed: each value that is not as it should be.",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "pointer": {**TEXT, "description": "A place in the body (RFC 6901)."},
+                    "parameter": {**TEXT, "description": "A query parameter."},
+                    "header": {**TEXT, "description": "A header."},
+                    "code": TEXT,
+                    "detail": TEXT,
+                },
+            },
+        },
+        "current": {
+            "type": ["object", "null"],
+            "description": "Of precondition-failed: the resource as it is now.",
+        },
+    },
+}
+
+MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
+    VALIDATION_FAILED: {
+        "errors": [
+            {"pointer": "/title", "code": "string_too_long", "detail": "at most 200 characters"}
+        ]
+    },
+    PRECONDITION_FAILED: {
+        "current": {"id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50", "title": "Buy oat milk"}
+    },
+}
+"""What the examples of these problems hold beyond the members that all have."""
+
+HEADERS: Final = {
+    "RequestId": {"description": "The request's id, as in the logs.", "schema": TEXT},
+    "ETag": {
+        "description": "The version, as a strong entity tag (RFC 9110, section 8.8.3).",
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+    },
+    "Location": {"description": "Where the new resource is.", "schema": TEXT},
+    "Link": {"description": 'The next page, as `rel="next"` (RFC 8288).', "schema": TEXT},
+    "RetryAfter": {
+        "description": "Seconds to wait (RFC 9110, section 10.2.3).",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWWAuthenticate": {"description": "The challenge (RFC 6750).", "schema": TEXT},
+    "IdempotencyReplayed": {
+        "description": "The answer is that of an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+
+PARAMETERS: Final = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Done once and answered alike for 24 hours; for each user and route.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "example": "6b1f0c1e-7d0b-4b6e-9f3c-2f8e1a7c5d90",
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Only if the resource stands at this version; else 412.",
+        "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'},
+        "example": '"7"',
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "304 if the resource still stands at this version.",
+        "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'},
+        "example": '"7"',
+    },
+    "IfNoneMatchAny": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "`*`: only if there is no such resource; else 412.",
+        "schema": {"type": "string", "enum": ["*"]},
+    },
+}
+
+
+def document(app: APIFlask) -> dict[str, Any]:
+    """The whole document."""
+    spec = _with_short_names(dict(app.spec))  # type: ignore[arg-type]
+    spec["tags"].sort(key=lambda tag: tag["name"] == "Health")  # what clients use comes first
+    components = spec.setdefault("components", {})
+    components["schemas"]["Problem"] = PROBLEM
+    components["headers"] = HEADERS
+    components["responses"] = {
+        f"Problem{status}": problem_response(status) for status in sorted(STATUSES)
+    }
+    components["parameters"] = PARAMETERS
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+    for path, method, operation, endpoint in _operations(app, spec):
+        _complete(operation, path, method, endpoint, secured=_secured(app, endpoint))
+    return spec
+
+
+def _with_short_names(spec: dict[str, Any]) -> dict[str, Any]:
+    """The document with `TaskPage.Task` called `Task`, as which it is there already."""
+    schemas = spec["components"]["schemas"]
+    text = orjson.dumps(spec).decode()
+    for name in [name for name in schemas if "." in name]:
+        text = text.replace(f'schemas/{name}"', f'schemas/{name.split(".")[-1]}"')
+    short: dict[str, Any] = orjson.loads(text)
+    short["components"]["schemas"] = {
+        name.split(".")[-1]: schema for name, schema in short["components"]["schemas"].items()
+    }
+    return short
+
+
+def _operations(
+    app: APIFlask, spec: dict[str, Any]
+) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            if operation := spec["paths"].get(path, {}).get(method.lower()):
+                yield path, method, operation, rule.endpoint
+
+
+def _secured(app: APIFlask, endpoint: str) -> bool:
+    return endpoint.split(".")[0] in app.config["SECURED_BLUEPRINTS"]
+
+
+def _complete(
+    operation: dict[str, Any], path: str, method: str, endpoint: str, *, secured: bool
+) -> None:
+    name = endpoint.split(".")[-1]
+    single = "{" in path or path.endswith("/me")
+    writes = single and method in {"PUT", "PATCH", "DELETE"}
+    operation["operationId"] = name
+    operation["security"] = [{"bearer": []}] if secured else []
+    if body := operation.get("requestBody"):
+        body["required"] = True
+        if method == "PATCH":
+            body["content"][MERGE_PATCH] = body["content"]["application/json"]
+    _complete_parameters(operation, method, single=single, writes=writes)
+    statuses = {400, 414, 431} | (set() if name == "get_health" else {500, 503})
+    statuses |= {401} if secured or name in {"sign_in", "refresh_session"} else set()
+    statuses |= {404} if "{" in path else set()
+    statuses |= {411, 413, 415, 422} if body else set()
+    statuses |= {422} if operation["parameters"] else set()
+    statuses |= {412} if writes else set()
+    statuses |= {409} if name in CONFLICTING else set()
+    statuses |= {429} if name in LIMITED else set()
+    _complete_responses(operation, method, single=single)
+    if method == "PUT":
+        replaced = operation["responses"]["200"]
+        operation["responses"]["201"] = {**replaced, "description": "Created"}
+    for status in sorted(statuses - {503} if name == "get_database_health" else statuses):
+        operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    if name == "get_database_health":
+        healthy = operation["responses"]["200"]
+        operation["responses"]["503"] = {**healthy, "description": "The database does not answer."}
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+
+
+def _complete_parameters(
+    operation: dict[str, Any], method: str, *, single: bool, writes: bool
+) -> None:
+    parameters = operation.setdefault("parameters", [])
+    for parameter in parameters:
+        if parameter["in"] == "path":
+            parameter["required"] = True
+            parameter["schema"] = {"type": "string", "format": "uuid"}
+        else:
+            parameter["schema"] = _without_null(parameter["schema"])
+    names = ["IdempotencyKey"] if method == "POST" else []
+    names += ["IfMatch"] if writes else []
+    names += ["IfNoneMatchAny"] if method == "PUT" else []
+    names += ["IfNoneMatch"] if single and method == "GET" else []
+    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a query can hold of this schema: a value, or else the parameter is absent."""
+    some = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    if len(some) == len(schema.get("anyOf", [])):
+        return schema
+    rest = {name: schema[name] for name in schema.keys() - {"anyOf", "default"}}
+    return rest | (some[0] if len(some) == 1 else {"anyOf": some})
+
+
+def _complete_responses(operation: dict[str, Any], method: str, *, single: bool) -> None:
+    responses = operation["responses"]
+    if single and method == "GET":
+        responses["304"] = {"description": "Not modified"}
+    for status, response in responses.items():
+        names = ["X-Request-ID"]
+        names += ["ETag"] if status in {"201", "304"} or (single and status == "200") else []
+        names += ["Location"] if status == "201" and method == "POST" else []
+        names += ["Idempotency-Replayed"] if method == "POST" else []
+        response["headers"] = _headers(names)
+        if status == "204":
+            response.pop("content", None)
+    if str(operation["operationId"]).startswith("list_"):
+        responses["200"]["headers"] |= _headers(["Link"])
+
+
+def problem_response(status: int) -> dict[str, Any]:
+    """A response with a problem document, and an example of each kind that has this status."""
+    names = ["X-Request-ID"]
+    names += ["WWW-Authenticate"] if status == 401 else []
+    names += ["Retry-After"] if status in {429, 503} else []
+    return {
+        "description": BY_STATUS[status].title,
+        "headers": _headers(names),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {
+                    kind.slug: {"summary": kind.title, "value": _example(kind)}
+                    for kind in KINDS.values()
+                    if kind.status == status
+                },
+            }
+        },
+    }
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.meaning,
+        "instance": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+        **MEMBERS.get(kind, {}),
+    }
+
+
+def _headers(names: list[str]) -> dict[str, Any]:
+    components = {"X-Request-ID": "RequestId"}
+    return {
+        name: {"$ref": f"#/components/headers/{components.get(name, name.replace('-', ''))}"}
+        for name in names
+    }

@@ -1,0 +1,74 @@
+"""Keyset pagination: a cursor says after which row the next page begins, and of which listing."""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+from flask import Response, current_app, request
+from sqlalchemy import Row
+
+from app.http import json_response
+from app.problems import invalid
+
+SIGNATURE_BYTES: Final = 16
+ID_LENGTH: Final = 36
+MAX_LIMIT: Final = 200
+DEFAULT_LIMIT: Final = 50
+
+
+class Position(NamedTuple):
+    """The row after which a page begins: its sort key, as the database writes it, and its id."""
+
+    key: str
+    id: str
+
+
+def encode(position: Position, listing: object) -> str:
+    """An opaque cursor, signed for this listing: its user, sort and filters."""
+    content = f"{position.id}{position.key}".encode()
+    return urlsafe_b64encode(_sign(content, listing) + content).decode().rstrip("=")
+
+
+def decode(cursor: str | None, listing: object) -> Position | None:
+    """The position that `encode` was given for the same listing.
+
+    Raises Problem 422 for a cursor that was tampered with or belongs to another listing.
+    """
+    if cursor is None:
+        return None
+    try:
+        data = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        canonical = urlsafe_b64encode(data).decode().rstrip("=") == cursor
+    except ValueError:
+        canonical, data = False, b""
+    signature, content = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
+    if not canonical or not hmac.compare_digest(signature, _sign(content, listing)):
+        raise invalid("does not belong to this listing", "cursor", parameter="cursor")
+    text = content.decode()
+    return Position(text[ID_LENGTH:], text[:ID_LENGTH])
+
+
+def _sign(content: bytes, listing: object) -> bytes:
+    message = orjson.dumps(listing, option=orjson.OPT_SORT_KEYS) + b"\n" + content
+    key: bytes = current_app.config["CURSOR_KEY"]
+    return hmac.digest(key, message, hashlib.sha256)[:SIGNATURE_BYTES]
+
+
+def page(rows: Sequence[Row[Any]], items: Sequence[Any], limit: int, listing: object) -> Response:
+    """One page as `{"items", "next_cursor"}`; `rows` and `items` hold one more than fit, if any.
+
+    Rows carry `sort_key` and `id`. The next page is in the Link header too (RFC 8288).
+    """
+    cursor = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        cursor = encode(Position(last.sort_key, last.id), listing)
+    response = json_response({"items": items[:limit], "next_cursor": cursor})
+    if cursor:
+        query = urlencode({**request.args, "cursor": cursor})
+        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
+    return response

@@ -1,0 +1,41 @@
+"""What gunicorn answers by itself, to requests that never reach the application."""
+
+from socket import socket
+
+from gunicorn import glogging, util
+
+from app.errors import MEDIA_TYPE, document
+from app.http import new_id
+from app.problems import BAD_REQUEST, BY_STATUS
+
+
+class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines go where the application's go, in the same form and redacted."""
+
+    def setup(self, cfg: object) -> None:
+        """Called at the start, and again when the configuration is read again."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:
+    """In place of gunicorn's page of HTML: a problem document that tells nothing of the server."""
+    kind = BY_STATUS.get(status_int, BAD_REQUEST)
+    request_id = new_id()
+    body = document(kind, kind.meaning, request_id, {})
+    head = (
+        f"HTTP/1.1 {kind.status} {kind.title}\r\n"
+        "Connection: close\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        f"X-Request-ID: {request_id}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode("ascii") + body)
+
+
+def answer_with_problems() -> None:
+    """Make it so: gunicorn has no setting for it, but one function makes all its answers."""
+    util.write_error = problem

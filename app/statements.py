@@ -1,0 +1,228 @@
+"""The statements that write a versioned row: each checks, counts, writes and answers in one.
+
+All answer with exactly one row: `changed`, a `<field>_allowed` for each guard, and the columns of
+the row as it now is, which are null where there is none. Their parts are common table expressions:
+`before` is the live row, `bump` the owner's counter, counted up if all conditions hold, and
+`after` the row written with the new version (PostgreSQL, "Data-Modifying Statements in WITH").
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    any_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
+
+from app import idempotency
+from app.users.models import User
+
+Element = ColumnElement[Any]
+
+USER_ID: Element = bindparam("user_id")
+ID: Element = bindparam("id")
+VERSIONS: Element = bindparam("versions")
+
+
+class Derived(NamedTuple):
+    """A column that follows from a field: `value(field, previous value, now)`."""
+
+    field: str
+    value: Callable[[Element, Element, Element], Element]
+
+
+class Shape(NamedTuple):
+    """What the statements of one table have in common.
+
+    A guard is a condition on a field's new value without which nothing is written.
+    """
+
+    table: Table
+    guards: Mapping[str, Element]
+    derived: Mapping[str, Derived]
+
+    def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
+        """The guards of those fields that are written."""
+        return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
+
+    def derive(
+        self, fields: Sequence[str], value: Callable[[str], Element], previous: Any, now: Element
+    ) -> dict[str, Element]:
+        """The columns that follow from those fields."""
+        return {
+            name: rule.value(value(rule.field), previous(name), now)
+            for name, rule in self.derived.items()
+            if rule.field in fields
+        }
+
+
+def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
+    """Insert a row; with `once`, only if its idempotency key was not answered before."""
+    guards = shape.guards_of(fields)
+    if not once:
+        after = _inserted(shape, fields, count_change(*(g for _, g in guards)))
+        return answer(guards, after)
+    replayed = idempotency.replayed()
+    bump = count_change(~exists(select(replayed)), *(g for _, g in guards))
+    after = _inserted(shape, fields, bump)
+    record = func.jsonb_populate_record(
+        text(f"null::{shape.table.name}"), replayed.c.answer
+    ).table_valued(*(column.name for column in shape.table.c), name="record")
+    stored = select(record).select_from(replayed.join(record, true())).cte("stored")
+    fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
+    kept = idempotency.kept(func.to_jsonb(text("after")), after)
+    return answer(guards, after, otherwise=stored).add_columns(fingerprint).add_cte(kept)
+
+
+def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
+    """Insert the row or write all its fields; `existed` tells which it was."""
+    table, guards, before = shape.table, shape.guards_of(fields), live(shape.table)
+    acceptable = select(before).where(is_expected(before), _differs(before, fields))
+    bump = count_change(
+        case(
+            (exists(select(before)), and_(~_flag("must_be_new"), exists(acceptable))),
+            else_=~_flag("must_exist"),
+        ),
+        *(guard for _, guard in guards),
+    )
+    row = _new_row(shape, fields, bump)
+    statement = insert_or_update(table).from_select(list(row), _selected(row, bump))
+    new, alive = statement.excluded, table.c.deleted_at.is_(None)
+    changes = {name: new[name] for name in [*fields, "version", "updated_at"]} | {
+        "created_at": case((alive, table.c.created_at), else_=new.created_at),
+        "deleted_at": null(),
+        **shape.derive(
+            fields,
+            lambda name: new[name],
+            lambda name: case((alive, table.c[name])),
+            new.updated_at,
+        ),
+    }
+    upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
+    after = upserted.returning(table).cte("after")
+    existed = exists(select(before)).label("existed")
+    return answer(guards, after, otherwise=before).add_columns(existed)
+
+
+def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
+    """Change some fields of a live row, unless they are so already."""
+    guards, before = shape.guards_of(fields), live(shape.table)
+    acceptable = select(before).where(is_expected(before), _differs(before, fields))
+    bump = count_change(exists(acceptable), *(guard for _, guard in guards))
+    values: dict[str, Element] = {name: bindparam(name) for name in fields}
+    derived = shape.derive(fields, bindparam, lambda name: shape.table.c[name], bump.c.at)
+    after = changed_row(shape.table, bump, values | derived)
+    return answer(guards, after, otherwise=before)
+
+
+def delete(shape: Shape) -> Select[Any]:
+    """Make a live row a tombstone."""
+    before = live(shape.table)
+    bump = count_change(exists(select(before).where(is_expected(before))))
+    after = changed_row(shape.table, bump, {"deleted_at": bump.c.at})
+    return answer([], after, otherwise=before)
+
+
+def live(table: Table) -> CTE:
+    """The row as it stands before the write."""
+    row = select(table).where(
+        table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
+    )
+    return row.cte("before")
+
+
+def is_expected(before: FromClause) -> Element:
+    """Whether the row stands at one of the versions that the client names, if it names any."""
+    return or_(VERSIONS.is_(None), before.c.version == any_(VERSIONS))
+
+
+def count_change(*conditions: Element, step: Element | int = 1) -> CTE:
+    """Count the owner's changes up if the conditions hold: columns `version` and `at`.
+
+    The clock is read when the owner's row is held, so that times and versions have one order.
+    """
+    return (
+        update(User)
+        .where(User.id == USER_ID, *conditions)
+        .values(change_seq=User.change_seq + step)
+        .returning(User.change_seq.label("version"), func.clock_timestamp().label("at"))
+        .cte("bump")
+    )
+
+
+def changed_row(table: Table, bump: CTE, values: Mapping[str, Any]) -> CTE:
+    """The row with these values, the new version and the time of the change."""
+    return (
+        update(table)
+        .where(table.c.user_id == USER_ID, table.c.id == ID)
+        .values(**values, version=bump.c.version, updated_at=bump.c.at)
+        .returning(table)
+        .cte("after")
+    )
+
+
+def answer(
+    guards: Sequence[tuple[str, Element]], after: CTE, *, otherwise: CTE | None = None
+) -> Select[Any]:
+    """One row: what was written, or what is there otherwise, or nulls."""
+    row: Select[Any] = select(literal(True).label("changed"), *after.c)
+    rows: Any = row
+    if otherwise is not None:
+        rest = select(literal(False), *(otherwise.c[c.name] for c in after.c))
+        rows = union_all(row, rest.where(~exists(select(after))))
+    found = rows.subquery("found")
+    one = select(literal(1)).subquery("one")
+    return select(*(guard.label(name) for name, guard in guards), *found.c).select_from(
+        one.outerjoin(found, true())
+    )
+
+
+def _inserted(shape: Shape, fields: Sequence[str], bump: CTE) -> CTE:
+    row = _new_row(shape, fields, bump)
+    statement = insert(shape.table).from_select(list(row), _selected(row, bump))
+    return statement.returning(shape.table).cte("after")
+
+
+def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Element]:
+    return {
+        "user_id": USER_ID,
+        "id": ID,
+        **{name: bindparam(name) for name in fields},
+        **shape.derive(fields, bindparam, lambda _: null(), bump.c.at),
+        "version": bump.c.version,
+        "created_at": bump.c.at,
+        "updated_at": bump.c.at,
+    }
+
+
+def _selected(row: Mapping[str, Element], bump: CTE) -> Select[Any]:
+    return select(*row.values()).select_from(bump)
+
+
+def _differs(before: FromClause, fields: Sequence[str]) -> Element:
+    return or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
+
+
+def _flag(name: str) -> ColumnElement[bool]:
+    return bindparam(name, type_=Boolean)

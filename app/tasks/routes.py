@@ -1,0 +1,96 @@
+"""/v1/tasks"""
+
+from typing import Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app import idempotency, pagination
+from app.auth import current_user_id, provisioning
+from app.http import created, new_id, no_content, preconditions, resource
+from app.tasks import queries
+from app.tasks.schemas import (
+    Task,
+    TaskCreate,
+    TaskFilters,
+    TaskPage,
+    TaskPatch,
+    TaskReplace,
+    represent,
+)
+
+blueprint: Final = APIBlueprint("tasks", __name__, tag="Tasks")
+
+
+@blueprint.get("")
+@blueprint.input(TaskFilters, location="query", arg_name="filters")
+@blueprint.output(TaskPage)
+def list_tasks(filters: TaskFilters) -> Response:
+    """List tasks
+
+    A page of the user's tasks. Walk on with `next_cursor` until it is null; the walk misses and
+    repeats nothing while others insert and delete.
+    """
+    user_id = current_user_id()
+    listing = [user_id, filters.model_dump(exclude={"limit", "cursor"})]
+    position = pagination.decode(filters.cursor, listing)
+    rows = queries.list_tasks(user_id, filters, position)
+    return pagination.page(rows, [represent(row) for row in rows], filters.limit, listing)
+
+
+@blueprint.post("")
+@blueprint.input(TaskCreate, arg_name="task")
+@blueprint.output(Task, status_code=201)
+@provisioning
+def create_task(task: TaskCreate) -> Response:
+    """Create a task
+
+    With an `Idempotency-Key`, the same request sent again is answered again and done once.
+    """
+    values = task.all()
+    once = idempotency.requested(values)
+    representation, replayed = queries.create_task(current_user_id(), new_id(), values, once)
+    return idempotency.mark(created(representation), replayed)
+
+
+@blueprint.get("/<id:task_id>")
+@blueprint.output(Task)
+def get_task(task_id: str) -> Response:
+    """Get a task"""
+    return resource(queries.get_task(current_user_id(), task_id))
+
+
+@blueprint.put("/<id:task_id>")
+@blueprint.input(TaskReplace, arg_name="task")
+@blueprint.output(Task)
+@provisioning
+def replace_task(task_id: str, task: TaskReplace) -> Response:
+    """Create or replace a task
+
+    The task is written under an id that the client made, so that it can be sent again safely. With
+    `If-None-Match: *` it is only created, with `If-Match` only replaced.
+    """
+    representation, new = queries.replace_task(
+        current_user_id(), task_id, task.all(), preconditions()
+    )
+    return resource(representation, 201 if new else 200)
+
+
+@blueprint.patch("/<id:task_id>")
+@blueprint.input(TaskPatch, arg_name="patch")
+@blueprint.output(Task)
+def update_task(task_id: str, patch: TaskPatch) -> Response:
+    """Change a task
+
+    A JSON merge patch: absent fields stay as they are, null clears. Send the task's ETag as
+    `If-Match`, and nobody's change is lost.
+    """
+    return resource(queries.update_task(current_user_id(), task_id, patch.given(), preconditions()))
+
+
+@blueprint.delete("/<id:task_id>")
+@blueprint.output({}, status_code=204)
+def delete_task(task_id: str) -> Response:
+    """Delete a task"""
+    queries.delete_task(current_user_id(), task_id, preconditions())
+    return no_content()

@@ -1,0 +1,195 @@
+"""What a task looks like to clients, and what they may send."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Row
+
+from app.fields import (
+    UUID_PATTERN,
+    Body,
+    Date,
+    Flag,
+    Id,
+    Instant,
+    Line,
+    Matching,
+    Patch,
+    PlainText,
+    Query,
+    Timestamp,
+    WholeNumber,
+)
+from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
+
+Priority = Literal["none", "low", "medium", "high"]
+PRIORITIES: Final = ("none", "low", "medium", "high")
+"""In the order of their rank, which is how the database keeps them."""
+
+SortKey = Literal[
+    "created_at",
+    "-created_at",
+    "updated_at",
+    "-updated_at",
+    "due",
+    "-due",
+    "priority",
+    "-priority",
+    "title",
+    "-title",
+]
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50",
+    "user_id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+    "title": "Buy milk",
+    "description": "Two litres",
+    "complete": False,
+    "completed_at": None,
+    "priority": "high",
+    "due_date": "2027-01-31",
+    "due_at": None,
+    "category_id": None,
+    "version": 7,
+    "created_at": "2026-11-21T09:30:00.123456Z",
+    "updated_at": "2026-11-21T09:30:00.123456Z",
+}
+DUE_ONCE: Final[dict[str, Any]] = {
+    "not": {
+        "properties": {"due_date": {"type": "string"}, "due_at": {"type": "string"}},
+        "required": ["due_date", "due_at"],
+    }
+}
+
+Title = Annotated[str, Line(200)]
+Description = Annotated[str, PlainText(5000)]
+
+
+class Task(BaseModel):
+    """A task as it is answered: every field is always present."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    id: Id
+    user_id: Id
+    title: Title
+    description: Description | None
+    complete: bool
+    completed_at: Timestamp | None
+    priority: Priority
+    due_date: Date | None
+    due_at: Timestamp | None
+    category_id: Id | None
+    version: int = Field(ge=1)
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TaskPage(BaseModel):
+    """One page of a listing; `next_cursor` is null on the last."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
+    )
+
+    items: list[Task]
+    next_cursor: str | None
+
+
+def due_once(due_at: datetime | None, info: ValidationInfo) -> datetime | None:
+    """A task is due on a day or at an instant, never both."""
+    if due_at is not None and info.data.get("due_date") is not None:
+        raise PydanticCustomError("due_once", "due_date and due_at cannot both be set")
+    return due_at
+
+
+DueAt = Annotated[Timestamp | None, AfterValidator(due_once)]
+
+
+class TaskCreate(Body):
+    """A new task."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            **DUE_ONCE,
+            "examples": [{"title": "Buy milk", "priority": "high", "due_date": "2027-01-31"}],
+        }
+    )
+
+    title: Title
+    description: Description | None = None
+    complete: bool = False
+    priority: Priority = "none"
+    due_date: Date | None = None
+    due_at: DueAt = None
+    category_id: Id | None = None
+
+
+class TaskReplace(TaskCreate):
+    """A whole task; a field that is left out gets its default."""
+
+
+class TaskPatch(Patch):
+    """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
+
+    model_config = ConfigDict(
+        json_schema_extra={**DUE_ONCE, "examples": [{"complete": True, "description": None}]}
+    )
+
+    title: Title = ""
+    description: Description | None = None
+    complete: bool = False
+    priority: Priority = "none"
+    due_date: Date | None = None
+    due_at: DueAt = None
+    category_id: Id | None = None
+
+
+CategoryFilter = Annotated[
+    str,
+    AfterValidator(str.lower),
+    Matching(f"^none$|{UUID_PATTERN}", "uuid", "must be a UUID with hyphens, or none"),
+]
+
+
+class TaskFilters(Query):
+    """Which tasks to list, in which order, and how many at a time."""
+
+    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: Annotated[str, Field(max_length=2000)] | None = None
+    sort: SortKey = "-created_at"
+    complete: Flag | None = None
+    priority: Priority | None = None
+    category_id: CategoryFilter | None = None
+    due_before: Instant | None = None
+    due_after: Instant | None = None
+    updated_after: Timestamp | None = None
+    q: Annotated[str, Line(200)] | None = None
+
+
+def columns(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields as the table keeps them."""
+    if "priority" in values:
+        return values | {"priority": PRIORITIES.index(values["priority"])}
+    return values
+
+
+def represent(row: Row[Any]) -> dict[str, Any]:
+    """A row of the table as the task that clients see."""
+    return {
+        "id": row.id,
+        "user_id": row.user_id,
+        "title": row.title,
+        "description": row.description,
+        "complete": row.complete,
+        "completed_at": row.completed_at,
+        "priority": PRIORITIES[row.priority],
+        "due_date": row.due_date,
+        "due_at": row.due_at,
+        "category_id": row.category_id,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

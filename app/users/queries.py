@@ -1,0 +1,194 @@
+"""What is asked of accounts; each function is one statement and one flight."""
+
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from app import idempotency, statements
+from app.database import Role, Scope, Statement, execute, reading, writing
+from app.idempotency import Once
+from app.problems import CONFLICT, PRECONDITION_FAILED, Problem
+from app.statements import USER_ID
+from app.users.models import User
+from app.users.schemas import represent
+from app.versioned import NoAccount, Preconditions, Representation
+
+PUBLIC: Final = (
+    User.id,
+    User.email,
+    User.name,
+    User.time_zone,
+    User.version,
+    User.created_at,
+    User.updated_at,
+)
+
+
+class Login(NamedTuple):
+    """What a password is compared with."""
+
+    user_id: str
+    password_hash: str
+
+
+def find_login(email: str) -> Login | None:
+    """The account with this address, in whatever letter case; none of another issuer's."""
+    row = execute(Scope(Role.AUTH), FIND_LOGIN, email=email).one_or_none()
+    return Login(row.id, row.password_hash) if row else None
+
+
+def create_user(
+    user_id: str, email: str, password_hash: str, name: str | None, once: Once | None
+) -> tuple[Representation, bool]:
+    """A new account, or that of an earlier request with the same key; and whether it is that.
+
+    Raises Problem 409 for an address that is taken, 422 for a key that came with another body.
+    """
+    row = execute(
+        Scope(Role.AUTH, user_id),
+        CREATE_ONCE if once else CREATE,
+        user_id=user_id,
+        email=email,
+        password_hash=password_hash,
+        name=name,
+        **(once.parameters if once else {}),
+    ).one_or_none()
+    if row is not None:
+        return represent(row), False
+    if once and (earlier := _created_before(email, once)):
+        return earlier, True
+    raise Problem(CONFLICT, "An account with this e-mail address exists.")
+
+
+def create_external_user(user_id: str) -> None:
+    """An account for another issuer's user, unless there is one."""
+    execute(writing(user_id), CREATE_EXTERNAL, user_id=user_id)
+
+
+def get_user(user_id: str) -> Representation | None:
+    """The user's own account, if there is one."""
+    row = execute(reading(user_id), GET, user_id=user_id).one_or_none()
+    return represent(row) if row else None
+
+
+def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
+    """The account with the given fields changed. Raises NoAccount, Problem 412."""
+    key = frozenset(values)
+    if key not in updates:
+        updates[key] = Statement(_update(sorted(key)))
+    parameters = {"user_id": user_id, "versions": conditions.versions, **values}
+    return represent(
+        _settle(execute(writing(user_id), updates[key], **parameters).one(), conditions)
+    )
+
+
+def delete_user(user_id: str, conditions: Preconditions) -> None:
+    """Erase the account and all its rows. Raises NoAccount, Problem 412."""
+    parameters = {"user_id": user_id, "versions": conditions.versions}
+    _settle(execute(writing(user_id), DELETE, **parameters).one(), conditions)
+
+
+def _created_before(email: str, once: Once) -> Representation | None:
+    login = find_login(email)
+    if login is None:
+        return None
+    scope = Scope(Role.AUTH, login.user_id)
+    row = execute(scope, REPLAY, user_id=login.user_id, **once.parameters).one_or_none()
+    if row is None:
+        return None
+    once.require_same(row.fingerprint)
+    return represent(row)
+
+
+def _settle(row: Row[Any], conditions: Preconditions) -> Row[Any]:
+    if row.id is None:
+        raise NoAccount
+    versions = conditions.versions
+    if not row.changed and versions is not None and row.version not in versions:
+        raise Problem(PRECONDITION_FAILED, current=represent(row))
+    return row
+
+
+def _create(once: bool) -> Select[Any]:
+    names = ("email", "password_hash", "name")
+    insertion = insert(User).values(id=USER_ID, **{name: bindparam(name) for name in names})
+    after = insertion.on_conflict_do_nothing().returning(*PUBLIC).cte("after")
+    statement = select(after)
+    if not once:
+        return statement
+    return statement.add_cte(idempotency.kept(func.to_jsonb(text("after")), after))
+
+
+def _replay() -> Select[Any]:
+    replayed = idempotency.replayed()
+    record = func.jsonb_populate_record(text("null::users"), replayed.c.answer).table_valued(
+        *(column.name for column in PUBLIC), name="record"
+    )
+    return select(record, replayed.c.fingerprint).select_from(replayed.join(record, true()))
+
+
+def _before() -> CTE:
+    return select(*PUBLIC).where(User.id == USER_ID).cte("before")
+
+
+def _update(fields: list[str]) -> Select[Any]:
+    before = _before()
+    differs = or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
+    after = (
+        update(User)
+        .where(
+            User.id == USER_ID,
+            exists(select(before).where(statements.is_expected(before), differs)),
+        )
+        .values(
+            **{name: bindparam(name) for name in fields},
+            change_seq=User.change_seq + 1,
+            version=User.change_seq + 1,
+            updated_at=func.clock_timestamp(),
+        )
+        .returning(*PUBLIC)
+        .cte("after")
+    )
+    return statements.answer([], after, otherwise=before)
+
+
+def _delete() -> Select[Any]:
+    before = _before()
+    after = (
+        delete(User)
+        .where(User.id == USER_ID, exists(select(before).where(statements.is_expected(before))))
+        .returning(*PUBLIC)
+        .cte("after")
+    )
+    return statements.answer([], after, otherwise=before)
+
+
+FIND_LOGIN: Final = Statement(
+    select(User.id, User.password_hash).where(
+        func.lower(User.email) == func.lower(bindparam("email")), User.password_hash.is_not(null())
+    )
+)
+GET: Final = Statement(select(*PUBLIC).where(User.id == USER_ID))
+CREATE: Final = Statement(_create(once=False))
+CREATE_ONCE: Final = Statement(_create(once=True))
+CREATE_EXTERNAL: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
+REPLAY: Final = Statement(_replay())
+DELETE: Final = Statement(_delete())
+
+updates: Final[dict[frozenset[str], Statement]] = {}

@@ -1,0 +1,163 @@
+"""/v1/auth and /v1/me"""
+
+import secrets
+import time
+from typing import Any, Final
+
+from apiflask import APIBlueprint
+from flask import Response, current_app
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from app import idempotency
+from app.auth import current_principal, current_user_id, provisioning, token_verifier
+from app.http import created_at, json_response, new_id, no_content, preconditions, resource
+from app.limits import sign_in_keys, sign_in_limits
+from app.problems import INVALID_CREDENTIALS, Problem
+from app.users import queries, schemas, sessions
+from app.users.schemas import (
+    Credentials,
+    RefreshRequest,
+    Registration,
+    TokenPair,
+    User,
+    UserPatch,
+)
+from app.users.tokens import ACCESS_SECONDS, RefreshToken
+from app.versioned import NoAccount
+
+auth: Final = APIBlueprint("auth", __name__, tag="Authentication")
+me: Final = APIBlueprint("me", __name__, tag="Account")
+
+# Compared with when there is no account, so that an unknown address takes as long as a known one.
+NO_PASSWORD: Final = generate_password_hash(secrets.token_urlsafe())
+
+
+@auth.post("/register")
+@auth.input(Registration, arg_name="registration")
+@auth.output(User, status_code=201)
+def register_account(registration: Registration) -> Response:
+    """Create an account
+
+    The e-mail address is the user's name here, in whatever letter case; nothing is sent to it.
+    """
+    once = idempotency.requested(registration.all())
+    password_hash = generate_password_hash(registration.password)
+    user, replayed = queries.create_user(
+        new_id(), registration.email, password_hash, registration.name, once
+    )
+    return idempotency.mark(created_at("/v1/me", user), replayed)
+
+
+@auth.post("/token")
+@auth.input(Credentials, arg_name="credentials")
+@auth.output(TokenPair)
+def sign_in(credentials: Credentials) -> Response:
+    """Sign in
+
+    Ten failures within a minute, from one address or for one account, and the next attempts are
+    refused for a while.
+    """
+    limits, keys = sign_in_limits(), sign_in_keys(credentials.email)
+    limits.check(keys)
+    login = queries.find_login(credentials.email)
+    known = login.password_hash if login else NO_PASSWORD
+    if not check_password_hash(known, credentials.password) or login is None:
+        limits.count(keys)
+        raise Problem(INVALID_CREDENTIALS)
+    once = idempotency.requested(credentials.all())
+    seed, now = secrets.token_bytes(32), int(time.time())
+    outcome = sessions.start_session(
+        login.user_id, _token(login.user_id, seed).hash, new_id(), _kept(seed, now), once
+    )
+    return _pair(login.user_id, seed, now, outcome)
+
+
+@auth.post("/refresh")
+@auth.input(RefreshRequest, arg_name="presented")
+@auth.output(TokenPair)
+def refresh_session(presented: RefreshRequest) -> Response:
+    """Exchange a refresh token
+
+    The token is spent for a new pair. A token that comes back when it is spent already ends the
+    session; with an `Idempotency-Key`, a retry is no such reuse.
+    """
+    once = idempotency.requested(presented.all())
+    token = RefreshToken.parse(presented.refresh_token)
+    if token is None:
+        raise Problem(INVALID_CREDENTIALS)
+    seed, now = secrets.token_bytes(32), int(time.time())
+    new_hash = _token(token.user_id, seed).hash
+    outcome = sessions.rotate(token.user_id, token.hash, new_hash, _kept(seed, now), once)
+    if not outcome.done and outcome.earlier is None:
+        raise Problem(INVALID_CREDENTIALS)
+    return _pair(token.user_id, seed, now, outcome)
+
+
+@auth.post("/logout")
+@auth.input(RefreshRequest, arg_name="presented")
+@auth.output({}, status_code=204)
+def sign_out(presented: RefreshRequest) -> Response:
+    """Sign out
+
+    Ends the session that the refresh token belongs to; access tokens run out by themselves.
+    """
+    once = idempotency.requested(presented.all())
+    token = RefreshToken.parse(presented.refresh_token)
+    if token is None:
+        return no_content()
+    outcome = sessions.end_session(token.user_id, token.hash, once)
+    return idempotency.mark(no_content(), outcome.earlier is not None)
+
+
+@me.get("")
+@me.output(User)
+def get_me() -> Response:
+    """Get the account"""
+    user = queries.get_user(current_user_id())
+    if user is None and current_principal().external:
+        user = schemas.unwritten(current_user_id())
+    if user is None:
+        raise NoAccount
+    return resource(user)
+
+
+@me.patch("")
+@me.input(UserPatch, arg_name="patch")
+@me.output(User)
+@provisioning
+def update_me(patch: UserPatch) -> Response:
+    """Change the account"""
+    return resource(queries.update_user(current_user_id(), patch.given(), preconditions()))
+
+
+@me.delete("")
+@me.output({}, status_code=204)
+@provisioning
+def delete_me() -> Response:
+    """Erase the account
+
+    The account and all its rows are gone at once and for good.
+    """
+    queries.delete_user(current_user_id(), preconditions())
+    return no_content()
+
+
+def _token(user_id: str, seed: bytes) -> RefreshToken:
+    return RefreshToken.derive(user_id, seed, current_app.config["REFRESH_TOKEN_KEY"])
+
+
+def _kept(seed: bytes, now: int) -> dict[str, Any]:
+    """What a replay is made of; worth nothing to a reader of the database without the key."""
+    return {"seed": seed.hex(), "issued": now}
+
+
+def _pair(user_id: str, seed: bytes, now: int, outcome: sessions.Outcome) -> Response:
+    if earlier := outcome.earlier:
+        seed, now = bytes.fromhex(earlier["seed"]), earlier["issued"]
+    pair = {
+        "access_token": token_verifier().issue(user_id, now=now),
+        "token_type": "Bearer",
+        "expires_in": ACCESS_SECONDS,
+        "refresh_token": str(_token(user_id, seed)),
+    }
+    return idempotency.mark(json_response(pair), outcome.earlier is not None)

@@ -1,0 +1,169 @@
+"""What is asked of refresh tokens; each function is one statement and one flight.
+
+A sign-in begins a family of tokens; each is spent for the next. A spent token that comes back was
+stolen from one side or the other, and ends the family (RFC 9700, section 4.14.2).
+"""
+
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import (
+    CTE,
+    BindParameter,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    null,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from app import idempotency
+from app.database import Role, Scope, Statement, execute
+from app.errors import CONSTRAINTS
+from app.idempotency import Once
+from app.problems import INVALID_CREDENTIALS, Problem
+from app.statements import USER_ID
+from app.users.models import RefreshToken
+from app.users.tokens import REFRESH_DAYS
+
+# Whoever erases the account while they sign in has no account to sign in to.
+for constraint in ("fk_refresh_tokens_users", "fk_idempotency_keys_users"):
+    CONSTRAINTS[constraint] = Problem(INVALID_CREDENTIALS)
+
+HASH: Final[BindParameter[Any]] = bindparam("token_hash")
+NEW_HASH: Final[BindParameter[Any]] = bindparam("new_hash")
+FAMILY: Final[BindParameter[Any]] = bindparam("family_id")
+EXPIRY: Final = func.now() + text(f"interval '{REFRESH_DAYS} days'")
+
+
+class Outcome(NamedTuple):
+    """Whether it was done now, or else what the same request was answered before, if it was."""
+
+    done: bool
+    earlier: dict[str, Any] | None
+
+
+def start_session(
+    user_id: str, new_hash: bytes, family_id: str, answer: dict[str, Any], once: Once | None
+) -> Outcome:
+    """Begin a family. Raises Problem 422 for a key that came with another body."""
+    statement = START_ONCE if once else START
+    return _run(statement, user_id, answer, once, new_hash=new_hash, family_id=family_id)
+
+
+def rotate(
+    user_id: str, token_hash: bytes, new_hash: bytes, answer: dict[str, Any], once: Once | None
+) -> Outcome:
+    """Spend a token for the next; one that is spent already takes its family with it.
+
+    Raises Problem 422 for a key that came with another body.
+    """
+    statement = ROTATE_ONCE if once else ROTATE
+    return _run(statement, user_id, answer, once, token_hash=token_hash, new_hash=new_hash)
+
+
+def end_session(user_id: str, token_hash: bytes, once: Once | None) -> Outcome:
+    """Delete the token's family. Raises Problem 422 for a key that came with another body."""
+    return _run(END_ONCE if once else END, user_id, {}, once, token_hash=token_hash)
+
+
+def _run(
+    statement: Statement,
+    user_id: str,
+    answer: dict[str, Any],
+    once: Once | None,
+    **parameters: object,
+) -> Outcome:
+    if once:
+        parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
+    scope = Scope(Role.AUTH, user_id, writes=True)
+    row = execute(scope, statement, user_id=user_id, **parameters).one()
+    if once:
+        once.require_same(row.fingerprint)
+    return Outcome(row.done, row.answer)
+
+
+def _start(once: bool) -> Select[Any]:
+    replayed, fresh = _claim(once)
+    family = select(USER_ID, NEW_HASH, FAMILY, EXPIRY).where(fresh)
+    return _answer(_issued(family), replayed)
+
+
+def _rotate(once: bool) -> Select[Any]:
+    replayed, fresh = _claim(once)
+    presented = _presented()
+    spent = (
+        update(RefreshToken)
+        .where(
+            RefreshToken.user_id == USER_ID,
+            RefreshToken.token_hash == HASH,
+            RefreshToken.spent_at.is_(None),
+            RefreshToken.expires_at > func.now(),
+            fresh,
+        )
+        .values(spent_at=func.now())
+        .returning(RefreshToken.family_id)
+        .cte("spent")
+    )
+    reused = _ended(presented, presented.c.spent_at.is_not(None), fresh).cte("reused")
+    issued = _issued(select(USER_ID, NEW_HASH, spent.c.family_id, EXPIRY))
+    return _answer(issued, replayed).add_cte(reused)
+
+
+def _end(once: bool) -> Select[Any]:
+    replayed, fresh = _claim(once)
+    ended = _ended(_presented(), fresh).returning(RefreshToken.family_id).cte("ended")
+    done = select(ended.c.family_id).distinct().cte("done")
+    return _answer(done, replayed)
+
+
+def _claim(once: bool) -> tuple[CTE | None, Any]:
+    if not once:
+        return None, true()
+    replayed = idempotency.replayed()
+    return replayed, ~exists(select(replayed))
+
+
+def _presented() -> CTE:
+    row = select(RefreshToken.family_id, RefreshToken.spent_at).where(
+        RefreshToken.user_id == USER_ID, RefreshToken.token_hash == HASH
+    )
+    return row.cte("presented")
+
+
+def _ended(presented: CTE, *conditions: Any) -> Any:
+    return delete(RefreshToken).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.family_id == presented.c.family_id,
+        *conditions,
+    )
+
+
+def _issued(row: Select[Any]) -> CTE:
+    columns = ["user_id", "token_hash", "family_id", "expires_at"]
+    insertion = insert(RefreshToken).from_select(columns, row)
+    return insertion.returning(RefreshToken.token_hash).cte("issued")
+
+
+def _answer(work: CTE, replayed: CTE | None) -> Select[Any]:
+    statement: Select[Any] = select(exists(select(work)).label("done"))
+    if replayed is None:
+        return statement.add_columns(null().label("answer"))
+    return statement.add_columns(
+        select(replayed.c.answer).scalar_subquery().label("answer"),
+        select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
+    ).add_cte(idempotency.kept(bindparam("answer"), work))
+
+
+START: Final = Statement(_start(once=False))
+START_ONCE: Final = Statement(_start(once=True))
+ROTATE: Final = Statement(_rotate(once=False))
+ROTATE_ONCE: Final = Statement(_rotate(once=True))
+END: Final = Statement(_end(once=False))
+END_ONCE: Final = Statement(_end(once=True))

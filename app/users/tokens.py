@@ -1,0 +1,159 @@
+"""Access tokens: issued here (HS256), or by another issuer (JWKS); refresh tokens: opaque.
+
+Source: RFC 7519 and RFC 8725 (fixed algorithms, every claim checked).
+"""
+
+import hashlib
+import hmac
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from threading import Lock
+from typing import Any, Final, NamedTuple, Self
+from uuid import UUID, uuid5
+
+import jwt
+from jwt.exceptions import PyJWKClientConnectionError
+
+from app.config import Settings
+from app.problems import ISSUER_UNAVAILABLE, UNAUTHENTICATED, Problem
+from app.users.jwks import KeySet
+
+ACCESS_SECONDS: Final = 15 * 60
+REFRESH_DAYS: Final = 30
+MAX_SECONDS: Final = 24 * 60 * 60
+LEEWAY_SECONDS: Final = 30
+OWN_ISSUER: Final = "tasks-api"
+OWN_ALGORITHM: Final = "HS256"
+FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+REQUIRED_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
+CACHED_TOKENS: Final = 4096
+ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
+"""The name space of the ids of other issuers' users (RFC 9562, section 5.5)."""
+
+
+class Principal(NamedTuple):
+    """Who a request comes from; `external` if another issuer says so."""
+
+    user_id: str
+    external: bool
+
+
+class TokenVerifier:
+    """Verifies access tokens, and remembers the verified ones until they expire."""
+
+    def __init__(self, settings: Settings, secret: str | None) -> None:
+        self.secret = secret
+        self.issuer = settings.jwt_issuer
+        self.audience = settings.jwt_audience
+        self.keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+        self.verified: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self.lock = Lock()
+
+    @property
+    def issues(self) -> bool:
+        """Whether there are own tokens at all."""
+        return self.secret is not None
+
+    def verify(self, token: str) -> Principal:
+        """Who the token speaks for. Raises Problem 401."""
+        remembered = self.verified.get(token)
+        if remembered and remembered[1] > time.time():
+            return remembered[0]
+        try:
+            principal, claims = self._decode(token)
+        except PyJWKClientConnectionError:
+            raise Problem(ISSUER_UNAVAILABLE) from None
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+            raise unauthenticated("The access token is not valid here.") from None
+        self._remember(token, principal, claims["exp"] + LEEWAY_SECONDS)
+        return principal
+
+    def issue(self, user_id: str, *, seconds: int = ACCESS_SECONDS, now: int | None = None) -> str:
+        """An access token for the user; the same for the same second.
+
+        Raises Problem 401 where only another issuer's tokens are taken.
+        """
+        if self.secret is None:
+            raise unauthenticated("This service takes another issuer's tokens only.")
+        issued = int(time.time()) if now is None else now
+        claims = {
+            "iss": OWN_ISSUER,
+            "aud": OWN_ISSUER,
+            "sub": user_id,
+            "iat": issued,
+            "exp": issued + seconds,
+        }
+        return jwt.encode(claims, self.secret, OWN_ALGORITHM)
+
+    def _decode(self, token: str) -> tuple[Principal, dict[str, Any]]:
+        header = jwt.get_unverified_header(token)
+        if header["alg"] == OWN_ALGORITHM and self.secret:
+            claims = self._claims(token, self.secret, [OWN_ALGORITHM], OWN_ISSUER, OWN_ISSUER)
+            return Principal(str(UUID(claims["sub"])), external=False), claims
+        if header["alg"] in FOREIGN_ALGORITHMS and self.keys and self.issuer and self.audience:
+            key = self.keys.get_signing_key(header["kid"])
+            algorithms = [header["alg"]]
+            claims = self._claims(token, key, algorithms, self.issuer, self.audience)
+            user_id = uuid5(ISSUERS, f"{self.issuer}\n{claims['sub']}")
+            return Principal(str(user_id), external=True), claims
+        raise ValueError("algorithm")
+
+    def _claims(
+        self, token: str, key: Any, algorithms: list[str], issuer: str, audience: str
+    ) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            issuer=issuer,
+            audience=audience,
+            leeway=LEEWAY_SECONDS,
+            options={"require": list(REQUIRED_CLAIMS)},
+        )
+        if not claims["sub"] or claims["exp"] - claims["iat"] > MAX_SECONDS:
+            raise ValueError("lifetime")
+        return claims
+
+    def _remember(self, token: str, principal: Principal, until: float) -> None:
+        with self.lock:
+            self.verified[token] = (principal, until)
+            if len(self.verified) > CACHED_TOKENS:
+                self.verified.popitem(last=False)
+
+
+class RefreshToken(NamedTuple):
+    """A refresh token: the user's id, so that one key finds it, and 32 bytes nobody can guess."""
+
+    user_id: str
+    secret: bytes
+
+    @classmethod
+    def derive(cls, user_id: str, seed: bytes, key: bytes) -> Self:
+        """The token that this seed gives under the key, always the same."""
+        return cls(user_id, hmac.digest(key, seed, hashlib.sha256))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The token that `str` was made of; None for anything else."""
+        try:
+            data = urlsafe_b64decode(text.encode("ascii"))
+        except ValueError:
+            return None
+        if len(data) != 48 or str(token := cls(str(UUID(bytes=data[:16])), data[16:])) != text:
+            return None
+        return token
+
+    @property
+    def hash(self) -> bytes:
+        """What the database knows of the token: its SHA-256."""
+        return hashlib.sha256(self.secret).digest()
+
+    def __str__(self) -> str:
+        return urlsafe_b64encode(UUID(self.user_id).bytes + self.secret).decode()
+
+
+def unauthenticated(detail: str) -> Problem:
+    """401 with the challenge of RFC 6750, section 3."""
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return Problem(UNAUTHENTICATED, detail, headers=headers)

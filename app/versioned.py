@@ -1,0 +1,149 @@
+"""Rows with an owner, a version and a tombstone: what their writes take and answer.
+
+The version is the owner's `users.change_seq`, counted up by the statement that writes. The scope of
+a write has locked the owner's row before (database.py), so the statement sees every earlier write
+of that user, and versions become visible in their order.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select
+
+from app import statements
+from app.database import Statement, execute, writing
+from app.idempotency import Once
+from app.problems import PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
+from app.statements import Shape
+
+Representation = dict[str, Any]
+
+
+class Preconditions(NamedTuple):
+    """What a client asks of a resource before it is written (RFC 9110, section 13.1).
+
+    `versions` are those that If-Match admits, None for any.
+    """
+
+    versions: list[int] | None = None
+    must_exist: bool = False
+    must_be_new: bool = False
+
+
+class NoAccount(Problem):
+    """A write of a user who has no row: erased, or another issuer's who never wrote before."""
+
+    def __init__(self) -> None:
+        super().__init__(UNAUTHENTICATED, "This account does not exist.")
+
+
+class VersionedTable:
+    """The writes of one table, each one statement, built once for each set of fields."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        represent: Callable[[Row[Any]], Representation],
+        delete: Callable[[Shape], Select[Any]] = statements.delete,
+    ) -> None:
+        self.shape = shape
+        self.represent = represent
+        self.delete_statement = Statement(delete(shape))
+        self.statements: dict[object, Statement] = {}
+
+    def create(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], once: Once | None
+    ) -> tuple[Representation, bool]:
+        """Insert a row, or find what its idempotency key was answered; and whether it was that.
+
+        Raises NoAccount, Problem 422.
+        """
+        statement = self._statement("create", values, statements.create, once=once is not None)
+        row = self._write(statement, user_id, row_id, values, once.parameters if once else {})
+        if once:
+            once.require_same(row.fingerprint)
+        if row.id is None:
+            self._require_guards(row, values)
+            raise NoAccount
+        return self.represent(row), not row.changed
+
+    def replace(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> tuple[Representation, bool]:
+        """Write the whole row under its id, and whether it is new.
+
+        Raises NoAccount, Problem 412, 422.
+        """
+        statement = self._statement("replace", values, statements.replace)
+        row = self._write(statement, user_id, row_id, values, conditions._asdict())
+        if not row.changed:
+            self._require_conditions(row, conditions)
+            self._require_guards(row, values)
+        if row.id is None:
+            raise NoAccount
+        return self.represent(row), not row.existed
+
+    def update(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Representation:
+        """Change the given fields; a row that has these values already keeps its version.
+
+        Raises Problem 404, 412, 422.
+        """
+        statement = self._statement("update", values, statements.change)
+        row = self._write(statement, user_id, row_id, values, {"versions": conditions.versions})
+        if row.id is None:
+            raise not_found()
+        if not row.changed:
+            self._require_conditions(row, conditions)
+            self._require_guards(row, values)
+        return self.represent(row)
+
+    def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
+        """Leave a tombstone. Raises Problem 404, 412."""
+        versions = {"versions": conditions.versions}
+        row = self._write(self.delete_statement, user_id, row_id, {}, versions)
+        if row.id is None:
+            raise not_found()
+        if not row.changed:
+            self._require_conditions(row, conditions)
+
+    def _write(
+        self,
+        statement: Statement,
+        user_id: str,
+        row_id: str,
+        values: Mapping[str, Any],
+        rest: Mapping[str, Any],
+    ) -> Row[Any]:
+        parameters = {"user_id": user_id, "id": row_id, **values, **rest}
+        return execute(writing(user_id), statement, **parameters).one()
+
+    def _require_conditions(self, row: Row[Any], conditions: Preconditions) -> None:
+        if row.id is None:
+            failed = conditions.must_exist
+        else:
+            versions = conditions.versions
+            unexpected = versions is not None and row.version not in versions
+            failed = conditions.must_be_new or unexpected
+        if failed:
+            current = None if row.id is None else self.represent(row)
+            raise Problem(PRECONDITION_FAILED, current=current)
+
+    def _require_guards(self, row: Row[Any], fields: Collection[str]) -> None:
+        for field in self.shape.guards:
+            if field in fields and not row._mapping[f"{field}_allowed"]:
+                detail = "does not name one of your resources"
+                raise invalid(detail, "unknown_reference", pointer=f"/{field}")
+
+    def _statement(
+        self,
+        kind: str,
+        fields: Collection[str],
+        build: Callable[..., Select[Any]],
+        **options: bool,
+    ) -> Statement:
+        key = (kind, frozenset(fields), *options.values())
+        if key not in self.statements:
+            self.statements[key] = Statement(build(self.shape, sorted(fields), **options))
+        return self.statements[key]

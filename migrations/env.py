@@ -1,0 +1,54 @@
+"""Runs the migrations: on the direct database URL, one process at a time, never in a long queue."""
+
+from alembic import context
+from click import ClickException
+from flask import current_app
+from sqlalchemy import create_engine, pool, text
+from sqlalchemy.exc import DBAPIError
+
+from app.config import is_pooled
+from app.database import Base
+
+# Any constant does, as long as every release uses the same.
+MIGRATION_LOCK = 7_310_452_861
+
+# A migration that waits for a lock makes every later query on that table wait behind it.
+LOCK_TIMEOUT = "4s"
+
+
+def run_offline() -> None:
+    """Print the SQL of the migrations (`flask db upgrade --sql`)."""
+    context.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},  # the driver's own would double each %
+        target_metadata=Base.metadata,
+        literal_binds=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_online() -> None:
+    """Run the migrations in one transaction, under an advisory lock that ends with it.
+
+    The lock is taken inside Alembic's transaction: before it, the lock would open one of its own,
+    and Alembic would leave the commit to it.
+    """
+    url = current_app.config["MIGRATION_URL"]
+    if is_pooled(url):
+        raise ClickException("DATABASE_URL_UNPOOLED is required: DATABASE_URL is a -pooler host")
+    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+        context.configure(connection=connection, target_metadata=Base.metadata)
+        with context.begin_transaction():
+            connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
+            context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+else:
+    try:
+        run_online()
+    except DBAPIError as error:
+        raise ClickException(f"nothing was migrated: {str(error.orig).splitlines()[0]}") from error

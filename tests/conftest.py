@@ -1,0 +1,235 @@
+"""A real PostgreSQL, its schema made by `flask db upgrade`, and callers of the API."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+import psycopg2
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from app import create_app
+from app.config import Settings
+from app.database import db
+from app.embedded import throwaway
+from app.http import new_id
+from tests.proxy import CountingProxy
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "correct horse battery"
+SECRET = "a secret of the tests, longer than it must be"
+
+
+class Account(NamedTuple):
+    """A user of the API, and how they call it."""
+
+    user_id: str
+    email: str
+    token: str
+    client: FlaskClient
+
+    def call(self, method: str, path: str, **options: Any) -> TestResponse:
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.call("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> TestResponse:
+        return self.call("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> TestResponse:
+        return self.call("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> TestResponse:
+        return self.call("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        return self.call("DELETE", path, **options)
+
+    def create_task(self, **fields: Any) -> dict[str, Any]:
+        response = self.post("/v1/tasks", json={"title": "Buy milk", **fields})
+        assert response.status_code == 201, response.text
+        return response.json
+
+    def create_category(self, **fields: Any) -> dict[str, Any]:
+        response = self.post("/v1/categories", json={"name": new_id(), **fields})
+        assert response.status_code == 201, response.text
+        return response.json
+
+
+def settings_for(database_url: str, **environment: str) -> Settings:
+    """Settings of a test's own application."""
+    return Settings.from_environment(
+        {
+            "APP_ENV": "test",
+            "DATABASE_URL": database_url,
+            "JWT_SECRET": SECRET,
+            "LOG_LEVEL": "INFO",
+            **environment,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The URL of an empty database, with a superuser's rights."""
+    with throwaway("-c max_connections=200") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(cluster: str) -> Iterator[str]:
+    """The URL of a database with this release's schema."""
+    application = create_app(settings_for(cluster))
+    with application.app_context():
+        upgrade(directory=str(ROOT / "migrations"))
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def app(database_url: str) -> APIFlask:
+    """The application, as `create_app` makes it."""
+    return create_app(settings_for(database_url))
+
+
+@pytest.fixture
+def client(app: APIFlask) -> FlaskClient:
+    """A client that is nobody yet."""
+    return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def connection(database_url: str) -> Iterator[Any]:
+    """A superuser's connection, to look behind the API."""
+    opened = psycopg2.connect(database_url)
+    opened.autocommit = True
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def auth(app: APIFlask, client: FlaskClient, connection: Any) -> Callable[[], Account]:
+    """Makes accounts; their password cannot be signed in with, which saves its hashing."""
+
+    def make(application: APIFlask = app) -> Account:
+        user_id = new_id()
+        email = f"{user_id}@example.com"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "insert into users (id, email, password_hash) values (%s, %s, 'none')",
+                (user_id, email),
+            )
+        token = application.extensions["token_verifier"].issue(user_id)
+        return Account(user_id, email, token, application.test_client())
+
+    return make
+
+
+@pytest.fixture
+def alice(auth: Callable[[], Account]) -> Account:
+    return auth()
+
+
+@pytest.fixture
+def bob(auth: Callable[[], Account]) -> Account:
+    return auth()
+
+
+@pytest.fixture
+def sql(app: APIFlask) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Records the statements that are sent while it is entered."""
+
+    @contextmanager
+    def record() -> Iterator[list[str]]:
+        statements: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            statements.append(statement)
+
+        with app.app_context():
+            engine = db.engine
+        event.listen(engine, "after_cursor_execute", note)
+        try:
+            yield statements
+        finally:
+            event.remove(engine, "after_cursor_execute", note)
+
+    return record
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[CountingProxy]:
+    """A proxy before the database that counts flights."""
+    with CountingProxy(database_url) as counting:
+        yield counting
+
+
+@pytest.fixture(scope="session")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of gunicorn with the application, as it is started in production."""
+    with gunicorn(database_url, tmp_path_factory.mktemp("server") / "log") as base:
+        yield base
+
+
+@contextmanager
+def gunicorn(database_url: str, log: Path, **environment: str) -> Iterator[str]:
+    """gunicorn on a free port, with its standard output in the log; yields its base URL."""
+    with gunicorn_process(database_url, log, **environment) as (base, _):
+        yield base
+
+
+@contextmanager
+def gunicorn_process(
+    database_url: str, log: Path, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """As `gunicorn`, with the process to send signals to."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {
+        **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}},
+        "APP_ENV": "test",
+        "FLASK_SKIP_DOTENV": "1",
+        "DATABASE_URL": database_url,
+        "JWT_SECRET": SECRET,
+        "PORT": str(port),
+        **environment,
+    }
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn"],
+            cwd=ROOT,
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(base, process)
+        yield base, process
+    finally:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+def wait_until_ready(base: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when the server answers. Raises AssertionError if it ends or takes a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(f"{base}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not start")

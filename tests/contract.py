@@ -1,0 +1,74 @@
+"""What the application says of its own routes, so that tests reach new ones by themselves."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from app import create_app
+from app.http import new_id
+from tests.conftest import settings_for
+
+NOWHERE = "postgresql://somebody:hunter2secret@127.0.0.1:1/nowhere"
+"""A database that is not there; port 1 is never listened on."""
+
+
+class Route(NamedTuple):
+    """One method of one path, with the models of its body and its query."""
+
+    method: str
+    rule: str
+    endpoint: str
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+
+    @property
+    def path(self) -> str:
+        """The path, with an id that nobody has."""
+        return self.rule.replace(self.parameter, new_id()) if self.parameter else self.rule
+
+    @property
+    def parameter(self) -> str:
+        """The part of the path that is an id; empty if there is none."""
+        return self.rule[self.rule.find("<") :] if "<" in self.rule else ""
+
+    @property
+    def name(self) -> str:
+        """How a test's name says it."""
+        return self.endpoint.split(".")[1]
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """The body that the contract gives as an example."""
+        assert self.body
+        return schema(self.body)["examples"][0]
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """What the contract says of a model."""
+    return model.model_json_schema()
+
+
+def types(field: dict[str, Any]) -> set[str]:
+    """The JSON types that a field's schema admits."""
+    return {option["type"] for option in field.get("anyOf", [field])}
+
+
+def keyword(field: dict[str, Any], name: str) -> Any:
+    """The value of this keyword in a field's schema, null or not."""
+    return next((option[name] for option in field.get("anyOf", [field]) if name in option), None)
+
+
+def _routes() -> Iterator[Route]:
+    application = create_app(settings_for(NOWHERE))
+    documented = {"auth", "me", "tasks", "categories", "health"}
+    for rule in application.url_map.iter_rules():
+        if rule.endpoint.split(".")[0] in documented:
+            spec = application.view_functions[rule.endpoint]._spec  # type: ignore[attr-defined]
+            query = [model for model, location, *_ in spec.get("args", [])]
+            body = spec.get("body")
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                yield Route(method, rule.rule, rule.endpoint, body, query[0] if query else None)
+
+
+ROUTES = sorted(_routes())

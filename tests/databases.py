@@ -1,0 +1,58 @@
+"""Databases of a test's own, in the cluster of all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg2
+from flask_migrate import downgrade, upgrade
+from psycopg2 import sql
+
+from app import create_app
+from tests.conftest import ROOT, settings_for
+
+MIGRATIONS = str(ROOT / "migrations")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Any]:
+    """A cursor on a connection that commits each statement."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
+
+
+@contextmanager
+def own_database(cluster: str, *, owner: str | None = None, password: str = "") -> Iterator[str]:
+    """The URL of a new and empty database, for its owner if there is one; dropped afterwards."""
+    name = f"test_{uuid4().hex}"
+    parts = urlsplit(cluster)
+    address = parts.netloc.rpartition("@")[2]
+    netloc = f"{owner}:{password}@{address}" if owner else parts.netloc
+    with opened(cluster) as cursor:
+        create = sql.SQL("create database {}").format(sql.Identifier(name))
+        if owner:
+            create += sql.SQL(" owner {}").format(sql.Identifier(owner))
+        cursor.execute(create)
+        try:
+            yield urlunsplit(parts._replace(netloc=netloc, path=f"/{name}"))
+        finally:
+            drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+            cursor.execute(drop)
+
+
+def migrate(url: str, revision: str = "head", *, how: Callable[..., None] = upgrade) -> None:
+    """Bring the database to the revision, as `flask db upgrade` does."""
+    with create_app(settings_for(url)).app_context():
+        how(directory=MIGRATIONS, revision=revision)
+
+
+def migrate_down(url: str, revision: str = "base") -> None:
+    """Take the database back to the revision, as `flask db downgrade` does."""
+    migrate(url, revision, how=downgrade)

@@ -1,0 +1,39 @@
+"""A user's row held by somebody else, so that a write of that user waits."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+
+@contextmanager
+def held(connection: Any, user_id: str) -> Iterator[None]:
+    """The user's row is locked while this is entered."""
+    with connection.cursor() as cursor:
+        cursor.execute("begin")
+        cursor.execute("select from users where id = %s for update", (user_id,))
+        try:
+            yield
+        finally:
+            cursor.execute("rollback")
+
+
+def waiting(connection: Any) -> list[int]:
+    """The process ids of the application's sessions that wait for a lock."""
+    with connection.cursor() as cursor:
+        # Within a transaction the view would stay as it was first seen.
+        cursor.execute("select pg_stat_clear_snapshot()")
+        cursor.execute(
+            "select pid from pg_stat_activity"
+            " where wait_event_type = 'Lock' and application_name = 'tasks-api'"
+        )
+        return [pid for (pid,) in cursor.fetchall()]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return when it is so. Raises AssertionError if that takes half a minute."""
+    for _ in range(3000):
+        if condition():
+            return
+        Event().wait(0.01)
+    raise AssertionError("it never came")

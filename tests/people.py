@@ -1,0 +1,64 @@
+"""People who sign in, each from an address of their own, with passwords that are cheap to check."""
+
+from ipaddress import IPv6Address
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
+from werkzeug.test import TestResponse
+
+from tests.conftest import PASSWORD, Account
+
+CHEAP_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
+
+
+class Session(NamedTuple):
+    """One sign-in: the tokens it gave, and how its owner goes on with them."""
+
+    client: FlaskClient
+    access_token: str
+    refresh_token: str
+
+    def refresh(self, **options: Any) -> TestResponse:
+        body = {"refresh_token": self.refresh_token}
+        return self.client.post("/v1/auth/refresh", json=body, **options)
+
+    def refreshed(self) -> "Session":
+        return session(self.client, self.refresh())
+
+    def logout(self) -> TestResponse:
+        return self.client.post("/v1/auth/logout", json={"refresh_token": self.refresh_token})
+
+    @property
+    def lives(self) -> bool:
+        return self.refresh().status_code == 200
+
+
+def session(client: FlaskClient, response: TestResponse) -> Session:
+    assert response.status_code == 200, response.text
+    return Session(client, response.json["access_token"], response.json["refresh_token"])
+
+
+def give_password(connection: Any, *accounts: Account) -> None:
+    """Let them sign in with PASSWORD, without the cost of a hash that is hard to reverse."""
+    with connection.cursor() as cursor:
+        ids = [account.user_id for account in accounts]
+        sql = "update users set password_hash = %s where id = any(%s::uuid[])"
+        cursor.execute(sql, (CHEAP_HASH, ids))
+
+
+def any_address() -> str:
+    """An address that no other test attempts to sign in from."""
+    return str(IPv6Address(uuid4().int))
+
+
+def sign_in(
+    client: FlaskClient, email: str, password: str = PASSWORD, *, address: str = "", **options: Any
+) -> TestResponse:
+    return client.post(
+        "/v1/auth/token",
+        json={"email": email, "password": password},
+        environ_overrides={"REMOTE_ADDR": address or any_address()},
+        **options,
+    )

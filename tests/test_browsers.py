@@ -1,0 +1,203 @@
+"""Browsers: pages of other origins are let in by name, and told what they need."""
+
+from collections.abc import Callable
+from urllib.request import Request, urlopen
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app import EXPOSED_HEADERS, create_app
+from tests.conftest import Account, settings_for
+from tests.contract import ROUTES, Route
+
+PAGE = "https://app.example.com"
+OTHER_PAGE = "https://other.example.com"
+VERSION_1 = [route for route in ROUTES if route.rule.startswith("/v1/")]
+EACH = pytest.mark.parametrize("route", VERSION_1, ids=lambda route: route.name)
+
+
+@pytest.fixture(scope="module")
+def welcoming(database_url: str) -> APIFlask:
+    """An application that lets two origins in."""
+    origins = f"{PAGE},https://b.example.com"
+    app = create_app(settings_for(database_url, CORS_ORIGINS=origins))
+
+    @app.get("/v1/broken")
+    def broken() -> str:
+        raise RuntimeError("broken")
+
+    return app
+
+
+def allowed(response: TestResponse) -> dict[str, str]:
+    """What the answer allows, by the last part of the header's name."""
+    prefix = "access-control-"
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return {name: value for name, value in headers.items() if name.startswith(prefix)}
+
+
+def preflight(client: FlaskClient, route: Route, origin: str) -> TestResponse:
+    """What a browser asks before it lets a page send the request, without credentials."""
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": route.method,
+        "Access-Control-Request-Headers": "authorization, content-type, idempotency-key, if-match",
+    }
+    return client.options(route.path, headers=asks)
+
+
+@EACH
+def test_no_other_origin_is_let_in_by_default(alice: Account, route: Route) -> None:
+    response = preflight(alice.client, route, PAGE)
+    assert allowed(response) == {}
+    assert allowed(alice.get("/v1/tasks", headers={"Origin": PAGE})) == {}
+
+
+@EACH
+def test_a_page_of_a_configured_origin_may_send_every_request(
+    welcoming: APIFlask, route: Route
+) -> None:
+    response = preflight(welcoming.test_client(), route, PAGE)
+    assert response.status_code == 200
+    headers = allowed(response)
+    assert headers["access-control-allow-origin"] == PAGE
+    assert route.method in headers["access-control-allow-methods"].split(", ")
+    names = {name.lower() for name in headers["access-control-allow-headers"].split(", ")}
+    assert names >= {"authorization", "content-type", "idempotency-key", "if-match"}
+    assert int(headers["access-control-max-age"]) > 0
+    assert "access-control-allow-credentials" not in headers
+
+
+@EACH
+def test_a_page_of_another_origin_may_not(welcoming: APIFlask, route: Route) -> None:
+    for origin in (OTHER_PAGE, "null", f"{PAGE}.evil.example", "http://app.example.com", "x"):
+        assert allowed(preflight(welcoming.test_client(), route, origin)) == {}
+
+
+def test_every_answer_is_readable_to_the_page_with_the_headers_it_needs(
+    welcoming: APIFlask, auth: Callable[..., Account]
+) -> None:
+    caller = auth(welcoming)
+    origin = {"Origin": PAGE}
+    task = caller.post("/v1/tasks", json={"title": "Buy milk"}, headers=origin)
+    path = f"/v1/tasks/{task.json['id']}"
+    for response, status in (
+        (task, 201),
+        (caller.get(path, headers={**origin, "If-None-Match": task.headers["ETag"]}), 304),
+        (caller.patch(path, json={}, headers={**origin, "If-Match": '"0"'}), 412),
+        (caller.post("/v1/tasks", json={}, headers=origin), 422),
+        (caller.put("/v1/tasks", headers=origin), 405),
+        (caller.delete(path, headers=origin), 204),
+        (caller.get(path, headers=origin), 404),
+        (caller.get("/v1/broken", headers=origin), 500),
+        (welcoming.test_client().get("/v1/tasks", headers=origin), 401),
+    ):
+        assert response.status_code == status
+        headers = allowed(response)
+        assert headers["access-control-allow-origin"] == PAGE
+        assert set(headers["access-control-expose-headers"].split(", ")) == set(EXPOSED_HEADERS)
+        assert "Origin" in response.headers["Vary"]
+
+
+def test_the_headers_that_clients_need_are_those_that_are_sent() -> None:
+    assert set(EXPOSED_HEADERS) == {
+        "ETag",
+        "Idempotency-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "WWW-Authenticate",
+        "X-Request-ID",
+    }
+
+
+def test_a_page_of_another_origin_cannot_read_what_it_may_have_caused(
+    welcoming: APIFlask, auth: Callable[..., Account]
+) -> None:
+    response = auth(welcoming).get("/v1/tasks", headers={"Origin": OTHER_PAGE})
+    assert allowed(response) == {}
+    assert "Origin" in response.headers["Vary"]
+
+
+def test_one_origin_alone_is_told_to_nobody_else(
+    database_url: str, auth: Callable[..., Account]
+) -> None:
+    caller = auth(create_app(settings_for(database_url, CORS_ORIGINS=PAGE)))
+    response = caller.get("/v1/tasks", headers={"Origin": PAGE})
+    assert allowed(response)["access-control-allow-origin"] == PAGE
+    assert "Origin" in response.headers["Vary"]
+    assert allowed(caller.get("/v1/tasks", headers={"Origin": OTHER_PAGE})) == {}
+
+
+def test_every_kind_of_answer_has_the_security_headers(
+    welcoming: APIFlask, auth: Callable[..., Account]
+) -> None:
+    caller = auth(welcoming)
+    task = caller.post("/v1/tasks", json={"title": "Buy milk"})
+    path = f"/v1/tasks/{task.json['id']}"
+    for response, status in (
+        (task, 201),
+        (caller.get(path), 200),
+        (caller.get(path, headers={"If-None-Match": task.headers["ETag"]}), 304),
+        (caller.get("/"), 303),
+        (welcoming.test_client().get("/v1/tasks"), 401),
+        (caller.get("/nothing"), 404),
+        (caller.put("/v1/tasks"), 405),
+        (caller.post("/v1/tasks", data="{"), 415),
+        (caller.post("/v1/tasks", json={}), 422),
+        (caller.get("/v1/broken"), 500),
+        (caller.delete(path), 204),
+        (caller.get("/docs"), 200),
+        (caller.get("/problems"), 200),
+        (caller.get("/openapi.json"), 200),
+        (caller.get("/static/docs.js", buffered=True), 200),
+        (caller.get("/health"), 200),
+        (caller.get("/v1/tasks", headers={"Host": "<>"}), 400),
+    ):
+        headers = response.headers
+        assert response.status_code == status
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"]
+        assert "Strict-Transport-Security" not in headers
+
+
+def test_what_is_a_users_own_is_kept_out_of_shared_caches(alice: Account) -> None:
+    assert "private" in alice.get("/v1/tasks").headers["Cache-Control"]
+    created = alice.post("/v1/tasks", json={"title": "Buy milk"})
+    assert created.headers["Cache-Control"] == "no-store"
+
+
+def test_https_is_insisted_on_behind_a_proxy_that_is_trusted_to_tell(database_url: str) -> None:
+    told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
+    for proxies, insists in (("0", False), ("1", True)):
+        client = create_app(settings_for(database_url, TRUSTED_PROXIES=proxies)).test_client()
+        assert "Strict-Transport-Security" not in client.get("/health").headers
+        headers = client.get("/health", headers=told).headers
+        assert ("Strict-Transport-Security" in headers) == insists
+
+
+def test_the_server_does_not_believe_a_proxy_that_is_not_configured(server: str) -> None:
+    told = Request(f"{server}/health", headers={"X-Forwarded-Proto": "https"})
+    with urlopen(told, timeout=20) as response:
+        assert "Strict-Transport-Security" not in response.headers
+
+
+@pytest.mark.parametrize(("proxies", "last"), [("0", 429), ("1", 401)])
+def test_the_clients_address_is_a_proxys_word_only_where_proxies_are_trusted(
+    database_url: str, proxies: str, last: int
+) -> None:
+    client = create_app(settings_for(database_url, TRUSTED_PROXIES=proxies)).test_client()
+    statuses = [
+        client.post(
+            "/v1/auth/token",
+            json={"email": f"nobody-{number}@example.com", "password": "wrong password"},
+            headers={"X-Forwarded-For": f"192.0.2.{number}", "X-Forwarded-Host": "evil.example"},
+        ).status_code
+        for number in range(11)
+    ]
+    assert statuses == [401] * 10 + [last]

@@ -1,0 +1,307 @@
+"""Operators' commands."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jwt
+import pytest
+from apiflask import APIFlask
+from click.testing import Result
+
+from app import cli, create_app
+from app.http import new_id
+from tests.conftest import PASSWORD, SECRET, Account, settings_for
+from tests.databases import migrate, opened, own_database
+from tests.people import give_password, session, sign_in
+from tests.test_config import start
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(app: APIFlask) -> Run:
+    """Runs `flask` with these arguments."""
+    runner = app.test_cli_runner()
+    return lambda *arguments, **options: runner.invoke(args=arguments, **options)
+
+
+def refused(result: Result) -> str:
+    """The one line that a command ended with."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
+
+
+# flask users
+
+
+def test_an_account_is_created_that_can_be_signed_in_to(run: Run, app: APIFlask) -> None:
+    email = f"{new_id()}@example.com"
+    made = run("users", "create", "--email", email, "--name", "Alice", "--password", PASSWORD)
+    assert (made.exit_code, made.stderr) == (0, "")
+    client = app.test_client()
+    token = session(client, sign_in(client, email)).access_token
+    me = Account(made.stdout.strip(), email, token, client).get("/v1/me").json
+    assert (me["id"], me["email"], me["name"]) == (made.stdout.strip(), email, "Alice")
+
+
+def test_a_password_is_asked_for_twice_and_not_shown(run: Run) -> None:
+    email = f"{new_id()}@example.com"
+    made = run("users", "create", "--email", email, input=f"{PASSWORD}\n{PASSWORD}\n")
+    assert made.exit_code == 0
+    assert PASSWORD not in made.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--email", "alice", "--password", PASSWORD], "--email must be an e-mail address"),
+        (["--email", "a@example.com", "--password", "short"], "--password String should have"),
+        (["--email", "a@example.com", "--password", PASSWORD, "--name", " "], "--name must not"),
+    ],
+)
+def test_an_account_that_the_api_would_refuse_is_not_created(
+    run: Run, arguments: list[str], said: str
+) -> None:
+    line = refused(run("users", "create", *arguments))
+    assert said in line
+    assert "short" not in line
+
+
+def test_an_address_that_is_taken_is_not_created_again(run: Run, alice: Account) -> None:
+    taken = run("users", "create", "--email", alice.email.upper(), "--password", PASSWORD)
+    assert "exists" in refused(taken)
+
+
+def test_every_account_is_listed_oldest_first(
+    run: Run, alice: Account, bob: Account, connection: Any
+) -> None:
+    with connection.cursor() as cursor:
+        sql = "update users set email = null, password_hash = null where id = %s"
+        cursor.execute(sql, (bob.user_id,))
+        cursor.execute("select count(*) from users")
+        count = cursor.fetchone()[0]
+    lines = run("users", "list").stdout.splitlines()
+    assert len(lines) == count
+    last = [line.split() for line in lines[-2:]]
+    assert [(entry[0], entry[2]) for entry in last] == [
+        (alice.user_id, alice.email),
+        (bob.user_id, "-"),
+    ]
+
+
+# flask tokens
+
+
+def test_a_token_is_issued_that_works_and_lasts_as_long_as_asked(run: Run, alice: Account) -> None:
+    for arguments, seconds in (([], 900), (["--ttl", "5"], 5), (["--ttl", "86400"], 86400)):
+        issued = run("tokens", "issue", "--email", alice.email.upper(), *arguments)
+        assert (issued.exit_code, issued.stderr) == (0, "")
+        token = issued.stdout.strip()
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert claims["exp"] - claims["iat"] == seconds
+        assert alice._replace(token=token).get("/v1/me").json["id"] == alice.user_id
+
+
+@pytest.mark.parametrize("ttl", ["0", "-1", "86401", "1h"])
+def test_a_token_cannot_last_longer_than_is_believed(run: Run, alice: Account, ttl: str) -> None:
+    result = run("tokens", "issue", "--email", alice.email, "--ttl", ttl)
+    assert result.exit_code == 2
+    assert "--ttl" in result.stderr
+
+
+def test_no_token_is_issued_for_nobody(run: Run) -> None:
+    assert "no account" in refused(run("tokens", "issue", "--email", "nobody@example.com"))
+
+
+def test_no_token_is_issued_where_another_issuer_does_that(
+    database_url: str, alice: Account
+) -> None:
+    external = settings_for(
+        database_url,
+        JWT_SECRET="",
+        JWT_JWKS_URL="https://issuer.example.com/keys",
+        JWT_ISSUER="https://issuer.example.com",
+        JWT_AUDIENCE="tasks",
+    )
+    runner = create_app(external).test_cli_runner()
+    issued = runner.invoke(args=["tokens", "issue", "--email", alice.email])
+    assert "another issuer's" in refused(issued)
+
+
+# flask purge
+
+
+@pytest.fixture
+def aged(cluster: str) -> Iterator[tuple[Run, Any, Account]]:
+    """A database of its own, whose only user everything in it belongs to."""
+    with own_database(cluster) as url, opened(url) as cursor:
+        migrate(url)
+        application = create_app(settings_for(url))
+        user_id, email = new_id(), "alice@example.com"
+        insert = "insert into users (id, email, password_hash) values (%s, %s, 'none')"
+        cursor.execute(insert, (user_id, email))
+        token = application.extensions["token_verifier"].issue(user_id)
+        runner = application.test_cli_runner()
+        yield (
+            lambda *arguments: runner.invoke(args=arguments),
+            cursor,
+            Account(user_id, email, token, application.test_client()),
+        )
+
+
+def count(cursor: Any, table: str) -> int:
+    cursor.execute(f"select count(*) from {table}")
+    return cursor.fetchone()[0]
+
+
+def purged(result: Result) -> dict[str, int]:
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    lines = (line.split(": ") for line in result.stdout.splitlines())
+    return {name: int(number) for name, number in lines}
+
+
+def test_what_is_old_is_purged_and_what_is_younger_stays(
+    aged: tuple[Run, Any, Account],
+) -> None:
+    run, cursor, alice = aged
+    give_password(cursor.connection, alice)
+    for days in (29, 31):
+        category = alice.create_category()
+        task = alice.create_task(category_id=category["id"])
+        for path in (f"/v1/tasks/{task['id']}", f"/v1/categories/{category['id']}"):
+            assert alice.delete(path).status_code == 204
+        cursor.execute(
+            "update tasks set deleted_at = now() - make_interval(days => %(days)s)"
+            " where id = %(task)s; update categories set deleted_at = now()"
+            " - make_interval(days => %(days)s) where id = %(category)s",
+            {"days": days, "task": task["id"], "category": category["id"]},
+        )
+    alice.create_task(category_id=alice.create_category()["id"])
+    for hours in (23, 25):
+        headers = {"Idempotency-Key": f"{hours}-hours"}
+        alice.post("/v1/categories", json={"name": f"{hours}"}, headers=headers)
+        cursor.execute(
+            "update idempotency_keys set created_at = now() - make_interval(hours => %s)"
+            " where key = %s",
+            (hours, f"{hours}-hours"),
+        )
+    kept, _ = (session(alice.client, sign_in(alice.client, alice.email)) for _ in range(2))
+    cursor.execute(
+        "update refresh_tokens set created_at = now() - interval '31 days',"
+        " expires_at = now() - interval '1 second' where created_at ="
+        " (select max(created_at) from refresh_tokens)"
+    )
+
+    first, second = run("purge"), run("purge")
+
+    tables = ("tasks", "categories", "idempotency_keys", "refresh_tokens")
+    assert purged(first) == dict.fromkeys(tables, 1)
+    assert purged(second) == dict.fromkeys(tables, 0)
+    assert [count(cursor, table) for table in tables] == [2, 4, 1, 1]
+    assert kept.lives
+    assert len(alice.get("/v1/tasks").json["items"]) == 1
+
+
+def test_everything_deleted_can_be_purged_at_once_in_many_chunks(
+    aged: tuple[Run, Any, Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cursor, alice = aged
+    rows = 2 * cli.PURGE_CHUNK + 1
+    cursor.execute(
+        "insert into tasks (user_id, id, title, complete, priority, version,"
+        " created_at, updated_at, deleted_at)"
+        " select %s, gen_random_uuid(), 'Buy milk', false, 0, 1, now(), now(), now()"
+        " from generate_series(1, %s)",
+        (alice.user_id, rows),
+    )
+    live = alice.create_task()
+    assert purged(run("purge", "--days", "0"))["tasks"] == rows
+    assert [task["id"] for task in alice.get("/v1/tasks").json["items"]] == [live["id"]]
+
+
+def test_a_category_never_goes_before_the_tasks_that_were_in_it(
+    aged: tuple[Run, Any, Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cursor, alice = aged
+    category = alice.create_category()
+    task = alice.create_task(category_id=category["id"])
+    real, sent = cli.execute, []
+
+    def deleting_meanwhile(scope: Any, statement: Any, **parameters: Any) -> Any:
+        result = real(scope, statement, **parameters)
+        if statement is cli.PURGES["tasks"] and not sent:
+            sent.append(statement)
+            for table, row in (("tasks", task), ("categories", category)):
+                sql = f"update {table} set deleted_at = clock_timestamp() where id = %s"
+                cursor.execute(sql, (row["id"],))
+        return result
+
+    monkeypatch.setattr(cli, "execute", deleting_meanwhile)
+    assert purged(run("purge", "--days", "0"))["categories"] == 0
+    assert sent
+    monkeypatch.undo()
+    assert purged(run("purge", "--days", "0")).items() >= {"tasks": 1, "categories": 1}.items()
+
+
+@pytest.mark.parametrize("days", ["-1", "x", "36501", "1.5"])
+def test_days_are_a_number(run: Run, days: str) -> None:
+    result = run("purge", "--days", days)
+    assert result.exit_code == 2
+    assert "--days" in result.stderr
+
+
+# flask config
+
+
+def test_the_settings_are_printed_without_their_secrets(run: Run, database_url: str) -> None:
+    printed = run("config")
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    lines = dict(line.split("=", 1) for line in printed.stdout.splitlines())
+    assert lines["APP_ENV"] == "test"
+    assert lines["JWT_SECRET"] == "********"
+    assert lines["DB_POOL_SIZE"] == "5"
+    password = database_url.split(":")[2].split("@")[0]
+    for secret in (SECRET, password):
+        assert secret not in printed.stdout
+
+
+# All
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["users"],
+        ["users", "create"],
+        ["users", "list"],
+        ["tokens"],
+        ["tokens", "issue"],
+        ["purge"],
+        ["config"],
+    ],
+)
+def test_each_command_has_help(run: Run, command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    usage, said = result.stdout.strip().split("\n", 1)[0], result.stdout.split("\n\n")[1]
+    assert " ".join(command) in usage
+    assert len(said.strip()) > 10
+
+
+@pytest.mark.parametrize(
+    "command", [["users", "list"], ["tokens", "issue", "--email", "a@example.com"], ["purge"]]
+)
+def test_a_database_that_is_away_is_told_in_one_line(command: list[str]) -> None:
+    application = create_app(settings_for("postgresql://app:hidden@127.0.0.1:1/tasks"))
+    line = refused(application.test_cli_runner().invoke(args=command))
+    assert "refused" in line
+    assert "hidden" not in line
+
+
+def test_the_commands_are_flasks(database_url: str) -> None:
+    printed = start(["-m", "flask", "config"], DATABASE_URL=database_url, JWT_SECRET=SECRET)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert "APP_ENV=development" in printed.stdout.splitlines()

@@ -1,0 +1,406 @@
+"""Settings: what is taken, and what stops the start with one line that tells no secret."""
+
+import os
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import config, create_app, embedded
+from app.config import ConfigurationError, Settings
+from tests.conftest import ROOT, SECRET, settings_for
+
+REMOTE = "postgresql://user:hidden@db.example.com/tasks"
+HERE = "postgresql+psycopg2://user:hidden@127.0.0.1/tasks"
+THERE = "postgresql+psycopg2://user:hidden@db.example.com/tasks"
+
+# For each variable: what is taken and read as what, and what is refused.
+TAKEN: dict[str, list[tuple[str, Any]]] = {
+    "APP_ENV": [("development", "development"), (" test\n", "test")],
+    "DATABASE_URL": [
+        ("postgres://user:hidden@127.0.0.1/tasks", HERE),
+        ("postgresql://user:hidden@127.0.0.1/tasks\n", HERE),
+        (HERE, HERE),
+        ("postgresql://[::1]:5433/tasks", "postgresql+psycopg2://[::1]:5433/tasks"),
+        (
+            "postgresql://u:a%40b%2Fc%23@localhost/t",
+            "postgresql+psycopg2://u:a%40b%2Fc%23@localhost/t",
+        ),
+        (REMOTE, f"{THERE}?sslmode=require"),
+        (
+            f"{REMOTE}?application_name=tasks",
+            f"{THERE}?application_name=tasks&sslmode=require",
+        ),
+        (
+            f"{REMOTE}?sslmode=verify-full&sslrootcert=/etc/ssl/ca.crt",
+            f"{THERE}?sslmode=verify-full&sslrootcert=/etc/ssl/ca.crt",
+        ),
+        (
+            "postgresql://u:p@[2001:db8::1]/t",
+            "postgresql+psycopg2://u:p@[2001:db8::1]/t?sslmode=require",
+        ),
+        (
+            "postgresql://u:p@ep-a-pooler.example.com/t",
+            "postgresql+psycopg2://u:p@ep-a-pooler.example.com/t?sslmode=require",
+        ),
+    ],
+    "DATABASE_URL_UNPOOLED": [(REMOTE, f"{THERE}?sslmode=require")],
+    "JWT_SECRET": [
+        (SECRET, SECRET),
+        ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey"),
+        (f"{'ä' * 8}{'0123456789'}{'bcdefg'}", f"{'ä' * 8}{'0123456789'}{'bcdefg'}"),
+    ],
+    "JWT_JWKS_URL": [("https://issuer.example.com/keys", "https://issuer.example.com/keys")],
+    "JWT_ISSUER": [("https://issuer.example.com/", "https://issuer.example.com/")],
+    "JWT_AUDIENCE": [("tasks", "tasks")],
+    "DB_POOL_SIZE": [("1", 1), ("100", 100)],
+    "DB_MAX_OVERFLOW": [("0", 0), ("100", 100)],
+    "DB_POOL_TIMEOUT": [("0.1", 0.1), ("60", 60.0)],
+    "DB_CONNECT_TIMEOUT": [("1", 1), ("60", 60)],
+    "DB_STATEMENT_TIMEOUT": [("0.25", 0.25), ("60", 60.0)],
+    "MAX_BODY_BYTES": [("1024", 1024), ("104857600", 104_857_600)],
+    "CORS_ORIGINS": [
+        ("https://app.example.com", ("https://app.example.com",)),
+        (
+            "https://a.example.com, http://localhost:3000,",
+            ("https://a.example.com", "http://localhost:3000"),
+        ),
+    ],
+    "TRUSTED_HOSTS": [("api.example.com, .example.org", ("api.example.com", ".example.org"))],
+    "TRUSTED_PROXIES": [("0", 0), ("10", 10)],
+    "RATELIMIT_STORAGE_URI": [
+        ("memory://", "memory://"),
+        ("redis://:hidden@cache.example.com:6379/0", "redis://:hidden@cache.example.com:6379/0"),
+        ("rediss://cache.example.com", "rediss://cache.example.com"),
+    ],
+    "PORT": [("1", 1), ("65535", 65535), (" 8080 ", 8080)],
+    "WEB_CONCURRENCY": [("1", 1), ("64", 64)],
+    "WEB_THREADS": [("1", 1), ("64", 64)],
+    "LOG_LEVEL": [("DEBUG", "DEBUG"), ("ERROR", "ERROR")],
+}
+NOT_NUMBERS = ["x1", "-1", "1.5.2", "1e3", "0x10", "1_0", "\u0661", "1 0", "NaN", "'5'", '"5"']
+REFUSED: dict[str, list[str]] = {
+    "APP_ENV": ["prod", "Production", "'production'", "production development"],
+    "DATABASE_URL": [
+        "hidden",
+        f'"{REMOTE}"',
+        "mysql://user:hidden@db.example.com/tasks",
+        "postgresql+asyncpg://user:hidden@db.example.com/tasks",
+        "postgresql://",
+        "postgresql:///tasks",
+        "postgresql://user:hidden@db.example.com",
+        "postgresql://user:hidden@db.example.com/",
+        "postgresql://user:hidden@db.example.com:0/tasks",
+        "postgresql://user:hidden@db.example.com:port/tasks",
+        "postgresql://user:hidden@db.example.com:99999/tasks",
+        "postgresql://user:hidden@[::1/tasks",
+        "postgresql://user:hid/den@db.example.com/tasks",
+        "postgresql://user:hid#den@db.example.com/tasks",
+        "postgresql://user:hid?den@db.example.com/tasks",
+        "postgresql://user:hid@den@db.example.com/tasks",
+        "postgresql://user:hid%den@db.example.com/tasks",
+        "postgresql://user:hidden@one.example.com,two.example.com/tasks",
+        "postgresql://user:hidden@localhost/tasks?host=db.example.com",
+        "postgresql://user:hidden@localhost/tasks?hostaddr=192.0.2.1",
+        f"{REMOTE}?hidden=1",
+        f"{REMOTE}?sslmode=require&sslmode=disable",
+        f"{REMOTE}?sslmode=",
+        f"{REMOTE}?sslmode=disable",
+        f"{REMOTE}?sslmode=prefer",
+        f"{REMOTE}#hidden",
+    ],
+    "DATABASE_URL_UNPOOLED": [
+        "hidden",
+        f"{REMOTE}?sslmode=allow",
+        "postgresql://user:hidden@ep-blue-pooler.eu.example.com/tasks",
+        "postgresql://user:hidden@EP-BLUE-POOLER.eu.example.com/tasks",
+    ],
+    "JWT_SECRET": [
+        "hidden",
+        "x" * 64,
+        "hidden12" * 4,
+        "abcdefgh" * 8,
+        "0123456789abcdef" * 2,
+        " " * 3 + "thirty-one bytes of hidden text",
+        "passwordpasswordpasswordpassword",
+    ],
+    "JWT_JWKS_URL": [
+        "hidden",
+        "ftp://hidden",
+        "file:///hidden",
+        "https://a hidden",
+        "https://u:hidden@h",
+    ],
+    "JWT_ISSUER": ["hidden text"],
+    "JWT_AUDIENCE": ["hidden text"],
+    "DB_POOL_SIZE": ["0", "101", *NOT_NUMBERS],
+    "DB_MAX_OVERFLOW": ["101", *NOT_NUMBERS],
+    "DB_POOL_TIMEOUT": ["0", "61", "inf", "2s", *NOT_NUMBERS],
+    "DB_CONNECT_TIMEOUT": ["0", "61", "2.5", *NOT_NUMBERS],
+    "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", *NOT_NUMBERS],
+    "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, *NOT_NUMBERS],
+    "CORS_ORIGINS": ["*", "null", "app.example.com", "https://*.example.com", "https://a/hidden"],
+    "TRUSTED_HOSTS": ["*", "https://hidden", "hidden text", "a:80"],
+    "TRUSTED_PROXIES": ["11", "true", *NOT_NUMBERS],
+    "RATELIMIT_STORAGE_URI": [
+        "hidden",
+        "memory://hidden",
+        "redis://",
+        "redis://:hid den@cache",
+        "redis://:hidden@cache/0?hidden=1",
+        "memcached://hidden",
+        "redis+unix://hidden",
+    ],
+    "PORT": ["0", "65536", "http", *NOT_NUMBERS],
+    "WEB_CONCURRENCY": ["0", "65", "auto", *NOT_NUMBERS],
+    "WEB_THREADS": ["0", "65", *NOT_NUMBERS],
+    "LOG_LEVEL": ["info", "TRACE", "hidden"],
+}
+
+FIELDS = {item.metadata["variable"]: item.name for item in fields(Settings)}
+BESIDE = {"JWT_JWKS_URL": {"JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "tasks"}}
+SAFE = {"APP_ENV": "production", "DATABASE_URL": REMOTE, "JWT_SECRET": SECRET}
+EXTERNAL = {
+    "JWT_JWKS_URL": "https://issuer.example.com/keys",
+    "JWT_ISSUER": "https://issuer.example.com",
+    "JWT_AUDIENCE": "tasks",
+}
+
+
+def read(**environment: str) -> Settings:
+    return Settings.from_environment(environment)
+
+
+def stopped(**environment: str) -> str:
+    """The one line that these settings stop the start with."""
+    with pytest.raises(ConfigurationError) as error:
+        read(**environment)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def cases(table: dict[str, list[Any]]) -> list[tuple[str, Any]]:
+    return [(variable, case) for variable, listed in table.items() for case in listed]
+
+
+# Each variable
+
+
+def test_every_setting_is_tried_here() -> None:
+    assert set(FIELDS) == set(TAKEN) == set(REFUSED)
+
+
+@pytest.mark.parametrize(("variable", "case"), cases(TAKEN))
+def test_what_a_setting_takes(variable: str, case: tuple[str, Any]) -> None:
+    text, value = case
+    settings = read(**{variable: text, **BESIDE.get(variable, {})})
+    assert getattr(settings, FIELDS[variable]) == value
+
+
+@pytest.mark.parametrize(("variable", "text"), cases(REFUSED))
+def test_a_wrong_value_stops_the_start_with_one_line_that_does_not_show_it(
+    variable: str, text: str
+) -> None:
+    line = stopped(**{variable: text, **BESIDE.get(variable, {})})
+    assert line.startswith(f"{variable} expects ")
+    assert "hidden" not in line
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "\n"])
+def test_an_empty_variable_counts_as_unset(nothing: str) -> None:
+    assert read(**dict.fromkeys(FIELDS, nothing)) == read()
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = read()
+    assert settings.app_env == "development"
+    assert (settings.db_pool_size, settings.db_max_overflow) == (5, 15)
+    assert (settings.db_pool_timeout, settings.db_connect_timeout) == (2, 5)
+    assert (settings.db_statement_timeout, settings.max_body_bytes) == (5, 2**20)
+    assert (settings.cors_origins, settings.trusted_hosts, settings.trusted_proxies) == ((), (), 0)
+    assert (settings.ratelimit_storage_uri, settings.port) == ("memory://", 8000)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        read().port = 1  # type: ignore[misc]
+
+
+# What is unsafe
+
+
+def test_production_takes_what_is_safe() -> None:
+    assert read(**SAFE).production
+    assert read(APP_ENV="production", DATABASE_URL=REMOTE, **EXTERNAL).production
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "JWT_SECRET"])
+def test_production_needs_a_database_and_a_secret(variable: str) -> None:
+    line = stopped(**{**SAFE, variable: ""})
+    assert line.startswith(variable)
+    assert "required in production" in line
+
+
+def test_production_takes_an_issuers_keys_over_https_alone() -> None:
+    keys = {"JWT_JWKS_URL": "http://issuer.example.com/keys"}
+    assert stopped(**SAFE, **EXTERNAL | keys).startswith("JWT_JWKS_URL expects an https://")
+    assert read(**EXTERNAL | keys).jwt_jwks_url == keys["JWT_JWKS_URL"]
+
+
+@pytest.mark.parametrize("missing", ["JWT_ISSUER", "JWT_AUDIENCE"])
+def test_an_issuers_keys_need_the_issuers_name_and_an_audience(missing: str) -> None:
+    assert stopped(**{**EXTERNAL, missing: ""}).startswith("JWT_JWKS_URL needs")
+
+
+def test_the_application_never_starts_the_embedded_database_in_production() -> None:
+    unsafe = Settings(app_env="production", jwt_secret=SECRET)
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        create_app(unsafe)
+
+
+def test_without_a_database_the_embedded_one_is_started_and_used(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    class Running:
+        def __init__(self, directory: Path) -> None:
+            assert directory == embedded.default_directory()
+
+        def start(self) -> str:
+            return database_url
+
+        def stop(self) -> None:
+            stopped.append(database_url)
+
+    registered: list[Any] = []
+    monkeypatch.setattr(embedded, "Server", Running)
+    monkeypatch.setattr("app.atexit.register", registered.append)
+    client = create_app(read(APP_ENV="test")).test_client()
+    assert client.get("/health/db").status_code == 200
+    registered[0]()
+    assert stopped == [database_url]
+
+
+def test_an_embedded_database_that_does_not_start_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_server: object) -> str:
+        raise RuntimeError("the embedded PostgreSQL failed: no space left")
+
+    monkeypatch.setattr(embedded.Server, "start", fail)
+    monkeypatch.setattr("app.atexit.register", lambda _stop: None)
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL is not set, and .* no space left"):
+        create_app(read(APP_ENV="test"))
+
+
+def test_a_database_without_a_password_makes_no_secret(database_url: str) -> None:
+    host = database_url.rpartition("@")[2]
+    with pytest.raises(ConfigurationError, match="JWT_SECRET is required"):
+        create_app(read(APP_ENV="test", DATABASE_URL=f"postgresql://app@{host}"))
+
+
+def test_two_processes_on_one_database_share_the_secret_of_development(database_url: str) -> None:
+    apps = [create_app(read(APP_ENV="test", DATABASE_URL=database_url)) for _ in range(2)]
+    one, other = (app.extensions["token_verifier"] for app in apps)
+    user_id = "00000000-0000-7000-8000-000000000000"
+    assert other.verify(one.issue(user_id)).user_id == user_id
+
+
+# Masking
+
+
+def test_masked_settings_tell_no_secret() -> None:
+    settings = read(
+        **SAFE | {"JWT_SECRET": "https://hidden-and-longer-than-it-must-be.example.com"},
+        DATABASE_URL_UNPOOLED=f"{REMOTE}?sslmode=require&sslpassword=hidden",
+        RATELIMIT_STORAGE_URI="rediss://user:hidden@cache.example.com:6380/1",
+        TRUSTED_HOSTS="a.example.com,b.example.com",
+    )
+    masked = settings.masked()
+    assert list(masked) == list(FIELDS)
+    assert "hidden" not in str(masked)
+    assert masked["DATABASE_URL"] == "postgresql+psycopg2://********@db.example.com/tasks"
+    assert masked["RATELIMIT_STORAGE_URI"] == "rediss://********@cache.example.com:6380/1"
+    assert masked["JWT_SECRET"] == "********"
+    assert masked["TRUSTED_HOSTS"] == "a.example.com,b.example.com"
+    assert masked["JWT_JWKS_URL"] == ""
+
+
+def test_masked_settings_without_secrets_are_as_they_are(database_url: str) -> None:
+    masked = settings_for("postgresql://[::1]:5433/tasks").masked()
+    assert masked["DATABASE_URL"] == "postgresql+psycopg2://[::1]:5433/tasks"
+    assert masked["RATELIMIT_STORAGE_URI"] == "memory://"
+
+
+# The process
+
+
+def start(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run in a process that knows nothing but these variables."""
+    variables = {"PATH": os.environ["PATH"], "FLASK_SKIP_DOTENV": "1", **environment}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_server_stops_with_one_line_and_is_not_started_again() -> None:
+    ended = start(["-c", "import wsgi"], **SAFE, RATELIMIT_STORAGE_URI="redis://:hidden@h:99999")
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert ended.stderr == "Configuration: RATELIMIT_STORAGE_URI expects a valid URL\n"
+
+
+def test_a_process_that_reads_a_wrong_setting_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    monkeypatch.setenv("PORT", "hidden")
+    with pytest.raises(SystemExit) as ended:
+        config.load()
+    assert ended.value.code == 4
+    assert capsys.readouterr() == ("", "Configuration: PORT expects 1 to 65535\n")
+
+
+@pytest.fixture
+def dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `.env` file that sets two variables, and an environment that sets none."""
+    for variable in (*FIELDS, "FLASK_SKIP_DOTENV"):
+        monkeypatch.setenv(variable, "")  # so that what is loaded is taken back
+        monkeypatch.delenv(variable)
+    (tmp_path / ".env").write_text("PORT=8765\nWEB_THREADS=7\n")
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+
+
+@pytest.mark.usefixtures("dotenv")
+def test_what_the_environment_leaves_out_comes_from_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PORT", "8001")
+    settings = config.load()
+    assert (settings.port, settings.web_threads) == (8001, 7)
+
+
+@pytest.mark.usefixtures("dotenv")
+@pytest.mark.parametrize("production", ["production", " production\n"])
+def test_production_does_not_read_the_file(
+    production: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in (SAFE | {"APP_ENV": production}).items():
+        monkeypatch.setenv(variable, value)
+    settings = config.load()
+    assert (settings.port, settings.web_threads) == (8000, 4)
+
+
+@pytest.mark.usefixtures("dotenv")
+def test_the_file_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    assert config.load().port == 8000

@@ -1,0 +1,271 @@
+"""The scope of every statement, the pool, and what comes back from the database."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from app import create_app
+from app.database import Role, Scope, Statement, db, execute, reading
+from app.http import new_id
+from app.users.models import User
+from tests.conftest import Account, settings_for
+from tests.databases import migrate, opened, own_database
+from tests.parallel import at_once, callers
+
+STATE = (
+    "select pg_backend_pid(), current_user = session_user,"
+    " coalesce(current_setting('app.user_id', true), ''),"
+    " current_setting('statement_timeout') = '0'"
+)
+
+
+@pytest.fixture
+def narrow(database_url: str) -> APIFlask:
+    """An application with one connection, on which everything happens."""
+    settings = settings_for(
+        database_url, DB_POOL_SIZE="1", DB_MAX_OVERFLOW="0", DB_STATEMENT_TIMEOUT="0.3"
+    )
+    return create_app(settings)
+
+
+def state(application: APIFlask) -> tuple[int, tuple[object, ...]]:
+    """Which connection is in the pool, and what a statement without a scope would find on it."""
+    with application.app_context():
+        connection = db.engine.raw_connection()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(STATE)
+                process, *settings = cursor.fetchone()
+        finally:
+            connection.close()
+    return process, tuple(settings)
+
+
+NOTHING_LEFT = (True, "", True)
+
+
+# The scope
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda: db.session.execute(text("select 1")),
+        lambda: db.session.execute(select(User)),
+        lambda: db.session.connection().exec_driver_sql("select 1"),
+        lambda: db.session.connection().execution_options(scope="tasks_app").execute(text("x")),
+    ],
+)
+def test_a_statement_without_a_scope_is_never_sent(
+    app: APIFlask, sql: Callable[[], Any], send: Callable[[], object]
+) -> None:
+    with app.app_context(), sql() as sent, pytest.raises(TypeError, match="without a scope"):
+        send()
+    assert sent == []
+
+
+@pytest.mark.parametrize("user_id", ["x", "'; drop table users; --", "%s", "' || '"])
+def test_nothing_but_an_id_gets_into_a_scope(user_id: str) -> None:
+    with pytest.raises(ValueError, match="UUID"):
+        Scope(Role.APP, user_id).prefix(5000)
+
+
+def test_a_statement_runs_as_its_role_for_its_user_and_for_a_while(app: APIFlask) -> None:
+    user_id = new_id()
+    question = Statement(
+        text(
+            "select current_user as role, current_setting('app.user_id') as user_id,"
+            " current_setting('statement_timeout') as timeout"
+        )
+    )
+    with app.app_context():
+        for role in Role:
+            row = execute(Scope(role, user_id), question).one()
+            assert tuple(row) == (role, user_id, "5s")
+
+
+def test_nothing_of_a_scope_is_left_after_a_statement(narrow: APIFlask, auth: Any) -> None:
+    account = auth(narrow)
+    before, _ = state(narrow)
+    task = account.create_task()
+    assert account.get(f"/v1/tasks/{task['id']}").status_code == 200
+    assert state(narrow) == (before, NOTHING_LEFT)
+
+
+@pytest.mark.parametrize("statement", ["select 1 / 0", "select pg_sleep(5)", "selekt"])
+def test_nothing_of_a_scope_is_left_after_an_error(narrow: APIFlask, statement: str) -> None:
+    before, _ = state(narrow)
+    with narrow.app_context(), pytest.raises(DBAPIError):
+        execute(reading(new_id()), Statement(text(statement)))
+    assert state(narrow) == (before, NOTHING_LEFT)
+
+
+def test_without_a_user_no_row_is_seen(app: APIFlask, alice: Account) -> None:
+    alice.create_task()
+    tables = ("users", "tasks", "categories", "idempotency_keys")
+    with app.app_context():
+        for table in tables:
+            counted = execute(Scope(Role.APP), Statement(text(f"select count(*) from {table}")))
+            assert counted.scalar_one() == 0
+
+
+# Writes of one user
+
+
+@contextmanager
+def held(database_url: str, user_id: str) -> Iterator[Any]:
+    """Another write of the user's, which does not end before the block does; its cursor."""
+    with opened(database_url) as cursor:
+        cursor.execute("begin; select from users where id = %s for no key update", (user_id,))
+        yield cursor
+        cursor.execute("commit")
+
+
+def test_one_users_writes_wait_for_each_other_and_nobody_elses(
+    narrow: APIFlask, auth: Any, database_url: str
+) -> None:
+    alice, bob = auth(narrow), auth(narrow)
+    with held(database_url, alice.user_id):
+        waited = alice.post("/v1/tasks", json={"title": "Buy milk"})
+        assert (waited.status_code, waited.json["type"]) == (503, "/problems/database-busy")
+        assert alice.get("/v1/tasks").json["items"] == []
+        assert bob.create_task()["version"] == 1
+    assert alice.create_task()["version"] == 1
+
+
+def test_a_write_that_waited_sees_what_it_waited_for(
+    app: APIFlask, alice: Account, database_url: str, connection: Any
+) -> None:
+    def waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "select from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
+            )
+            return cursor.rowcount > 0
+
+    task = alice.create_task()
+    path, expected = f"/v1/tasks/{task['id']}", {"If-Match": f'"{task["version"]}"'}
+    with ThreadPoolExecutor(1) as pool:
+        with held(database_url, alice.user_id) as other:
+            write = pool.submit(alice.patch, path, json={"complete": True}, headers=expected)
+            while not waiting() and not write.done():
+                other.execute("select pg_sleep(0.02)")
+            assert not write.done()
+            other.execute(
+                "update users set change_seq = change_seq + 1 where id = %(user)s;"
+                " update tasks set title = 'Buy bread', version = version + 1 where id = %(task)s",
+                {"user": alice.user_id, "task": task["id"]},
+            )
+        answer = write.result(timeout=10)
+    assert (answer.status_code, answer.json["current"]["title"]) == (412, "Buy bread")
+
+
+def test_parallel_writes_of_one_user_get_versions_without_a_gap(alice: Account) -> None:
+    same = callers(alice, 8)
+    made = at_once([lambda a=a: a.create_task()["version"] for a in same])
+    assert sorted(made) == list(range(1, 9))
+
+
+# What comes back
+
+
+def test_instants_are_in_utc_whatever_the_database_prefers(cluster: str) -> None:
+    with own_database(cluster) as url, opened(url) as cursor:
+        migrate(url)
+        name = url.rpartition("/")[2]
+        cursor.execute(f"alter database {name} set timezone to 'Asia/Tokyo'")
+        cursor.execute(f"alter role current_user in database {name} set timezone to 'Asia/Tokyo'")
+        cursor.execute(f"alter role current_user in database {name} set datestyle to 'German'")
+        application = create_app(settings_for(url))
+        user_id = new_id()
+        insert = "insert into users (id, email, password_hash) values (%s, 'a@example.com', 'none')"
+        cursor.execute(insert, (user_id,))
+        token = application.extensions["token_verifier"].issue(user_id)
+        account = Account(user_id, "a@example.com", token, application.test_client())
+        made = account.create_task(due_at="2026-01-31T23:30:00+02:00", complete=True)
+        listed = account.get("/v1/tasks?sort=due&due_after=2026-01-31T21:00:00Z").json["items"]
+        assert listed == [made]
+        assert made["due_at"] == "2026-01-31T21:30:00Z"
+        assert account.create_task(due_date="2026-01-31")["due_date"] == "2026-01-31"
+        for field in ("created_at", "updated_at", "completed_at"):
+            assert made[field].endswith("Z")
+        assert account.get("/v1/me").json["created_at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    "title", ["100%", "%s %(title)s %%", "%(user_id)s", "a'b\"c\\d", "$1 ?", ":title", "{title}"]
+)
+def test_text_that_looks_like_a_parameter_is_kept(alice: Account, title: str) -> None:
+    task = alice.create_task(title=title, description=title)
+    assert (task["title"], task["description"]) == (title, title)
+    found = alice.get("/v1/tasks", query_string={"q": title}).json["items"]
+    assert [item["id"] for item in found] == [task["id"]]
+
+
+def test_a_percent_sign_in_a_statement_is_one(app: APIFlask) -> None:
+    with app.app_context():
+        question = Statement(text("select 7 % 4 as rest, 'a%' as literal where 'ab' like :pattern"))
+        assert tuple(execute(reading(new_id()), question, pattern="a%").one()) == (3, "a%")
+
+
+def test_ids_are_text_everywhere(app: APIFlask, alice: Account) -> None:
+    with app.app_context():
+        row = execute(reading(alice.user_id), Statement(text("select id from users"))).one()
+    assert row.id == alice.user_id
+
+
+# The pool
+
+
+def test_the_pool_is_as_it_was_configured(database_url: str) -> None:
+    settings = settings_for(
+        database_url, DB_POOL_SIZE="3", DB_MAX_OVERFLOW="4", DB_POOL_TIMEOUT="0.5"
+    )
+    with create_app(settings).app_context():
+        pool: Any = db.engine.pool
+        assert (pool.size(), pool._max_overflow, pool._timeout) == (3, 4, 0.5)
+        assert pool._recycle < 300, "Neon suspends after five minutes"
+        assert not pool._pre_ping
+
+
+def test_a_connection_is_as_it_was_configured(app: APIFlask) -> None:
+    with app.app_context():
+        connection = db.engine.raw_connection()
+        try:
+            driver: Any = connection.driver_connection
+            told, autocommit = driver.info.dsn_parameters, driver.autocommit
+        finally:
+            connection.close()
+    assert autocommit
+    expected = {
+        "connect_timeout": "5",
+        "application_name": "tasks-api",
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "2",
+        "tcp_user_timeout": "5000",
+    }
+    assert told.items() >= expected.items()
+
+
+def test_a_request_that_gets_no_connection_is_told_to_come_back(
+    database_url: str, auth: Any
+) -> None:
+    pool = {"DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0", "DB_POOL_TIMEOUT": "0.1"}
+    application = create_app(settings_for(database_url, **pool))
+    account = auth(application)
+    with application.app_context():
+        connection = db.engine.raw_connection()
+        try:
+            answer = account.get("/v1/tasks")
+        finally:
+            connection.close()
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/database-busy")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert account.get("/v1/tasks").status_code == 200

@@ -1,0 +1,77 @@
+"""The pages for people, which no other host has a part in."""
+
+import re
+from importlib.metadata import files
+from typing import Final
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.docs import ASSETS
+from app.problems import KINDS
+
+OURS: Final = ["/docs", "/problems", "/static/docs.js", "/static/docs.css", "/static/problems.css"]
+PAGES: Final = ["/docs", "/problems", f"/problems/{next(iter(KINDS))}"]
+
+
+def references(text: str) -> list[str]:
+    """What a page, a style sheet or a script leads to or loads."""
+    attributes = re.findall(r"""\b(?:src|href|action|data)\s*=\s*["']([^"']*)""", text)
+    styles = re.findall(r"""url\(\s*["']?([^"')]*)|@import\s+["']([^"']*)""", text)
+    scripts = re.findall(r"""(?:\burl:|fetch\(|import\()\s*["']([^"']*)""", text)
+    return [*attributes, *("".join(found) for found in styles), *scripts]
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_nothing_we_write_leads_to_another_host(client: FlaskClient, path: str) -> None:
+    text = client.get(path, buffered=True).text
+    assert not re.search(r"(?:[a-z]+:)?//[\w.-]+\.\w", text)
+    assert all(found.startswith("/") and found[1:2] != "/" for found in references(text))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_a_page_leads_to_is_there(client: FlaskClient, page: str) -> None:
+    found = references(client.get(page, buffered=True).text)
+    assert found
+    assert [path for path in found if client.get(path, buffered=True).status_code != 200] == []
+
+
+def test_the_page_fetches_the_contract_from_where_it_came(client: FlaskClient) -> None:
+    assert references(client.get("/static/docs.js", buffered=True).text) == ["/openapi.json"]
+    contract = client.get("/openapi.json", buffered=True)
+    assert contract.mimetype == "application/json"
+    assert "servers" not in contract.json
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_swagger_ui_is_served_as_it_was_installed(client: FlaskClient, name: str) -> None:
+    installed = next(file for file in files("flask-swagger-ui") or [] if file.name == name)
+    response = client.get(f"/docs/{name}", buffered=True)
+    assert response.data == installed.locate().read_bytes()
+    assert "max-age" in response.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", ["index.html", "LICENSE", "../__init__.py", "x/swagger-ui.css"])
+def test_no_other_file_of_the_package_is_served(client: FlaskClient, name: str) -> None:
+    assert client.get(f"/docs/{name}", buffered=True).status_code == 404
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(client: FlaskClient, page: str) -> None:
+    policy = client.get(page, buffered=True).headers["Content-Security-Policy"]
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == directives["frame-ancestors"] == "'none'"
+    assert directives["script-src"] == directives["connect-src"] == "'self'"
+    assert not re.search(r"https?:|\*|unsafe-eval", policy)
+    assert "unsafe-inline" not in directives["script-src"]
+
+
+def test_the_pages_have_no_script_or_handler_within_them(client: FlaskClient) -> None:
+    for page in PAGES:
+        text = client.get(page, buffered=True).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:", text)
+
+
+def test_the_root_leads_to_the_page(client: FlaskClient) -> None:
+    response = client.get("/", buffered=True)
+    assert (response.status_code, response.headers["Location"]) == (303, "/docs")

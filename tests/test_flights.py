@@ -1,0 +1,66 @@
+"""One request, one round trip: counted on the wire, isolation and timeout included."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app import create_app
+from app.http import new_id
+from tests.conftest import Account, settings_for
+from tests.proxy import CountingProxy
+
+
+@pytest.fixture
+def caller(proxy: CountingProxy, auth) -> Iterator[Account]:
+    """A user whose requests go through the proxy on a connection that is open already."""
+    account = auth(create_app(settings_for(proxy.url)))
+    assert account.get("/v1/tasks").status_code == 200
+    return account
+
+
+@pytest.mark.parametrize(
+    ("collection", "body", "patch"),
+    [
+        ("tasks", {"title": "Buy milk"}, {"complete": True}),
+        ("categories", {"name": "Home"}, {"color": "#00ff00"}),
+    ],
+)
+def test_each_read_and_each_write_of_one_resource_is_one_flight(
+    caller: Account, proxy: CountingProxy, collection: str, body: dict, patch: dict
+) -> None:
+    made = caller.post(f"/v1/{collection}", json=body).json
+    path = f"/v1/{collection}/{made['id']}"
+    other = {**body, "name": "Other"} if collection == "categories" else body
+    requests = [
+        ("GET", path, {}, 200),
+        ("GET", f"/v1/{collection}", {}, 200),
+        ("PATCH", path, {"json": patch}, 200),
+        ("PUT", path, {"json": body}, 200),
+        ("PUT", f"/v1/{collection}/{new_id()}", {"json": other}, 201),
+        ("DELETE", path, {}, 204),
+        ("POST", f"/v1/{collection}", {"json": body}, 201),
+        ("GET", f"/v1/{collection}/{new_id()}", {}, 404),
+        ("PATCH", f"/v1/{collection}/{new_id()}", {"json": patch}, 404),
+    ]
+    for method, url, options, status in requests:
+        before = proxy.flights
+        response = caller.call(method, url, **options)
+        assert (response.status_code, proxy.flights - before) == (status, 1), (method, url)
+
+
+def test_a_keyed_create_is_one_flight_and_so_is_its_replay(
+    caller: Account, proxy: CountingProxy
+) -> None:
+    for replayed in (None, "true"):
+        before = proxy.flights
+        response = caller.post(
+            "/v1/tasks", json={"title": "Buy milk"}, headers={"Idempotency-Key": "once"}
+        )
+        assert response.headers.get("Idempotency-Replayed") == replayed
+        assert proxy.flights - before == 1
+
+
+def test_health_takes_no_flight(caller: Account, proxy: CountingProxy) -> None:
+    before = proxy.flights
+    assert caller.get("/health").status_code == 200
+    assert proxy.flights == before

@@ -1,0 +1,466 @@
+"""One user's rows are out of another's reach, even if a query forgets whose they are."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg2
+import pytest
+from apiflask import APIFlask
+from psycopg2.errors import InsufficientPrivilege
+from sqlalchemy import event, make_url
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from app import create_app
+from app.database import Role, db
+from app.http import new_id
+from app.users.tokens import RefreshToken
+from tests.assertions import refused
+from tests.conftest import PASSWORD, Account, settings_for
+from tests.people import give_password
+from tests.walking import ids, page, walk
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+FIGURE = re.compile(r'"(\w+_ms|open|in_use)":[\d.]+')
+
+OWNED = {
+    "users": "id",
+    "categories": "user_id",
+    "tasks": "user_id",
+    "refresh_tokens": "user_id",
+    "idempotency_keys": "user_id",
+}
+
+# A condition on the owner, as SQLAlchemy writes it; with `true` in its place a query forgets him.
+OWNERSHIP = re.compile(r"\b\w+\.(?:user_id|id) = %\(user_id\)s(?:::UUID)?")
+
+BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any]]] = {
+    ("POST", "/v1/auth/register"): lambda it: {"email": f"{it}@example.org", "password": PASSWORD},
+    ("POST", "/v1/auth/token"): lambda it: {"email": f"{it}@example.com", "password": it},
+    ("POST", "/v1/auth/refresh"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
+    ("POST", "/v1/auth/logout"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
+    ("PATCH", "/v1/me"): lambda it: {"name": it},
+    ("POST", "/v1/tasks"): lambda it: {"title": "Buy milk", "category_id": it},
+    ("PUT", "/v1/tasks/<id:task_id>"): lambda it: {"title": "Buy milk", "category_id": it},
+    ("PATCH", "/v1/tasks/<id:task_id>"): lambda it: {"category_id": it},
+    ("POST", "/v1/categories"): lambda it: {"name": it},
+    ("PUT", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
+    ("PATCH", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
+}
+"""A body for every route that takes one, with an id wherever it has a place for one."""
+
+
+class Owner(NamedTuple):
+    """A user with something of everything, and the ids of it."""
+
+    account: Account
+    task_id: str
+    category_id: str
+    refresh_token: str
+    cursor: str
+
+    @property
+    def user_id(self) -> str:
+        return self.account.user_id
+
+
+class Intruder(NamedTuple):
+    """A user with one task and one category."""
+
+    account: Account
+    task_id: str
+    category_id: str
+
+
+class Attempt(NamedTuple):
+    """A request that names an id."""
+
+    method: str
+    path: str
+    options: dict[str, Any]
+
+
+@pytest.fixture
+def owner(alice: Account, connection: Any) -> Owner:
+    give_password(connection, alice)
+    credentials = {"email": alice.email, "password": PASSWORD}
+    tokens = alice.post("/v1/auth/token", json=credentials).json
+    category_id = alice.create_category(name="Home")["id"]
+    task = {"title": "Buy milk", "category_id": category_id}
+    made = alice.post("/v1/tasks", json=task, headers={"Idempotency-Key": "once"}).json
+    deleted = alice.create_task()["id"]
+    alice.create_task()
+    assert alice.delete(f"/v1/tasks/{deleted}").status_code == 204
+    cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
+    return Owner(alice, made["id"], category_id, tokens["refresh_token"], cursor)
+
+
+@pytest.fixture
+def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
+    """Makes users who call the application; each is as new as the other."""
+
+    def make(application: APIFlask) -> Intruder:
+        account = auth(application)
+        category_id = account.create_category(name="Work")["id"]
+        return Intruder(account, account.create_task()["id"], category_id)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def intact(database_url: str) -> APIFlask:
+    """The application as it is; failed sign-ins here do not count elsewhere."""
+    return create_app(settings_for(database_url))
+
+
+class Sent(NamedTuple):
+    """A statement as it was sent, and how many conditions on the owner were taken out of it."""
+
+    sql: str
+    forgotten: int
+
+
+@pytest.fixture
+def sent() -> list[Sent]:
+    return []
+
+
+@pytest.fixture
+def careless(database_url: str, sent: list[Sent]) -> APIFlask:
+    """The application with the owner forgotten in every query, but not in the scope."""
+    application = create_app(settings_for(database_url))
+
+    def forget(_connection: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> Any:
+        careless, count = OWNERSHIP.subn("true", sql)
+        sent.append(Sent(careless, count))
+        return careless, parameters
+
+    with application.app_context():
+        event.listen(db.engine, "before_cursor_execute", forget, retval=True)
+    return application
+
+
+def rows_of(connection: Any, account: Account) -> list[Any]:
+    """All rows of the account, as a superuser sees them."""
+    rows = []
+    with connection.cursor() as cursor:
+        for table, column in OWNED.items():
+            sql = f"select to_jsonb(t)::text from {table} t where {column} = %s order by 1"
+            cursor.execute(sql, (account.user_id,))
+            rows += cursor.fetchall()
+    return rows
+
+
+def routes(application: APIFlask, prefix: str) -> Iterator[tuple[str, Rule]]:
+    """Every method of every route below the prefix."""
+    for rule in application.url_map.iter_rules():
+        if rule.rule.startswith(prefix):
+            yield from ((method, rule) for method in sorted(rule.methods or ()))
+
+
+def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[Attempt]:
+    """Every way to name the id to a route: in the path, in the body, in the query."""
+    own = {"task_id": intruder.task_id, "category_id": intruder.category_id}
+    places = dict.fromkeys(rule.arguments, it)
+    theirs = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: places[place[1]], rule.rule)
+    mine = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: own.get(place[1], "x"), rule.rule)
+    body = BODIES[method, rule.rule] if method in {"POST", "PUT", "PATCH"} else None
+    if rule.arguments:
+        unnamed = {"json": body(intruder.category_id)} if body else {}
+        yield Attempt(method, theirs, unnamed)
+        yield Attempt(method, theirs, {**unnamed, "headers": {"If-Match": "*"}})
+    if body:
+        yield Attempt(method, mine, {"json": body(it)})
+    else:
+        for query in (f"category_id={it}", f"q={it}", f"cursor={it}", f"user_id={it}"):
+            yield Attempt(method, f"{mine}?{query}", {})
+
+
+def told(response: TestResponse, intruder: Intruder, it: str) -> tuple[Any, ...]:
+    """All that an answer says, but for ids, times and figures that are never the same."""
+
+    def same(text: str) -> str:
+        for value, name in ((it, "<it>"), (intruder.account.user_id, "<me>")):
+            text = text.replace(value, name)
+        return FIGURE.sub("<figure>", TIME.sub("<time>", UUID.sub("<id>", text)))
+
+    headers = {name: same(value) for name, value in response.headers if name != "X-Request-ID"}
+    # Not every instant is written with its fraction of a second.
+    headers.pop("Content-Length", None)
+    return response.status_code, same(response.text), headers
+
+
+def call(intruder: Intruder, attempt: Attempt) -> TestResponse:
+    """Send it from an address of its own, as failed sign-ins are counted by address."""
+    overrides = {"REMOTE_ADDR": intruder.account.user_id}
+    method, path, options = attempt
+    return intruder.account.call(method, path, environ_overrides=overrides, **options)
+
+
+def compare(
+    first: APIFlask,
+    second: APIFlask,
+    intruder: Callable[[APIFlask], Intruder],
+    theirs: str,
+    random: str,
+    prefix: str = "/",
+) -> None:
+    """Name an id to every route of one application and a random one to every route of the other,
+    each write as a new user, and see that nothing tells the two apart.
+    """
+    readers = intruder(first), intruder(second)
+    for method, rule in routes(first, prefix):
+        writes = method in {"POST", "PUT", "PATCH", "DELETE"}
+        left, right = (intruder(first), intruder(second)) if writes else readers
+        pairs = zip(
+            attempts(method, rule, left, theirs),
+            attempts(method, rule, right, random),
+            strict=True,
+        )
+        for attempt, harmless in pairs:
+            answer = told(call(left, attempt), left, theirs)
+            assert answer == told(call(right, harmless), right, random), (attempt, harmless)
+
+
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "user_id"])
+def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
+    intact: APIFlask,
+    owner: Owner,
+    intruder: Callable[[APIFlask], Intruder],
+    connection: Any,
+    kind: str,
+) -> None:
+    before = rows_of(connection, owner.account)
+    compare(intact, intact, intruder, getattr(owner, kind), new_id())
+    assert rows_of(connection, owner.account) == before
+
+
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "user_id"])
+def test_a_query_that_forgets_the_owner_gives_and_changes_nothing_of_his(
+    intact: APIFlask,
+    careless: APIFlask,
+    sent: list[Sent],
+    owner: Owner,
+    intruder: Callable[[APIFlask], Intruder],
+    connection: Any,
+    kind: str,
+) -> None:
+    before = rows_of(connection, owner.account)
+    compare(careless, intact, intruder, getattr(owner, kind), new_id(), prefix="/v1/")
+    assert rows_of(connection, owner.account) == before
+    for statement in sent:
+        assert statement.forgotten or statement.sql.startswith(f"set local role {Role.AUTH};")
+    assert len({statement.sql.split("; ")[-1] for statement in sent if statement.forgotten}) > 15
+
+
+@pytest.mark.parametrize("application", ["intact", "careless"])
+def test_listings_hold_ones_own_and_a_strangers_cursor_leads_nowhere(
+    request: pytest.FixtureRequest,
+    owner: Owner,
+    intruder: Callable[[APIFlask], Intruder],
+    application: str,
+) -> None:
+    account, task_id, category_id = intruder(request.getfixturevalue(application))
+    more = account.create_task()["id"]
+    assert ids(walk(account, limit=1)) == [more, task_id]
+    assert ids(walk(account, "/v1/categories", limit=1)) == [category_id]
+    assert walk(account, category_id=owner.category_id) == []
+    response = account.get(f"/v1/tasks?limit=1&cursor={owner.cursor}")
+    assert refused(response, "cursor", parameter="cursor")
+
+
+@pytest.mark.parametrize("application", ["intact", "careless"])
+def test_a_strangers_idempotency_key_is_an_unused_one(
+    request: pytest.FixtureRequest,
+    owner: Owner,
+    intruder: Callable[[APIFlask], Intruder],
+    application: str,
+) -> None:
+    account = intruder(request.getfixturevalue(application)).account
+    for title in ("Buy milk", "Buy milk"):
+        response = account.post(
+            "/v1/tasks", json={"title": title}, headers={"Idempotency-Key": "once"}
+        )
+        assert (response.status_code, response.json["user_id"]) == (201, account.user_id)
+    assert response.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("route", ["refresh", "logout"])
+@pytest.mark.parametrize("application", ["intact", "careless"])
+def test_a_stolen_secret_in_a_token_of_ones_own_ends_and_renews_nothing(
+    request: pytest.FixtureRequest,
+    owner: Owner,
+    intruder: Callable[[APIFlask], Intruder],
+    connection: Any,
+    application: str,
+    route: str,
+) -> None:
+    account = intruder(request.getfixturevalue(application)).account
+    stolen = RefreshToken.parse(owner.refresh_token)
+    assert stolen is not None
+    before = rows_of(connection, owner.account)
+    forged = str(RefreshToken(account.user_id, stolen.secret))
+    response = account.post(f"/v1/auth/{route}", json={"refresh_token": forged})
+    assert response.status_code == (401 if route == "refresh" else 204)
+    assert rows_of(connection, owner.account) == before
+
+
+# The roles themselves
+
+
+@pytest.fixture
+def as_role(connection: Any) -> Iterator[Callable[..., list[Any]]]:
+    """Runs a query as one of the roles, for a user or for none."""
+    with connection.cursor() as cursor:
+
+        def run(role: Role, sql: str, user_id: str = "") -> list[Any]:
+            cursor.execute(
+                f"set role {role}; select set_config('app.user_id', %s, false)", (user_id,)
+            )
+            cursor.execute(sql)
+            found: list[Any] = cursor.fetchall()
+            return found
+
+        yield run
+        cursor.execute("reset role; reset app.user_id")
+
+
+def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
+    for table in ("users", "categories", "tasks", "idempotency_keys"):
+        sql = f"select count(*) from {table}"
+        assert as_role(Role.APP, sql) == [(0,)]
+        assert as_role(Role.APP, sql, new_id()) == [(0,)]
+        assert as_role(Role.APP, sql, owner.user_id)[0][0] > 0
+
+
+@pytest.mark.parametrize(
+    ("role", "sql"),
+    [
+        (Role.APP, "select * from refresh_tokens"),
+        (Role.APP, "select password_hash from users"),
+        (Role.APP, "delete from tasks returning id"),
+        (Role.APP, "delete from categories returning id"),
+        (Role.APP, "update users set email = 'x@example.com' returning id"),
+        (Role.APP, "insert into users (id, email) values (gen_random_uuid(), 'x') returning id"),
+        (Role.AUTH, "select * from tasks"),
+        (Role.AUTH, "select * from categories"),
+        (Role.AUTH, "update users set password_hash = 'x' returning id"),
+        (Role.AUTH, "delete from users returning id"),
+        (Role.MAINTENANCE, "select password_hash from users"),
+        (Role.MAINTENANCE, "update tasks set title = 'x' returning id"),
+        (Role.MAINTENANCE, "insert into tasks (id) values (gen_random_uuid()) returning id"),
+    ],
+)
+def test_a_role_may_not_do_what_its_requests_need_not(
+    owner: Owner, as_role: Callable[..., list[Any]], role: Role, sql: str
+) -> None:
+    with pytest.raises(InsufficientPrivilege):
+        as_role(role, sql, owner.user_id)
+
+
+def test_no_user_writes_a_row_for_another(
+    owner: Owner, bob: Account, as_role: Callable[..., list[Any]]
+) -> None:
+    values = f"'{owner.user_id}', gen_random_uuid(), 'Home', 1, now(), now()"
+    columns = "user_id, id, name, version, created_at, updated_at"
+    with pytest.raises(InsufficientPrivilege, match="row-level security"):
+        as_role(
+            Role.APP,
+            f"insert into categories ({columns}) values ({values}) returning id",
+            bob.user_id,
+        )
+    given_away = f"update tasks set user_id = '{owner.user_id}' returning id"
+    bob.create_task()
+    with pytest.raises(InsufficientPrivilege, match="row-level security"):
+        as_role(Role.APP, given_away, bob.user_id)
+
+
+def test_sign_in_sees_the_refresh_tokens_of_its_user_alone(
+    owner: Owner, bob: Account, as_role: Callable[..., list[Any]]
+) -> None:
+    sql = "select distinct user_id::text from refresh_tokens"
+    assert as_role(Role.AUTH, sql) == as_role(Role.AUTH, sql, bob.user_id) == []
+    assert as_role(Role.AUTH, sql, owner.user_id) == [(owner.user_id,)]
+
+
+def test_maintenance_sees_tombstones_alone(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
+    for table in ("tasks", "categories"):
+        sql = f"select count(*) from {table} where deleted_at is null"
+        assert as_role(Role.MAINTENANCE, sql, owner.user_id) == [(0,)]
+    tombstones = f"select id::text from tasks where user_id = '{owner.user_id}'"
+    found = as_role(Role.MAINTENANCE, tombstones)
+    assert len(found) == 1
+    assert owner.account.get(f"/v1/tasks/{found[0][0]}").status_code == 404
+
+
+def test_every_table_with_an_owner_enforces_its_policies_even_on_its_owner(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select relname, relrowsecurity and relforcerowsecurity from pg_class c where"
+            " relkind = 'r' and (relname = 'users' or exists (select from pg_attribute"
+            " where attrelid = c.oid and attname = 'user_id' and not attisdropped))"
+            " and relnamespace = 'public'::regnamespace"
+        )
+        assert dict(cursor.fetchall()) == dict.fromkeys(OWNED, True)
+
+
+@pytest.fixture
+def member(database_url: str, connection: Any) -> Iterator[str]:
+    """The URL of a login role that is a member of the three roles and nothing else."""
+    name = f"service_{new_id()[-12:]}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"create role {name} login password 'of a test' in role {', '.join(Role)}")
+        yield (
+            make_url(database_url)
+            .set(username=name, password="of a test")
+            .render_as_string(hide_password=False)
+        )
+        cursor.execute(f"drop role {name}")
+
+
+def test_a_role_that_is_only_a_member_serves_the_whole_api(
+    member: str, auth: Callable[..., Account]
+) -> None:
+    application = create_app(settings_for(member, DB_POOL_SIZE="1", DB_MAX_OVERFLOW="0"))
+    client = application.test_client()
+    credentials = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+    user = client.post("/v1/auth/register", json=credentials).json
+    tokens = client.post("/v1/auth/token", json=credentials).json
+    account = Account(user["id"], user["email"], tokens["access_token"], client)
+    renewed = client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    category = account.create_category()
+    task = account.create_task(category_id=category["id"])
+    for path in ("/v1/me", f"/v1/tasks/{task['id']}", f"/v1/categories/{category['id']}"):
+        assert account.get(path).status_code == 200
+        assert account.patch(path, json={}).status_code == 200
+    for path in ("/v1/tasks", "/v1/categories"):
+        assert len(walk(account, path)) == 1
+        body = {"title": "Buy milk", "name": "x"}.items()
+        named = {k: v for k, v in body if (k == "title") is (path == "/v1/tasks")}
+        assert account.put(f"{path}/{new_id()}", json=named).status_code == 201
+    assert account.delete(f"/v1/tasks/{task['id']}").status_code == 204
+    assert account.delete(f"/v1/categories/{category['id']}").status_code == 204
+    signed_out = client.post(
+        "/v1/auth/logout", json={"refresh_token": renewed.json["refresh_token"]}
+    )
+    assert signed_out.status_code == 204
+    assert client.get("/health/db").status_code == 200
+    for command in (["users", "list"], ["purge"]):
+        assert application.test_cli_runner().invoke(args=command).exit_code == 0
+    assert account.delete("/v1/me").status_code == 204
+    with application.app_context():
+        db.engine.dispose()
+
+
+def test_a_member_has_nothing_without_the_scope(member: str, owner: Owner) -> None:
+    opened = psycopg2.connect(make_url(member).set(drivername="postgresql").render_as_string(False))
+    try:
+        with opened.cursor() as cursor:
+            cursor.execute("select rolsuper, rolbypassrls from pg_roles where rolname = user")
+            assert cursor.fetchone() == (False, False)
+            cursor.execute("select count(*) from tasks where deleted_at is null")
+            assert cursor.fetchone() == (0,)
+    finally:
+        opened.close()

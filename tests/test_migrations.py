@@ -1,0 +1,403 @@
+"""The schema: made and unmade by migrations, the same as the models, and never in a long queue."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from click import ClickException
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+
+from app import create_app
+from app.database import Base
+from app.embedded import throwaway
+from tests.conftest import PASSWORD, ROOT, SECRET, Account, settings_for
+from tests.databases import MIGRATIONS, migrate, migrate_down, opened, own_database
+from tests.people import session, sign_in
+
+MIGRATION_LOCK = 7_310_452_861
+"""That of migrations/env.py, which every release shares."""
+
+OWNER, OWNERS_PASSWORD = "neon_owner", "owner"
+
+TABLES = "select tablename from pg_tables where schemaname = 'public' order by 1"
+ROLES = "select rolname from pg_roles where rolname ~ '^tasks_' order by 1"
+WAITING = """
+    select count(*) from pg_locks join pg_database on oid = database
+        where locktype = 'advisory' and not granted and datname = current_database()
+"""
+REVISION = "select version_num from alembic_version"
+DEFINITIONS = """
+    select conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        from pg_constraint where connamespace = 'public'::regnamespace
+        and conrelid::regclass::text <> 'alembic_version'
+    union all select tablename, indexname, indexdef from pg_indexes
+        where schemaname = 'public' and tablename <> 'alembic_version'
+    union all select table_name, column_name, concat_ws(' ', data_type, is_nullable,
+            column_default, is_generated, generation_expression, collation_name)
+        from information_schema.columns
+        where table_schema = 'public' and table_name <> 'alembic_version'
+    order by 1, 2, 3
+"""
+POLICIES = """
+    select tablename, policyname, array_to_string(roles, ', '), cmd, qual, with_check
+        from pg_policies order by 1, 2
+"""
+TABLE_GRANTS = """
+    select relname, array_to_string(array_agg(grantee::regrole || '=' || privileges
+            order by grantee::regrole::text), ' ')
+        from (select c.relname, a.grantee, string_agg(left(a.privilege_type, 1), ''
+                order by a.privilege_type) as privileges
+            from pg_class c, aclexplode(c.relacl) a
+            where c.relnamespace = 'public'::regnamespace and a.grantee <> c.relowner
+            group by 1, 2) granted
+        group by 1 order by 1
+"""
+COLUMN_GRANTS = """
+    select grantee, privilege_type, string_agg(column_name, ' ' order by column_name)
+        from information_schema.column_privileges c
+        where table_name = 'users' and grantee like 'tasks%%' and not exists (
+            select from information_schema.role_table_grants t
+            where t.table_name = 'users' and t.grantee = c.grantee
+            and t.privilege_type = c.privilege_type)
+        group by 1, 2 order by 1, 2
+"""
+
+
+def ask(cursor: Any, question: str) -> list[Any]:
+    cursor.execute(question.replace("%%", "%"))
+    return [row[0] if len(row) == 1 else row for row in cursor.fetchall()]
+
+
+def revisions() -> list[str]:
+    """Every revision, oldest first."""
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.replace("%", "%%"))
+    return [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+
+
+@pytest.fixture(scope="module")
+def neon() -> Iterator[str]:
+    """A cluster whose roles are all made by an owner like Neon's, who is no superuser."""
+    with throwaway() as url, opened(url) as cursor:
+        cursor.execute(
+            f"create role {OWNER} login password '{OWNERS_PASSWORD}'"
+            " nosuperuser createdb createrole bypassrls"
+        )
+        yield url
+
+
+def owned(neon: str) -> AbstractContextManager[str]:
+    """A database of the owner's."""
+    return own_database(neon, owner=OWNER, password=OWNERS_PASSWORD)
+
+
+def engine(url: str) -> Engine:
+    return create_engine(str(settings_for(url).database_url), poolclass=NullPool)
+
+
+def upgrading(url: str) -> "subprocess.Popen[str]":
+    """A process that migrates the database."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "FLASK_SKIP_DOTENV": "1",
+        "APP_ENV": "test",
+        "DATABASE_URL": url,
+        "JWT_SECRET": SECRET,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "db", "upgrade"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def endings(*processes: "subprocess.Popen[str]") -> list[str]:
+    """What the processes said, all of which succeed."""
+    try:
+        outputs = [process.communicate(timeout=60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * len(processes), outputs
+    return [standard + error for standard, error in outputs]
+
+
+# There and back
+
+
+def test_every_revision_can_be_reached_and_left(cluster: str) -> None:
+    with own_database(cluster) as url, opened(url) as cursor:
+        for revision in revisions():
+            migrate(url, revision)
+            assert ask(cursor, REVISION) == [revision]
+            migrate_down(url)
+            assert ask(cursor, TABLES) == ["alembic_version"]
+            migrate(url, revision)
+            migrate(url)
+            assert ask(cursor, REVISION) == revisions()[-1:]
+            migrate_down(url, revision)
+            assert ask(cursor, REVISION) == [revision]
+            migrate_down(url)
+
+
+def test_each_step_back_leaves_what_was_there_before_it(cluster: str) -> None:
+    with own_database(cluster) as url, opened(url) as cursor:
+        before = []
+        for revision in revisions():
+            before.append(ask(cursor, DEFINITIONS))
+            migrate(url, revision)
+        for definitions in reversed(before):
+            migrate_down(url, "-1")
+            assert ask(cursor, DEFINITIONS) == definitions
+
+
+def test_migrating_again_changes_nothing(database_url: str, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        before = ask(cursor, DEFINITIONS)
+        migrate(database_url)
+        assert ask(cursor, DEFINITIONS) == before
+
+
+# The same as the models
+
+
+def test_alembic_finds_no_difference_between_models_and_schema(database_url: str) -> None:
+    options = {"compare_type": True, "compare_server_default": True}
+    with engine(database_url).connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_constraints_indexes_and_columns_are_defined_as_in_the_models(
+    cluster: str, connection: Any
+) -> None:
+    with own_database(cluster) as url, opened(url) as cursor:
+        with engine(url).begin() as modelled:
+            Base.metadata.create_all(modelled)
+        with connection.cursor() as migrated:
+            assert ask(cursor, DEFINITIONS) == ask(migrated, DEFINITIONS)
+
+
+OWN_ID = "(id = (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid)"
+OWN_USER_ID = f"(user_{OWN_ID[1:]}"
+
+
+def test_policies_are_these(connection: Any) -> None:
+    app, auth, maintenance = "tasks_app", "tasks_auth", "tasks_maintenance"
+    deleted = "(deleted_at IS NOT NULL)"
+    with connection.cursor() as cursor:
+        assert ask(cursor, POLICIES) == [
+            ("categories", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("categories", "purge", maintenance, "ALL", deleted, None),
+            ("idempotency_keys", "own_rows", f"{app}, {auth}", "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("idempotency_keys", "purge", maintenance, "ALL", "true", None),
+            ("refresh_tokens", "own_rows", auth, "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("refresh_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
+            ("tasks", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("tasks", "purge", maintenance, "ALL", deleted, None),
+            ("users", "find", f"{auth}, {maintenance}", "SELECT", "true", None),
+            ("users", "lock", auth, "UPDATE", OWN_ID, None),
+            ("users", "own_row", app, "ALL", OWN_ID, OWN_ID),
+            ("users", "sign_up", auth, "INSERT", None, OWN_ID),
+        ]
+
+
+def test_grants_are_these(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        # The initials of delete, insert, select and update.
+        assert ask(cursor, TABLE_GRANTS) == [
+            ("alembic_version", "tasks_app=S"),
+            ("categories", "tasks_app=ISU tasks_maintenance=DS"),
+            ("idempotency_keys", "tasks_app=ISU tasks_auth=ISU tasks_maintenance=DS"),
+            ("refresh_tokens", "tasks_auth=DISU tasks_maintenance=DS"),
+            ("tasks", "tasks_app=ISU tasks_maintenance=DS"),
+            ("users", "tasks_app=D tasks_auth=S"),
+        ]
+        own = "change_seq created_at email id name time_zone updated_at version"
+        assert ask(cursor, COLUMN_GRANTS) == [
+            ("tasks_app", "INSERT", "id"),
+            ("tasks_app", "SELECT", own),
+            ("tasks_app", "UPDATE", "change_seq name time_zone updated_at version"),
+            ("tasks_auth", "INSERT", "email id name password_hash"),
+            ("tasks_auth", "UPDATE", "updated_at"),
+            ("tasks_maintenance", "SELECT", "created_at email id name"),
+        ]
+
+
+def test_every_table_with_a_users_id_forces_row_level_security(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        unprotected = """
+            select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                where n.nspname = 'public' and c.relkind in ('r', 'p')
+                and (c.relname = 'users' or exists (select from pg_attribute a
+                    where a.attrelid = c.oid and a.attname = 'user_id'))
+                and not (c.relrowsecurity and c.relforcerowsecurity)
+        """
+        assert ask(cursor, unprotected) == []
+
+
+def test_the_roles_can_neither_sign_in_nor_pass_by_a_policy(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        rights = f"""
+            select rolname, rolcanlogin, rolsuper, rolbypassrls from pg_roles
+                where rolname in ({ROLES}) order by 1
+        """
+        assert ask(cursor, rights) == [
+            (role, False, False, False) for role in ("tasks_app", "tasks_auth", "tasks_maintenance")
+        ]
+
+
+# Who migrates
+
+
+def test_an_owner_who_is_no_superuser_migrates_and_serves(neon: str) -> None:
+    with owned(neon) as url, opened(url) as cursor:
+        migrate(url)
+        application = create_app(settings_for(url))
+        assert ask(cursor, ROLES) == ["tasks_app", "tasks_auth", "tasks_maintenance"]
+        callers = []
+        for name in ("alice", "bob"):
+            client, email = application.test_client(), f"{name}@example.com"
+            body = {"email": email, "password": PASSWORD}
+            registered = client.post("/v1/auth/register", json=body)
+            assert registered.status_code == 201, registered.text
+            token = session(client, sign_in(client, email)).refreshed().access_token
+            callers.append(Account(registered.json["id"], email, token, client))
+        alice, bob = callers
+        task = alice.create_task(category_id=alice.create_category()["id"])
+        path = f"/v1/tasks/{task['id']}"
+        assert alice.patch(path, json={"complete": True}).status_code == 200
+        assert bob.get(path).status_code == 404
+        assert alice.get("/health/db").json["revision"]["up_to_date"] is True
+        assert alice.delete("/v1/me").status_code == 204
+        purge = application.test_cli_runner().invoke(args=["purge"])
+        assert purge.exit_code == 0, purge.output
+
+        migrate_down(url)
+
+        assert ask(cursor, TABLES) == ["alembic_version"]
+        assert ask(cursor, ROLES) == []
+
+
+def test_a_downgrade_leaves_the_other_databases_of_the_cluster_working(neon: str) -> None:
+    with owned(neon) as one, owned(neon) as other, opened(other) as cursor:
+        migrate(one)
+        migrate(other)
+        migrate_down(one)
+        assert len(ask(cursor, ROLES)) == 3
+        client = create_app(settings_for(other)).test_client()
+        body = {"email": "alice@example.com", "password": PASSWORD}
+        assert client.post("/v1/auth/register", json=body).status_code == 201
+        migrate(one)
+        migrate_down(other)
+        migrate_down(one)
+        assert ask(cursor, ROLES) == []
+
+
+# At once
+
+
+def test_two_processes_and_two_databases_migrate_at_once(neon: str) -> None:
+    with owned(neon) as one, owned(neon) as other, opened(one) as holder:
+        holder.execute(f"begin; select pg_advisory_xact_lock({MIGRATION_LOCK})")
+        processes = [upgrading(one), upgrading(one)]
+        migrate(other)
+        while ask(holder, WAITING) != [2] and all(p.poll() is None for p in processes):
+            ask(holder, "select pg_sleep(0.05)")
+        waiting = ask(holder, WAITING)
+        holder.execute("rollback")
+        assert waiting == [2]
+        steps = [output.count("Running upgrade") for output in endings(*processes)]
+        assert sorted(steps) == [0, len(revisions())]
+        for url in (one, other):
+            with opened(url) as cursor:
+                assert ask(cursor, REVISION) == revisions()[-1:]
+
+
+def test_a_migration_gives_up_rather_than_queue_behind_a_long_transaction(cluster: str) -> None:
+    with own_database(cluster) as url, opened(url) as holder, opened(url) as cursor:
+        migrate(url)
+        before = ask(cursor, DEFINITIONS)
+        # The first table that is dropped is free, so that there is something to leave half-done.
+        holder.execute("begin; lock table users in access share mode")
+        with pytest.raises(ClickException, match="lock timeout") as failed:
+            migrate_down(url)
+        assert len(failed.value.message.splitlines()) == 1
+        assert ask(cursor, DEFINITIONS) == before
+        assert ask(cursor, REVISION) == revisions()[-1:]
+        holder.execute("rollback")
+        migrate_down(url)
+        assert ask(cursor, TABLES) == ["alembic_version"]
+
+
+# The command
+
+
+def run(url: str, *arguments: str) -> Any:
+    runner = create_app(settings_for(url)).test_cli_runner()
+    return runner.invoke(args=["db", *arguments, "--directory", MIGRATIONS])
+
+
+def test_the_sql_of_the_migrations_can_be_printed_and_run_by_hand(
+    cluster: str, connection: Any
+) -> None:
+    with own_database(cluster) as url, opened(url) as cursor:
+        printed = run(url, "upgrade", "--sql")
+        assert printed.exit_code == 0, printed.output
+        assert ask(cursor, TABLES) == []
+        lines = [line for line in printed.stdout.splitlines() if not line.startswith("{")]
+        cursor.execute("\n".join(lines))
+        assert ask(cursor, REVISION) == revisions()[-1:]
+        with connection.cursor() as migrated:
+            for question in (DEFINITIONS, POLICIES, TABLE_GRANTS):
+                assert ask(cursor, question) == ask(migrated, question)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "postgresql://app:hidden@ep-blue-pooler.example.com/tasks",
+            "DATABASE_URL_UNPOOLED is required",
+        ),
+        ("postgresql://app:hidden@127.0.0.1:1/tasks", "nothing was migrated: connection to"),
+    ],
+)
+def test_a_database_that_cannot_be_migrated_is_told_in_one_line(url: str, said: str) -> None:
+    failed = run(url, "upgrade")
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith(f"Error: {said}")
+    assert len(failed.stderr.splitlines()) == 1
+    assert "hidden" not in failed.output
+
+
+def test_migrations_run_on_the_direct_database(cluster: str) -> None:
+    pooled = "postgresql://app:hidden@ep-blue-pooler.example.com/tasks"
+    with own_database(cluster) as url, opened(url) as cursor:
+        application = create_app(settings_for(pooled, DATABASE_URL_UNPOOLED=url))
+        runner = application.test_cli_runner()
+        upgraded = runner.invoke(args=["db", "upgrade", "--directory", MIGRATIONS])
+        assert upgraded.exit_code == 0, upgraded.output
+        assert ask(cursor, REVISION) == revisions()[-1:]
+
+
+def test_a_migration_leaves_the_applications_logging_alone(database_url: str) -> None:
+    application = create_app(settings_for(database_url))
+    handlers, level = list(logging.root.handlers), logging.root.level
+    runner = application.test_cli_runner()
+    assert runner.invoke(args=["db", "upgrade", "--directory", MIGRATIONS]).exit_code == 0
+    assert (logging.root.handlers, logging.root.level) == (handlers, level)
+    assert not logging.getLogger("app.access").disabled

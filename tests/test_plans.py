@@ -1,0 +1,70 @@
+"""Every order of a listing is read off an index, from wherever a page begins."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.database import Statement, reading
+from app.tasks import queries
+
+KEYS = {
+    "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),
+    "updated_at": str(datetime.now(UTC) - timedelta(seconds=2500)),
+    "due": "infinity",
+    "priority": "1",
+    "title": "task 3",
+}
+
+
+@pytest.fixture(scope="module")
+def crowd(connection: Any) -> str:
+    """The id of a user with 5,000 tasks among others with as many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "with owner as (insert into users (id) select gen_random_uuid()"
+            " from generate_series(1, 3) returning id), rows as ("
+            " insert into tasks (user_id, id, title, complete, priority, version, created_at,"
+            " updated_at) select id, gen_random_uuid(), 'Task ' || n, false, n % 4, n,"
+            " now() - n * interval '1 minute', now() - n * interval '1 second'"
+            " from owner, generate_series(1, 5000) n) select id from owner limit 1"
+        )
+        user_id = cursor.fetchone()[0]
+        cursor.execute("analyze tasks")
+        yield user_id
+        cursor.execute(
+            "delete from users where id in"
+            " (select user_id from tasks group by user_id having count(*) = 5000)"
+        )
+        cursor.execute("analyze tasks")
+
+
+@pytest.mark.parametrize("direction", ["", "-"])
+@pytest.mark.parametrize("sort", KEYS)
+def test_a_page_begins_where_its_cursor_says_by_an_index_condition(
+    connection: Any, crowd: str, sort: str, direction: str
+) -> None:
+    statement = Statement(queries._listing(direction + sort, frozenset(), first_page=False))
+    parameters = statement.constants | {
+        "user_id": crowd,
+        "rows": 51,
+        "after_key": KEYS[sort].replace("infinity", f"{direction}infinity"),
+        "after_id": crowd,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(f"{reading(crowd).prefix(5000)} explain {statement.sql}", parameters)
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert re.search(r"Index Scan (Backward )?using ix_tasks_", plan), plan
+    assert re.search(r"Index Cond: .*ROW\(", plan), plan
+    assert "Sort" not in plan, plan
+
+
+def test_one_task_is_read_by_its_primary_key(connection: Any, crowd: str) -> None:
+    parameters = {"user_id": crowd, "id": crowd}
+    with connection.cursor() as cursor:
+        cursor.execute(f"{reading(crowd).prefix(5000)} explain {queries.GET.sql}", parameters)
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Index Scan using pk_tasks" in plan, plan

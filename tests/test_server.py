@@ -1,0 +1,193 @@
+"""gunicorn as it is started: what it answers by itself, and how it ends."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from app.problems import KINDS
+from tests.conftest import Account, gunicorn_process
+from tests.locks import held, until, waiting
+
+HOST = b"Host: localhost\r\n"
+BODY = b"Content-Type: application/json\r\n"
+CHUNKED = b"POST /v1/auth/token HTTP/1.1\r\n" + HOST + BODY + b"Transfer-Encoding: chunked\r\n\r\n"
+
+REFUSED = {
+    "garbage": (400, b"\x00\x01\x02\xff\xfe\r\n\r\n"),
+    "words": (400, b"hello there, server\r\n\r\n"),
+    "no method": (400, b" / HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "lower-case method": (400, b"get /health HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "method of signs": (400, b"G@T /health HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "unknown method": (405, b"FETCH /health HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "unknown version": (400, b"GET /health HTTP/9.9\r\n" + HOST + b"\r\n"),
+    "HTTP/0.9": (400, b"GET /health\r\n\r\n"),
+    "HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    "PROXY protocol": (400, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n"),
+    "bare line feeds": (400, b"GET /health HTTP/1.1\nHost: localhost\n\n"),
+    "raw bytes in the path": (400, b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "bytes that are no UTF-8 in the path": (400, b"GET /v1/%ff HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "long URI": (414, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "large header": (431, b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 9000 + b"\r\n\r\n"),
+    "many headers": (431, b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n" * 200 + b"\r\n"),
+    "header without colon": (400, b"GET / HTTP/1.1\r\n" + HOST + b"Authorization Bearer x\r\n\r\n"),
+    "space in a header's name": (400, b"GET / HTTP/1.1\r\n" + HOST + b"X y: a\r\n\r\n"),
+    "folded header": (400, b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n"),
+    "NUL in a header": (400, b"GET / HTTP/1.1\r\n" + HOST + b"X: a\x00b\r\n\r\n"),
+    "no host": (400, b"GET / HTTP/1.1\r\n\r\n"),
+    "two hosts": (400, b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n"),
+    "host of signs": (400, b"GET / HTTP/1.1\r\nHost: a<b>/c\r\n\r\n"),
+    "token of bytes": (
+        401,
+        b"GET /v1/me HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xff\r\n\r\n",
+    ),
+    "unknown transfer coding": (
+        501,
+        b"POST /v1/auth/token HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: zip\r\n\r\n",
+    ),
+    "length and chunks": (
+        400,
+        b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    "two lengths": (
+        400,
+        b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+    ),
+    "negative length": (400, b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: -3\r\n\r\nabc"),
+    "length of letters": (400, b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: abc\r\n\r\nabc"),
+    "length beyond all": (
+        413,
+        b"POST /v1/auth/token HTTP/1.1\r\n"
+        + HOST
+        + BODY
+        + b"Content-Length: "
+        + b"9" * 20
+        + b"\r\n\r\n",
+    ),
+    "body shorter than its length": (
+        400,
+        b"POST /v1/auth/token HTTP/1.1\r\n" + HOST + BODY + b"Content-Length: 50\r\n\r\n{}",
+    ),
+    "chunk size of letters": (400, CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n"),
+    "negative chunk size": (400, CHUNKED + b"-3\r\nabc\r\n0\r\n\r\n"),
+    "chunk longer than its size": (400, CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n"),
+    "unfinished chunk": (400, CHUNKED + b"5\r\nab"),
+    "unknown expectation": (417, b"GET /health HTTP/1.1\r\n" + HOST + b"Expect: tea\r\n\r\n"),
+    "CONNECT": (404, b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "OPTIONS *": (404, b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "TRACE": (405, b"TRACE /health HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "way out of the files": (404, b"GET /static/../../etc/passwd HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "encoded way out": (404, b"GET /static/%2e%2e%2f%2e%2e HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "NUL in a file's name": (404, b"GET /static/%00 HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "range of nothing": (
+        416,
+        b"GET /static/docs.js HTTP/1.1\r\n" + HOST + b"Range: bytes=99999999-\r\n\r\n",
+    ),
+    "other host's path": (404, b"GET //evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n"),
+}
+SERVED = {
+    "absolute URI": b"GET http://localhost/health HTTP/1.1\r\n" + HOST + b"\r\n",
+    "HTTP/1.0 without a host": b"GET /health HTTP/1.0\r\n\r\n",
+    "script name": b"GET /health HTTP/1.1\r\n" + HOST + b"SCRIPT_NAME: /x\r\n\r\n",
+    "contradicting schemes": (
+        b"GET /health HTTP/1.1\r\n" + HOST + b"X-Forwarded-Proto: https\r\n"
+        b"X-Forwarded-SSL: off\r\n\r\n"
+    ),
+    "cookie of bytes": b"GET /health HTTP/1.1\r\n" + HOST + b"Cookie: \xff;;;==\r\n\r\n",
+    "HTTP/2 upgrade": (
+        b"GET /health HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    ),
+}
+
+
+def exchange(server: str, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of what the server answers to these bytes."""
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(status.split()[1]), headers, body
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_request_here_gets_a_problem_with_its_status(server: str, name: str) -> None:
+    expected, request = REFUSED[name]
+    status, headers, body = exchange(server, request)
+    assert status == expected
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert len(body) == int(headers["content-length"])
+    problem = json.loads(body)
+    assert problem["status"] == status
+    assert problem["instance"] == headers["x-request-id"]
+    assert KINDS[problem["type"].removeprefix("/problems/")].status == status
+    assert b"gunicorn" not in body
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_what_is_only_strange_is_served(server: str, name: str) -> None:
+    status, _, body = exchange(server, SERVED[name])
+    assert (status, json.loads(body)) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    "request_", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET", b"GET / HTTP/1.1\r"]
+)
+def test_half_a_request_ends_the_connection_and_no_more(server: str, request_: bytes) -> None:
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        assert not connection.recv(65536).startswith(b"HTTP/1.1 5")
+    assert exchange(server, SERVED["absolute URI"])[0] == 200
+
+
+def test_the_last_request_is_answered_before_the_server_ends(
+    database_url: str, alice: Account, connection: Any, tmp_path: Path
+) -> None:
+    log, statuses = tmp_path / "log", []
+
+    def create(base: str) -> None:
+        headers = {"Authorization": f"Bearer {alice.token}", "Content-Type": "application/json"}
+        request = Request(f"{base}/v1/tasks", b'{"title": "Buy milk"}', headers)
+        with urlopen(request, timeout=30) as response:
+            statuses.append(response.status)
+
+    patient = {"DB_STATEMENT_TIMEOUT": "60"}
+    with gunicorn_process(database_url, log, **patient) as (base, process):
+        in_flight = Thread(target=create, args=(base,))
+        with held(connection, alice.user_id):
+            in_flight.start()
+            until(lambda: waiting(connection))
+            process.send_signal(signal.SIGTERM)
+            until(lambda: "Handling signal: term" in log.read_text())
+        in_flight.join(timeout=30)
+        assert process.wait(timeout=30) == 0
+    assert statuses == [201]
+    assert [task["title"] for task in alice.get("/v1/tasks").json["items"]] == ["Buy milk"]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+
+
+def test_what_the_server_says_itself_is_logged_as_the_rest_and_without_secrets(
+    database_url: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with gunicorn_process(database_url, log, WEB_CONCURRENCY="1") as (base, _):
+        secret = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization Bearer hunter2\r\n\r\n"
+        assert exchange(base, secret)[0] == 400
+        assert exchange(base, b"GET /?token=hunter2 HTTP/7.0\r\n\r\n")[0] == 400
+    text = log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    warnings = [line for line in lines if line["message"].startswith("Invalid request")]
+    assert len(warnings) == 2
+    assert "hunter2" not in text

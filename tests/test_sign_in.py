@@ -1,0 +1,317 @@
+"""Signing in tells nothing to whoever guesses, and lets them guess ten times a minute."""
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app import create_app, limits
+from app.config import ConfigurationError, Settings
+from app.users import routes
+from tests.assertions import refused
+from tests.conftest import Account, settings_for
+from tests.people import CHEAP_HASH, any_address, give_password, sign_in
+
+WRONG = "wrong horse battery"
+CREDENTIALS = "/problems/invalid-credentials"
+NO_PASSWORD = routes.NO_PASSWORD
+
+
+@pytest.fixture
+def member(alice: Account, connection: Any) -> Account:
+    """A user who can sign in."""
+    give_password(connection, alice)
+    return alice
+
+
+@pytest.fixture(autouse=True)
+def cheap_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save the work that is done for unknown addresses, where a test is about something else."""
+    monkeypatch.setattr(routes, "NO_PASSWORD", CHEAP_HASH)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the time that waiting is measured by."""
+    moved = 0.0
+    real = limits.time.monotonic
+
+    def forward(seconds: float) -> None:
+        nonlocal moved
+        moved += seconds
+
+    monkeypatch.setattr(limits.time, "monotonic", lambda: real() + moved)
+    return forward
+
+
+def refused_for_a_while(answer: TestResponse) -> bool:
+    if answer.status_code != 429:
+        return False
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["type"] == "/problems/too-many-requests"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    return True
+
+
+def fail(client: FlaskClient, email: str, times: int, **options: Any) -> None:
+    for _ in range(times):
+        assert sign_in(client, email, WRONG, **options).status_code == 401
+
+
+# The same for all
+
+
+def test_an_unknown_address_is_answered_as_a_wrong_password_is(
+    client: FlaskClient, member: Account
+) -> None:
+    known = sign_in(client, member.email, WRONG)
+    unknown = sign_in(client, f"nobody-{member.email}", WRONG)
+    for answer in (known, unknown):
+        assert (answer.status_code, answer.json["type"]) == (401, CREDENTIALS)
+        answer.json.pop("instance")
+        answer.headers.pop("X-Request-ID")
+    assert {**known.json, "instance": None} == {**unknown.json, "instance": None}
+    assert dict(known.headers) == dict(unknown.headers)
+
+
+def test_an_unknown_address_costs_what_a_wrong_password_costs(
+    client: FlaskClient,
+    member: Account,
+    sql: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[tuple[str, str]] = []
+
+    def note(password_hash: str, password: str) -> bool:
+        compared.append((password_hash.split("$")[0], password))
+        return False
+
+    monkeypatch.setattr(routes, "check_password_hash", note)
+    statements = []
+    for email in (member.email, f"nobody-{member.email}"):
+        with sql() as sent:
+            sign_in(client, email, WRONG)
+        statements.append(list(sent))
+    assert statements[0] == statements[1]
+    assert len(compared) == 2
+    assert {password for _, password in compared} == {WRONG}
+
+
+def test_the_hash_for_nobody_is_as_hard_as_that_of_a_new_account(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    real = routes.generate_password_hash
+
+    def note(password: str) -> str:
+        made.append(real(password))
+        return made[-1]
+
+    monkeypatch.setattr(routes, "generate_password_hash", note)
+    body = {"email": f"{any_address().replace(':', '')}@example.com", "password": WRONG}
+    assert client.post("/v1/auth/register", json=body).status_code == 201
+    assert NO_PASSWORD.split("$")[0] == made[0].split("$")[0]
+    assert made[0].startswith("scrypt:")
+
+
+def test_another_issuers_account_cannot_be_signed_in_to(
+    client: FlaskClient, alice: Account, connection: Any
+) -> None:
+    with connection.cursor() as cursor:
+        sql = "update users set email = null, password_hash = null where id = %s"
+        cursor.execute(sql, (alice.user_id,))
+    assert sign_in(client, alice.email).status_code == 401
+
+
+# Ten a minute
+
+
+def test_ten_failures_from_one_address_hold_the_eleventh_attempt_back(
+    client: FlaskClient, member: Account
+) -> None:
+    address = any_address()
+    for number in range(10):
+        fail(client, f"{number}-{member.email}", 1, address=address)
+    assert refused_for_a_while(sign_in(client, member.email, address=address))
+    assert sign_in(client, member.email).status_code == 200
+
+
+def test_ten_failures_for_one_account_hold_back_attempts_from_everywhere(
+    client: FlaskClient, member: Account, bob: Account, connection: Any
+) -> None:
+    give_password(connection, bob)
+    address = any_address()
+    fail(client, member.email, 10)
+    assert refused_for_a_while(sign_in(client, member.email, address=address))
+    assert sign_in(client, bob.email, address=address).status_code == 200
+
+
+def test_an_account_that_does_not_exist_is_held_back_like_one_that_does(
+    client: FlaskClient, member: Account
+) -> None:
+    fail(client, f"nobody-{member.email}", 10)
+    assert refused_for_a_while(sign_in(client, f"nobody-{member.email}"))
+
+
+def test_no_letter_case_of_an_address_gets_ten_more(client: FlaskClient, member: Account) -> None:
+    fail(client, member.email, 5)
+    fail(client, member.email.upper(), 5)
+    assert refused_for_a_while(sign_in(client, member.email.title(), WRONG))
+
+
+def test_a_letter_that_the_database_lowers_to_another_is_no_way_around_the_limit(
+    client: FlaskClient, member: Account, connection: Any
+) -> None:
+    email = f"ines-{member.email}"
+    with connection.cursor() as cursor:
+        cursor.execute("update users set email = %s where id = %s", (email, member.user_id))
+    assert sign_in(client, email.upper()).status_code == 200
+    # PostgreSQL's lower() makes a plain i of it; Python's adds a dot.
+    assert refused(sign_in(client, email.replace("i", "\u0130", 1)), "email", pointer="/email")
+
+
+def test_successes_do_not_count(client: FlaskClient, member: Account) -> None:
+    address = any_address()
+    for _ in range(12):
+        assert sign_in(client, member.email, address=address).status_code == 200
+    fail(client, member.email, 10, address=address)
+
+
+def test_an_attempt_that_is_held_back_checks_no_password_and_does_not_count(
+    client: FlaskClient, member: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(client, member.email, 10)
+    monkeypatch.delattr(routes, "check_password_hash")
+    waits = [sign_in(client, member.email) for _ in range(3)]
+    assert all(refused_for_a_while(answer) for answer in waits)
+
+
+def test_a_minute_later_they_may_try_again(
+    client: FlaskClient, member: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = any_address()
+    fail(client, member.email, 10, address=address)
+    answer = sign_in(client, member.email, address=address)
+    wait = int(answer.headers["Retry-After"])
+    now = limits.time.time()
+    monkeypatch.setattr("limits.storage.memory.time.time", lambda: now + wait + 1)
+    assert sign_in(client, member.email, address=address).status_code == 200
+
+
+# Who it comes from
+
+
+def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(
+    app: APIFlask, database_url: str, member: Account
+) -> None:
+    behind_one = create_app(settings_for(database_url, TRUSTED_PROXIES="1"))
+    for application, believed in ((app, False), (behind_one, True)):
+        client, address = application.test_client(), any_address()
+        for number in range(10):
+            headers = {"X-Forwarded-For": f"198.51.100.{number}"}
+            fail(client, f"{number}-{member.email}", 1, address=address, headers=headers)
+        headers = {"X-Forwarded-For": "198.51.100.77"}
+        answer = sign_in(client, member.email, address=address, headers=headers)
+        assert answer.status_code == (200 if believed else 429)
+
+
+def test_what_a_client_puts_before_the_proxys_entry_is_not_believed(
+    database_url: str, member: Account
+) -> None:
+    client = create_app(settings_for(database_url, TRUSTED_PROXIES="1")).test_client()
+    for number in range(10):
+        headers = {"X-Forwarded-For": f"198.51.100.{number}, 203.0.113.9"}
+        fail(client, f"{number}-{member.email}", 1, headers=headers)
+    headers = {"X-Forwarded-For": "198.51.100.77, 203.0.113.9"}
+    assert refused_for_a_while(sign_in(client, member.email, headers=headers))
+
+
+# A storage that is away
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a storage that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"redis://:hidden@127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+def nowhere() -> str:
+    """The URL of a storage that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"redis://:hidden@127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_limit_holds_in_this_process_while_the_storage_is_away(
+    answers: bool,
+    silent: str,
+    database_url: str,
+    member: Account,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uri = nowhere() if answers else silent
+    client = create_app(settings_for(database_url, RATELIMIT_STORAGE_URI=uri)).test_client()
+    assert sign_in(client, member.email).status_code == 200
+    fail(client, member.email, 10)
+    assert refused_for_a_while(sign_in(client, member.email))
+    logged = capsys.readouterr().out
+    assert logged.count("the storage of rate limits is away") == 1, "asked once, then let be"
+    assert "hidden" not in logged
+
+
+def test_a_storage_that_was_away_is_asked_again_later(clock: Callable[[float], None]) -> None:
+    counts = limits.SignInLimits(nowhere())
+    counts.count(["someone"])
+    tried: list[str] = []
+    counts.shared.hit = lambda *_: tried.append("hit")  # type: ignore[method-assign, assignment, return-value]
+    counts.count(["someone"])
+    assert tried == []
+    clock(limits.AWAY_SECONDS)
+    counts.count(["someone"])
+    assert tried == ["hit"]
+
+
+@pytest.mark.parametrize("uri", ["redis://127.0.0.1:99999/0", "redis://[::1/0"])
+def test_a_storage_that_cannot_be_stops_the_start(uri: str, database_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="RATELIMIT_STORAGE_URI") as stopped:
+        create_app(settings_for(database_url, RATELIMIT_STORAGE_URI=uri))
+    assert uri not in str(stopped.value)
+
+
+def test_a_storage_without_its_client_stops_the_start(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_client(*_: object, **__: object) -> None:
+        raise limits.StorageConfigurationError
+
+    monkeypatch.setattr(limits, "storage_from_string", without_client)
+    with pytest.raises(ConfigurationError, match="RATELIMIT_STORAGE_URI"):
+        create_app(settings_for(database_url))
+
+
+# Where only another issuer signs in
+
+
+def test_a_service_that_issues_no_tokens_signs_nobody_in_and_keeps_nothing(
+    database_url: str, member: Account, connection: Any
+) -> None:
+    settings = Settings.from_environment(
+        {
+            "APP_ENV": "test",
+            "DATABASE_URL": database_url,
+            "JWT_JWKS_URL": "https://issuer.example.com/keys",
+            "JWT_ISSUER": "https://issuer.example.com",
+            "JWT_AUDIENCE": "tasks",
+        }
+    )
+    client = create_app(settings).test_client()
+    answer = sign_in(client, member.email)
+    assert (answer.status_code, answer.json["type"]) == (404, "/problems/not-found")
+    with connection.cursor() as cursor:
+        cursor.execute("select from refresh_tokens where user_id = %s", (member.user_id,))
+        assert cursor.rowcount == 0
