@@ -91,7 +91,8 @@ clean: ## remove .venv and every cache; the database stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 free-port:
-	@$(FIND_PYTHON); PORT="$(call setting,PORT)"; "$$python" -c "$$CLAIM_PORT" "$${PORT:-8000}"
+	@python=$(PYTHON); "$$python" -c '' 2>/dev/null || { $(FIND_PYTHON); }; \
+	PORT="$(call setting,PORT)"; "$$python" -c "$$CLAIM_PORT" "$${PORT:-8000}"
 
 define CLAIM_PORT
 import errno, socket, sys

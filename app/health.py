@@ -3,7 +3,7 @@
 import select
 import time
 from threading import Lock
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import psycopg2
 from alembic.config import Config
@@ -21,6 +21,11 @@ DEADLINE_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 1.0
 
 QUERY: Final = "select version_num from alembic_version"
+# PostgreSQL, "Error Codes": the role, the table or the right to read it is not there yet.
+UNMIGRATED: Final = ("22023", "42P01", "42501")
+
+EVENTS: Final = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}
+
 EXTENSION: Final = "database_probe"
 
 blueprint: Final = APIBlueprint("health", __name__, tag="Health")
@@ -67,7 +72,7 @@ class DatabaseHealth(BaseModel):
         }
     )
 
-    status: str
+    status: Literal["ok", "unmigrated", "unavailable"]
     connect_ms: float | None
     latency_ms: float | None
     pool: PoolUse
@@ -118,7 +123,9 @@ class Probe:
                 cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
                 wait(connection, deadline)
                 current = cursor.fetchone()[0]
-        except psycopg2.Error:
+        except psycopg2.Error as error:
+            if error.pgcode in UNMIGRATED:
+                answer["status"] = "unmigrated"
             return answer
         finally:
             if connection is not None:
@@ -135,10 +142,10 @@ def wait(connection: Any, deadline: float) -> None:
     Source: psycopg2, "Asynchronous support".
     """
     while (state := connection.poll()) != POLL_OK:
-        reading = [connection] if state == POLL_READ else []
-        writing = [connection] if state == POLL_WRITE else []
+        poller = select.poll()
+        poller.register(connection.fileno(), EVENTS[state])
         left = deadline - time.monotonic()
-        if left <= 0 or not any(select.select(reading, writing, [], left)):
+        if left <= 0 or not poller.poll(left * 1000):
             raise psycopg2.OperationalError("deadline")
 
 

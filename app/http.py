@@ -1,4 +1,4 @@
-"""HTTP as this service speaks it: strict bodies and queries, conditional requests, responses."""
+"""HTTP as this service speaks it: strict bodies and queries, responses, the edge."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from uuid_utils import uuid7
 from werkzeug.routing import UUIDConverter
 
+from app.conditional import entity_tag, unchanged_since
 from app.problems import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
@@ -24,17 +25,11 @@ from app.problems import (
     Problem,
     invalid,
 )
-from app.versioned import Preconditions
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
-ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-ENTITY_TAGS: Final = re.compile(rf"[ \t,]*({ENTITY_TAG.pattern}[ \t]*(,[ \t,]*|\Z))+")
-"""A list of them; empty elements are passed over (RFC 9110, section 5.6.1.2)."""
-
-VERSION: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class IdConverter(UUIDConverter):
@@ -189,45 +184,6 @@ def _pointer(location: tuple[int | str, ...]) -> dict[str, str]:
     """A JSON pointer (RFC 6901)."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
     return {"pointer": "".join(f"/{part}" for part in parts)}
-
-
-# Conditional requests (RFC 9110, section 13)
-
-
-def entity_tag(version: int) -> str:
-    """The strong entity tag of a version."""
-    return f'"{version}"'
-
-
-def preconditions() -> Preconditions:
-    """What the request's If-Match and If-None-Match ask of the resource it writes.
-
-    Weak and foreign tags match nothing: the comparison is strong. Raises Problem 422.
-    """
-    match, none_match = _entity_tags("If-Match"), _entity_tags("If-None-Match")
-    if isinstance(none_match, list):
-        raise invalid("takes only * here", "unsupported", header="If-None-Match")
-    versions = None
-    if none_match and request.method != "PUT":
-        versions = []  # there is nothing to change or delete in what must not exist
-    elif isinstance(match, list):
-        versions = [int(tag) for weak, tag in match if not weak and VERSION.fullmatch(tag)]
-    return Preconditions(versions, match is not None, none_match == "*")
-
-
-def unchanged_since(version: int) -> bool:
-    """Whether the client's If-None-Match names this version, so that 304 will do."""
-    tags = _entity_tags("If-None-Match")
-    return tags == "*" or (isinstance(tags, list) and str(version) in {tag for _, tag in tags})
-
-
-def _entity_tags(header: str) -> list[tuple[str, str]] | str | None:
-    text = request.headers.get(header)
-    if text is None or text.strip() == "*":
-        return text and "*"
-    if not ENTITY_TAGS.fullmatch(text):
-        raise invalid('must be * or entity tags such as "7"', "entity_tag", header=header)
-    return ENTITY_TAG.findall(text)
 
 
 # Responses

@@ -104,11 +104,11 @@ def test_a_pending_migration_shows(own: str) -> None:
     assert response.json["revision"] == {"current": "before", "head": head, "up_to_date": False}
 
 
-def test_a_database_without_the_schema_is_unavailable(own: str) -> None:
+def test_a_database_without_the_schema_says_so(own: str) -> None:
     ask(own, "create database bare")
     bare = own.rpartition("/")[0] + "/bare"
     response = look(create_app(settings_for(bare)))
-    assert (response.status_code, response.json["status"]) == (503, "unavailable")
+    assert (response.status_code, response.json["status"]) == (503, "unmigrated")
     assert response.json["connect_ms"] > 0
     assert response.json["revision"]["current"] is None
 

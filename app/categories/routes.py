@@ -17,7 +17,8 @@ from app.categories.schemas import (
     CategoryReplace,
     represent,
 )
-from app.http import created, new_id, no_content, preconditions, resource
+from app.conditional import preconditions
+from app.http import created, new_id, no_content, resource
 
 blueprint: Final = APIBlueprint("categories", __name__, tag="Categories")
 
