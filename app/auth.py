@@ -32,8 +32,6 @@ def signed_in() -> None:
     """
     if request.method == "OPTIONS":
         return
-    if request.method == "OPTIONS":
-        return  # A browser asks without credentials whether it may send them (Fetch, CORS).
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(UNAUTHENTICATED)

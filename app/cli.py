@@ -42,6 +42,8 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise click.ClickException(f"--{first['loc'][0]} {first['msg']}") from None
         except Problem as problem:
             raise click.ClickException(problem.detail) from None
+        except UnicodeError:
+            raise click.ClickException("the arguments must be UTF-8") from None
         except DBAPIError as error:
             raise click.ClickException(str(error.orig).splitlines()[0]) from None
 

@@ -184,11 +184,11 @@ class Server:
     def _start_server(self) -> int:
         # PostgreSQL would believe any live pid in this file. Without it, orphans of a killed server
         # are still found, as the key of their shared memory is the data directory's inode.
+        port = self._last_port() or _free_port()
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         log = self._data / "server.log"
         deadline = time.monotonic() + PATIENCE
         while True:
-            port = _free_port()
             settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
             log.unlink(missing_ok=True)
             arguments = [f"--pgdata={self._data}", f"--log={log}", f"--timeout={PATIENCE:.0f}"]
@@ -200,6 +200,14 @@ class Server:
             if not _PASSING.search(reason) or time.monotonic() > deadline:
                 raise self._failure(reason)
             time.sleep(0.2)
+            port = _free_port()
+
+    def _last_port(self) -> int | None:
+        """Return where a server that was killed listened, so that its clients find it again."""
+        try:
+            return int((self._data / "postmaster.pid").read_text().splitlines()[3])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
 
     def _leave(self) -> None:
         """Give up the membership; call only under the exclusive lock."""

@@ -219,7 +219,9 @@ def created_at(location: str, representation: Mapping[str, Any]) -> Response:
 
 def no_content() -> Response:
     """Done, and nothing to say."""
-    return Response(status=204)
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 # The application's edge

@@ -69,9 +69,13 @@ class Once(NamedTuple):
         """What `replayed` and `kept` are bound to."""
         return {"route": self.route, "key": self.key, "fingerprint": self.fingerprint}
 
+    def is_same(self, fingerprint: bytes | memoryview | None) -> bool:
+        """Whether the key came with this body before, or never came."""
+        return fingerprint is None or bytes(fingerprint) == self.fingerprint
+
     def require_same(self, fingerprint: bytes | memoryview | None) -> None:
         """Raise Problem 422 if the key came with another body before."""
-        if fingerprint is not None and bytes(fingerprint) != self.fingerprint:
+        if not self.is_same(fingerprint):
             raise Problem(IDEMPOTENCY_KEY_REUSED)
 
 

@@ -1,5 +1,6 @@
 """What gunicorn answers by itself, to requests that never reach the application."""
 
+import re
 from socket import socket
 
 from gunicorn import glogging, util
@@ -17,6 +18,12 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True
+
+    def warning(self, msg: str, *args: object, **kwargs: object) -> None:
+        """Without what an invalid request consisted of, which may be a password."""
+        if msg.startswith("Invalid request"):
+            msg = re.split("b?['\"]", msg)[0].rstrip(": ")
+        super().warning(msg, *args, **kwargs)
 
 
 def problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:

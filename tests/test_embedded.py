@@ -175,12 +175,13 @@ def test_starts_at_once_share_one_server(directory: Path) -> None:
     assert is_down(urls.pop())
 
 
-def test_a_killed_server_is_replaced(directory: Path) -> None:
+def test_a_killed_server_is_replaced_where_its_clients_find_it(directory: Path) -> None:
     first = embedded.Server(directory)
     killed = first.start()
     os.kill(server_pid(directory), signal.SIGKILL)
     assert eventually(lambda: is_down(killed))
     with embedded.Server(directory) as url:
+        assert url == killed
         assert not is_down(url)
         first.stop()
         assert not is_down(url)

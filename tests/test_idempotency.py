@@ -1,7 +1,9 @@
 """Idempotency keys: the same request sent twice is done once and answered alike."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from werkzeug.test import TestResponse
@@ -9,7 +11,7 @@ from werkzeug.test import TestResponse
 from app.http import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account
-from tests.people import give_password
+from tests.people import give_password, sign_in
 from tests.walking import ids, walk
 
 
@@ -286,3 +288,19 @@ def test_what_is_kept_of_a_sign_in_has_neither_password_nor_token(
         (kept,) = cursor.fetchone()
     for secret in (PASSWORD, pair["access_token"], pair["refresh_token"]):
         assert secret not in kept
+
+
+@pytest.mark.parametrize(("path", "status"), [("refresh", 401), ("logout", 204)])
+def test_a_stranger_cannot_find_out_which_keys_were_used(
+    alice: Account, connection: Any, path: str, status: int
+) -> None:
+    give_password(connection, alice)
+    keyed = {"Idempotency-Key": new_id()}
+    mine = {"refresh_token": sign_in(alice.client, alice.email).json["refresh_token"]}
+    used = alice.client.post(f"/v1/auth/{path}", json=mine, headers=keyed)
+    assert used.status_code in {200, 204}
+
+    forged = urlsafe_b64encode(UUID(alice.user_id).bytes + bytes(32)).decode()
+    refused = alice.client.post(f"/v1/auth/{path}", json={"refresh_token": forged}, headers=keyed)
+    assert refused.status_code == status
+    assert "Idempotency-Replayed" not in refused.headers

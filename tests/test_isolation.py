@@ -395,6 +395,17 @@ def test_maintenance_sees_tombstones_alone(owner: Owner, as_role: Callable[..., 
     assert owner.account.get(f"/v1/tasks/{found[0][0]}").status_code == 404
 
 
+def test_maintenance_cannot_read_what_requests_were_answered(
+    owner: Owner, as_role: Callable[..., list[Any]]
+) -> None:
+    keyed = {"Idempotency-Key": "kept"}
+    owner.account.post("/v1/tasks", json={"title": "Secret"}, headers=keyed)
+    keys = "select key from idempotency_keys where key = 'kept' and user_id = "
+    assert as_role(Role.MAINTENANCE, f"{keys}'{owner.user_id}'") == [("kept",)]
+    with pytest.raises(InsufficientPrivilege):
+        as_role(Role.MAINTENANCE, "select answer from idempotency_keys")
+
+
 def test_every_table_with_an_owner_enforces_its_policies_even_on_its_owner(connection: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(

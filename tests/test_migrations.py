@@ -221,7 +221,7 @@ def test_grants_are_these(connection: Any) -> None:
         assert ask(cursor, TABLE_GRANTS) == [
             ("alembic_version", "tasks_app=S"),
             ("categories", "tasks_app=ISU tasks_maintenance=DS"),
-            ("idempotency_keys", "tasks_app=ISU tasks_auth=ISU tasks_maintenance=DS"),
+            ("idempotency_keys", "tasks_app=ISU tasks_auth=ISU tasks_maintenance=D"),
             ("refresh_tokens", "tasks_auth=DISU tasks_maintenance=DS"),
             ("tasks", "tasks_app=ISU tasks_maintenance=DS"),
             ("users", "tasks_app=D tasks_auth=S"),

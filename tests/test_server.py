@@ -186,8 +186,10 @@ def test_what_the_server_says_itself_is_logged_as_the_rest_and_without_secrets(
         secret = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization Bearer hunter2\r\n\r\n"
         assert exchange(base, secret)[0] == 400
         assert exchange(base, b"GET /?token=hunter2 HTTP/7.0\r\n\r\n")[0] == 400
+        assert exchange(base, b'a long hunter2 horse"}\r\n\r\n')[0] == 400
+        assert exchange(base, b"GET / HTTP/1.1\r\nHost: a\r\nhunter2\r\n\r\n")[0] == 400
     text = log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     warnings = [line for line in lines if line["message"].startswith("Invalid request")]
-    assert len(warnings) == 2
+    assert len(warnings) == 4
     assert "hunter2" not in text

@@ -40,7 +40,7 @@ def delete_and_detach(shape: Shape) -> Select[Any]:
     """Make the category a tombstone and take its tasks out of it, each with its own version."""
     before = statements.live(shape.table)
     orphans = (
-        select(Task.id, func.row_number().over(order_by=Task.id).label("place"))
+        select(Task.id, func.row_number().over(order_by=Task.id.desc()).label("place"))
         .where(Task.user_id == USER_ID, Task.category_id == ID)
         .cte("orphans")
     )

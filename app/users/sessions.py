@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import (
     CTE,
     BindParameter,
+    ColumnElement,
     Select,
     bindparam,
     delete,
@@ -27,7 +28,7 @@ from app import idempotency
 from app.database import Role, Scope, Statement, execute
 from app.errors import CONSTRAINTS
 from app.idempotency import Once
-from app.problems import INVALID_CREDENTIALS, Problem
+from app.problems import IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
 from app.statements import USER_ID
 from app.users.models import RefreshToken
 from app.users.tokens import REFRESH_DAYS
@@ -84,15 +85,17 @@ def _run(
         parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
     scope = Scope(Role.AUTH, user_id, writes=True)
     row = execute(scope, statement, user_id=user_id, **parameters).one()
-    if once:
-        once.require_same(row.fingerprint)
+    if once and not once.is_same(row.fingerprint):
+        if row.known:
+            raise Problem(IDEMPOTENCY_KEY_REUSED)
+        return Outcome(done=False, earlier=None)
     return Outcome(row.done, row.answer)
 
 
 def _start(once: bool) -> Select[Any]:
     replayed, fresh = _claim(once)
     family = select(USER_ID, NEW_HASH, FAMILY, EXPIRY).where(fresh)
-    return _answer(_issued(family), replayed)
+    return _answer(_issued(family), replayed, true())
 
 
 def _rotate(once: bool) -> Select[Any]:
@@ -113,14 +116,15 @@ def _rotate(once: bool) -> Select[Any]:
     )
     reused = _ended(presented, presented.c.spent_at.is_not(None), fresh).cte("reused")
     issued = _issued(select(USER_ID, NEW_HASH, spent.c.family_id, EXPIRY))
-    return _answer(issued, replayed).add_cte(reused)
+    return _answer(issued, replayed, exists(select(presented))).add_cte(reused)
 
 
 def _end(once: bool) -> Select[Any]:
     replayed, fresh = _claim(once)
-    ended = _ended(_presented(), fresh).returning(RefreshToken.family_id).cte("ended")
+    presented = _presented()
+    ended = _ended(presented, fresh).returning(RefreshToken.family_id).cte("ended")
     done = select(ended.c.family_id).distinct().cte("done")
-    return _answer(done, replayed)
+    return _answer(done, replayed, exists(select(presented)))
 
 
 def _claim(once: bool) -> tuple[CTE | None, Any]:
@@ -151,13 +155,18 @@ def _issued(row: Select[Any]) -> CTE:
     return insertion.returning(RefreshToken.token_hash).cte("issued")
 
 
-def _answer(work: CTE, replayed: CTE | None) -> Select[Any]:
+def _answer(work: CTE, replayed: CTE | None, known: ColumnElement[bool]) -> Select[Any]:
+    """Whether it was done, and for a keyed request what there is to know of an earlier one.
+
+    `known` tells a user from a stranger, who must not learn which keys were used.
+    """
     statement: Select[Any] = select(exists(select(work)).label("done"))
     if replayed is None:
         return statement.add_columns(null().label("answer"))
     return statement.add_columns(
         select(replayed.c.answer).scalar_subquery().label("answer"),
         select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
+        known.label("known"),
     ).add_cte(idempotency.kept(bindparam("answer"), work))
 
 

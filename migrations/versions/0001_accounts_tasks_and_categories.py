@@ -29,7 +29,8 @@ grant select (id, email, name, created_at) on users to tasks_maintenance;
 grant select, insert, update, delete on refresh_tokens to tasks_auth;
 grant select, insert, update on categories, tasks to tasks_app;
 grant select, insert, update on idempotency_keys to tasks_app, tasks_auth;
-grant select, delete on categories, tasks, refresh_tokens, idempotency_keys to tasks_maintenance;
+grant select, delete on categories, tasks, refresh_tokens to tasks_maintenance;
+grant select (user_id, route, key, created_at), delete on idempotency_keys to tasks_maintenance;
 grant select on alembic_version to tasks_app;
 """
 
