@@ -41,9 +41,7 @@ help: ## list these targets
 # posing as the standard library's http.
 run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its database; Ctrl-C stops both
 	@PORT="$(call setting,PORT)"; export PORT="$${PORT:-8000}"; \
-	exec $(PYTHON) -P app/embedded.py sh -c '$(PYTHON) -m flask db upgrade \
-	    && echo "Documentation: http://127.0.0.1:$$PORT/docs (Ctrl-C stops the service)" \
-	    && exec $(PYTHON) -m gunicorn wsgi:app'
+	exec $(PYTHON) -P app/embedded.py $(PYTHON) -m app.development
 
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \

@@ -192,9 +192,9 @@ def gunicorn(database_url: str, log: Path, **environment: str) -> Iterator[str]:
 
 @contextmanager
 def gunicorn_process(
-    database_url: str, log: Path, **environment: str
+    database_url: str, log: Path, module: str = "gunicorn", **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """As `gunicorn`, with the process to send signals to."""
+    """As `gunicorn`, with the process to send signals to; by another module if one is named."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     variables = {
@@ -208,7 +208,7 @@ def gunicorn_process(
     }
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn"],
+            [sys.executable, "-m", module],
             cwd=ROOT,
             env=variables,
             stdout=output,
