@@ -2,6 +2,7 @@
 # scripts: those start with the interpreter's path, which may hold a space or belong to a moved checkout.
 
 PYTHON := .venv/bin/python
+WORKS := $(shell $(PYTHON) -c 'print("works")' 2>/dev/null)
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
 
 # The value of a setting as the application sees it: the environment first, then .env.
@@ -89,7 +90,7 @@ clean: ## remove .venv and every cache; the database stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 free-port:
-	@python=$(PYTHON); "$$python" -c '' 2>/dev/null || { $(FIND_PYTHON); }; \
+	@python=$(if $(WORKS),$(PYTHON)); [ -n "$$python" ] || { $(FIND_PYTHON); }; \
 	PORT="$(call setting,PORT)"; "$$python" -c "$$CLAIM_PORT" "$${PORT:-8000}"
 
 define CLAIM_PORT
@@ -108,7 +109,7 @@ endef
 export CLAIM_PORT
 
 # An interpreter that was upgraded away leaves a .venv that looks whole and runs nothing.
-ifneq ($(shell $(PYTHON) -c 'print("works")' 2>/dev/null),works)
+ifneq ($(WORKS),works)
 .venv/.created: FORCE
 endif
 .venv/.created:

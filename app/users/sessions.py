@@ -28,7 +28,7 @@ from app import idempotency
 from app.database import Role, Scope, Statement, execute
 from app.errors import CONSTRAINTS
 from app.idempotency import Once
-from app.problems import IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
+from app.problems import INVALID_CREDENTIALS, Problem
 from app.statements import USER_ID
 from app.users.models import RefreshToken
 from app.users.tokens import REFRESH_DAYS
@@ -85,10 +85,10 @@ def _run(
         parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
     scope = Scope(Role.AUTH, user_id, writes=True)
     row = execute(scope, statement, user_id=user_id, **parameters).one()
-    if once and not once.is_same(row.fingerprint):
-        if row.known:
-            raise Problem(IDEMPOTENCY_KEY_REUSED)
-        return Outcome(done=False, earlier=None)
+    if once:
+        if not row.known and not once.is_same(row.fingerprint):
+            return Outcome(done=False, earlier=None)
+        once.require_same(row.fingerprint)
     return Outcome(row.done, row.answer)
 
 
