@@ -28,11 +28,12 @@ FIND_PYTHON = python=; bare=; \
 # Tests bring their own settings, so that none of the developer's reaches them.
 ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_URL JWT_ISSUER \
     JWT_AUDIENCE DB_POOL_SIZE DB_MAX_OVERFLOW DB_POOL_TIMEOUT DB_CONNECT_TIMEOUT \
-    DB_STATEMENT_TIMEOUT REQUEST_DEADLINE MAX_BODY_BYTES CORS_ORIGINS TRUSTED_HOSTS \
-    TRUSTED_PROXIES RATELIMIT_STORAGE_URI PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
+    DB_STATEMENT_TIMEOUT REQUEST_DEADLINE SHUTDOWN_GRACE MAX_BODY_BYTES CORS_ORIGINS \
+    TRUSTED_HOSTS TRUSTED_PROXIES RATELIMIT_STORAGE_URI RATELIMIT_PER_USER \
+    RATELIMIT_PER_ADDRESS PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -47,6 +48,12 @@ run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
 	    $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+rig: .venv/.requirements-dev.txt ## the service on Neon in a box, to try what it survives
+	@exec $(PYTHON) -m tests.rig
+
+faults: .venv/.requirements-dev.txt ## hurt the service under load and count what is kept; ARGS=--quick for less
+	@$(ISOLATED); exec $(PYTHON) -m tests.faults $(ARGS)
 
 check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
 	@$(PYTHON) -m ruff format --check

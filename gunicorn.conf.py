@@ -1,19 +1,24 @@
 """How gunicorn serves the application; every figure can be set from the environment."""
 
+import math
+from typing import Any
+
 from app import logs
 from app.config import load
-from app.server import Logger, answer_with_problems
+from app.engine import warm_up
+from app.server import Logger, answer_with_problems, end_in_order
 
 settings = load()
 logs.configure(settings)
 
 host = "0.0.0.0" if settings.production else "127.0.0.1"  # noqa: S104 behind a balancer
 bind = f"{host}:{settings.port}"
-worker_class = "gthread"
+worker_class = "app.worker.Worker"
 workers = settings.web_concurrency
 threads = settings.web_threads
+worker_connections = 900  # with the database's, below the usual limit of 1024 open files
 keepalive = 65  # longer than a balancer's, so that it is never the server that hangs up first
-graceful_timeout = 30
+graceful_timeout = math.ceil(settings.shutdown_grace + settings.request_deadline) + 5
 limit_request_line = 8190
 limit_request_field_size = 8190
 logger_class = Logger
@@ -24,6 +29,18 @@ worker_tmp_dir = None
 wsgi_app = "wsgi:app"
 
 
-def post_worker_init(_worker: object) -> None:
+def when_ready(arbiter: Any) -> None:
+    """Called once in the master process, before the first worker."""
+    end_in_order(arbiter)
+
+
+def post_fork(_arbiter: Any, worker: Any) -> None:
+    """Called in each worker as it begins."""
+    worker.grace = settings.shutdown_grace
+    worker.patience = settings.request_deadline
+
+
+def post_worker_init(worker: Any) -> None:
     """Called in each worker before its first request."""
     answer_with_problems()
+    warm_up(worker.wsgi, first=worker.age == 1)

@@ -14,7 +14,7 @@ from flask_cors import CORS
 from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import auth, cli, database, docs, errors, health, http, limits, logs, openapi
+from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
 from app.config import ConfigurationError, Settings, sqlalchemy_url
 
 EXPOSED_HEADERS: Final = (
@@ -22,6 +22,8 @@ EXPOSED_HEADERS: Final = (
     "Idempotency-Replayed",
     "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "WWW-Authenticate",
     "X-Request-ID",
@@ -54,6 +56,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     configure(app, settings)
     logs.configure(settings)
     logs.init_app(app)
+    deadline.init_app(app, settings)
+    limits.init_app(app, settings)
     http.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url
@@ -63,7 +67,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     secret = settings.jwt_secret or development_secret(settings, url)
     set_keys(app, secret or url)
     auth.init_app(app, settings, secret)
-    limits.init_app(app, settings)
     register_blueprints(app)
     docs.init_app(app)
     health.init_app(app)
@@ -81,7 +84,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         PROPAGATE_EXCEPTIONS=False,
         MAX_BODY_BYTES=settings.max_body_bytes,
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
-        TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
+        HOSTS=[host.lower() for host in settings.trusted_hosts],
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=openapi.DESCRIPTION,
         LICENSE={"name": "MIT", "identifier": "MIT"},
@@ -92,24 +95,23 @@ def configure(app: APIFlask, settings: Settings) -> None:
 
 
 def register_blueprints(app: APIFlask) -> None:
-    """Every route, with who may call it."""
+    """Every route, with who may call it; what an address may is looked at before, in limits."""
     from app.categories.routes import blueprint as categories
     from app.tasks.routes import blueprint as tasks
     from app.users.routes import auth as authentication
     from app.users.routes import me
 
-    policies: tuple[tuple[APIBlueprint, str, Callable[[], None]], ...] = (
-        (health.blueprint, "", auth.public),
-        (authentication, "/v1/auth", auth.issuing),
-        (me, "/v1/me", auth.signed_in),
-        (tasks, "/v1/tasks", auth.signed_in),
-        (categories, "/v1/categories", auth.signed_in),
+    policies: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
+        (health.blueprint, "", (auth.public,)),
+        (authentication, "/v1/auth", (auth.issuing,)),
+        (me, "/v1/me", (auth.signed_in, limits.by_user)),
+        (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
+        (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
     )
-    for blueprint, prefix, policy in policies:
+    for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)
-        if policy is not auth.public:
-            app.before_request_funcs.setdefault(blueprint.name, []).append(policy)
-    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, p in policies if p is auth.signed_in}
+        app.before_request_funcs.setdefault(blueprint.name, []).extend(checks)
+    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.signed_in in c}
 
 
 def set_keys(app: APIFlask, root: str) -> None:

@@ -15,10 +15,12 @@ from werkzeug.security import generate_password_hash
 from app.auth import token_verifier
 from app.categories.models import Category
 from app.config import Settings
-from app.database import Base, Role, Scope, Statement, execute
+from app.database import Base
+from app.execution import Statement, execute
 from app.http import new_id
 from app.idempotency import IdempotencyKey
 from app.problems import Problem
+from app.scope import Role, Scope
 from app.tasks.models import Task
 from app.users import queries
 from app.users.models import RefreshToken, User
@@ -41,13 +43,18 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             first = error.errors()[0]
             raise click.ClickException(f"--{first['loc'][0]} {first['msg']}") from None
         except Problem as problem:
-            raise click.ClickException(problem.detail) from None
+            raise click.ClickException(_reason(problem.__cause__) or problem.detail) from None
         except UnicodeError:
             raise click.ClickException("the arguments must be UTF-8") from None
         except DBAPIError as error:
-            raise click.ClickException(str(error.orig).splitlines()[0]) from None
+            raise click.ClickException(_reason(error) or "the database failed") from None
 
     return wrapper
+
+
+def _reason(error: BaseException | None) -> str | None:
+    """What the database said, in one line."""
+    return str(error.orig).splitlines()[0] if isinstance(error, DBAPIError) else None
 
 
 users = AppGroup("users", help="Create and list accounts.")

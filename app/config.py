@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import psycopg2
 from dotenv import load_dotenv
@@ -24,6 +24,13 @@ SECRET_BYTES: Final = 32
 
 SSL_MODES: Final = ("require", "verify-ca", "verify-full")
 """Those that never fall back to plain text: libpq, "SSL Support", table of sslmode values."""
+
+BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora and its relatives
+    "/etc/ssl/cert.pem",  # macOS, Alpine
+)
+"""Where systems keep the certificates of the authorities that they trust."""
 
 MASK: Final = "********"
 
@@ -115,7 +122,26 @@ def sqlalchemy_url(text: str) -> str:
     _require_one_reading(parts)
     if not _is_here(parts) and "sslmode" not in _options(parts):
         parts = parts._replace(query=f"{parts.query}&sslmode=require".lstrip("&"))
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg2"))
+    return urlunsplit(_with_bundle(parts)._replace(scheme="postgresql+psycopg2"))
+
+
+def _with_bundle(parts: SplitResult) -> SplitResult:
+    """Name the system's bundle where the server is to be verified and the URL names none.
+
+    The library's own ways do not lead to one: `system` means the directory that the wheel's OpenSSL
+    was built in, and without sslrootcert a file in the home directory is looked for.
+    """
+    options = _options(parts)
+    root = options.get("sslrootcert", os.environ.get("PGSSLROOTCERT", ""))
+    verifying = options.get("sslmode") in SSL_MODES[1:] or root == "system"
+    if not verifying or root not in {"", "system"}:
+        return parts
+    candidates = (os.environ.get("SSL_CERT_FILE", ""), *BUNDLES)
+    bundle = next((path for path in candidates if path and os.access(path, os.R_OK)), None)
+    if bundle is None or (not root and (Path.home() / ".postgresql/root.crt").exists()):
+        return parts
+    options |= {"sslrootcert": bundle} | ({"sslmode": "verify-full"} if root else {})
+    return parts._replace(query=urlencode(options, safe="/"))
 
 
 def _require_one_reading(parts: SplitResult) -> None:
@@ -185,6 +211,8 @@ class Settings:
     db_statement_timeout: float = setting(
         "DB_STATEMENT_TIMEOUT", 5.0, "0.1 to 60", _seconds(0.1, 60)
     )
+    request_deadline: float = setting("REQUEST_DEADLINE", 10.0, "0.5 to 60", _seconds(0.5, 60))
+    shutdown_grace: float = setting("SHUTDOWN_GRACE", 5.0, "0 to 60", _seconds(0, 60))
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", 1_048_576, "1024 to 104857600", _integer(1024, 104_857_600)
     )
@@ -207,6 +235,12 @@ class Settings:
         "memory://, redis:// or rediss:// with host",
         _pattern(r"memory://|rediss?://[^\s?#]+"),
         show=_without_credentials,
+    )
+    ratelimit_per_user: int = setting(
+        "RATELIMIT_PER_USER", 1000, "0 to 1000000", _integer(0, 1_000_000)
+    )
+    ratelimit_per_address: int = setting(
+        "RATELIMIT_PER_ADDRESS", 3000, "0 to 1000000", _integer(0, 1_000_000)
     )
     port: int = setting("PORT", 8000, "1 to 65535", _integer(1, 65535))
     web_concurrency: int = setting("WEB_CONCURRENCY", 2, "1 to 64", _integer(1, 64))
@@ -261,6 +295,8 @@ class Settings:
             raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
         if not self.production:
             return
+        _refuse_missing_bundle("DATABASE_URL", self.database_url)
+        _refuse_missing_bundle("DATABASE_URL_UNPOOLED", self.database_url_unpooled)
         if not self.database_url:
             raise ConfigurationError(f"DATABASE_URL is required in production: {_DATABASE}")
         if not (self.jwt_secret or self.jwt_jwks_url):
@@ -311,3 +347,10 @@ def _refuse_plain_text(variable: str, url: str | None) -> None:
     parts = urlsplit(url or "")
     if url and not _is_here(parts) and _options(parts).get("sslmode") not in SSL_MODES:
         raise ConfigurationError(f"{variable} expects sslmode=require or stricter for this host")
+
+
+def _refuse_missing_bundle(variable: str, url: str | None) -> None:
+    bundle = _options(urlsplit(url or "")).get("sslrootcert")
+    if bundle and bundle != "system" and not os.access(bundle, os.R_OK):
+        message = f"{variable} expects sslrootcert to name a file of certificates that can be read"
+        raise ConfigurationError(message)

@@ -45,7 +45,7 @@ serves() {
 }
 read -r _
 if read -r pid <"$1/data/postmaster.pid"; then
-    serves "$1" && kill -QUIT "$pid"
+    serves "$1" && kill -QUIT "$pid" && kill -CONT "$pid"
     while serves "$1"; do sleep 0.05; done
 fi
 for _ in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done

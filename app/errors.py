@@ -7,7 +7,6 @@ from typing import Any, Final
 import orjson
 from flask import Flask, Response, g
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.problems import (
@@ -27,6 +26,9 @@ BUSY: Final = ("57014", "55P03", "40001", "40P01", "53")
 
 CONSTRAINTS: Final[dict[str, Problem]] = {}
 """What a violated constraint means to the client, by its name; features add theirs."""
+
+# It can be read but not written (a standby), it is being shut down, or its disk or memory fails.
+UNABLE: Final = ("25006", "57P", "58")
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def from_framework(error: HTTPException) -> Response:
 def from_database(error: DBAPIError) -> Response:
     """What the database refused or failed to do.
 
-    A connection error has no SQLSTATE here (psycopg2 keeps it for answers to statements).
+    A connection that failed is no such thing; database.py knows what that means.
     """
     code = getattr(error.orig, "pgcode", None) or ""
     diagnostics = getattr(error.orig, "diag", None)
@@ -75,8 +77,8 @@ def from_database(error: DBAPIError) -> Response:
         return respond(problem)
     if code.startswith(BUSY):
         return respond(Problem(DATABASE_BUSY))
-    if error.connection_invalidated or not code:
-        logger.warning("the database is not available: %s", type(error.orig).__name__)
+    if code.startswith(UNABLE):
+        logger.error("the database is unable to do it: SQLSTATE %s", code)
         return respond(Problem(DATABASE_UNAVAILABLE))
     return from_defect(error)
 
@@ -87,15 +89,9 @@ def from_defect(error: Exception) -> Response:
     return respond(Problem(INTERNAL_ERROR))
 
 
-def from_full_pool(error: PoolTimeout) -> Response:
-    """No connection became free in time; nothing was sent."""
-    return respond(Problem(DATABASE_BUSY))
-
-
 def init_app(app: Flask) -> None:
     """Answer every error of this application with a problem document."""
     app.register_error_handler(Problem, respond)
     app.register_error_handler(HTTPException, from_framework)
     app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(PoolTimeout, from_full_pool)
     app.register_error_handler(Exception, from_defect)

@@ -1,6 +1,5 @@
 """/health: the process answers. /health/db: the database does, and how."""
 
-import select
 import time
 from threading import Lock
 from typing import Any, Final, Literal, cast
@@ -10,12 +9,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from apiflask import APIBlueprint
 from flask import Flask, Response, current_app
-from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.pool import QueuePool
 
-from app.database import Role, Scope, db
+from app import deadline, lifecycle
+from app.database import db
+from app.engine import connect_parameters
 from app.http import json_response
+from app.scope import Role, Scope
 
 DEADLINE_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 1.0
@@ -24,19 +25,17 @@ QUERY: Final = "select version_num from alembic_version"
 # PostgreSQL, "Error Codes": the role, the table or the right to read it is not there yet.
 UNMIGRATED: Final = ("22023", "42P01", "42501")
 
-EVENTS: Final = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}
-
 EXTENSION: Final = "database_probe"
 
 blueprint: Final = APIBlueprint("health", __name__, tag="Health")
 
 
 class Health(BaseModel):
-    """The process takes requests."""
+    """The process takes requests, or is about to end."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
-    status: str
+    status: Literal["ok", "draining"]
 
 
 class PoolUse(BaseModel):
@@ -96,7 +95,8 @@ class Probe:
             return self._nothing()
         try:
             if self.latest is None or time.monotonic() - self.latest[0] > FRESH_SECONDS:
-                self.latest = (time.monotonic(), self._ask())
+                answer = self._ask()
+                self.latest = (time.monotonic(), answer)
             return self.latest[1]
         finally:
             self.lock.release()
@@ -112,17 +112,16 @@ class Probe:
 
     def _ask(self) -> dict[str, Any]:
         answer, started = self._nothing(), time.perf_counter()
-        deadline = time.monotonic() + DEADLINE_SECONDS
         connection = None
         try:
-            connection = psycopg2.connect(**self.parameters, async_=True)
-            wait(connection, deadline)
-            connected = time.perf_counter()
-            answer["connect_ms"] = round((connected - started) * 1000, 2)
-            with connection.cursor() as cursor:
-                cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
-                wait(connection, deadline)
-                current = cursor.fetchone()[0]
+            with deadline.within(DEADLINE_SECONDS):
+                connection = psycopg2.connect(**self.parameters)
+                connection.autocommit = True
+                connected = time.perf_counter()
+                answer["connect_ms"] = round((connected - started) * 1000, 2)
+                with connection.cursor() as cursor:
+                    cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
+                    current = cursor.fetchone()[0]
         except psycopg2.Error as error:
             if error.pgcode in UNMIGRATED:
                 answer["status"] = "unmigrated"
@@ -136,26 +135,17 @@ class Probe:
         return answer
 
 
-def wait(connection: Any, deadline: float) -> None:
-    """Wait for an asynchronous connection. Raises psycopg2.OperationalError at the deadline.
-
-    Source: psycopg2, "Asynchronous support".
-    """
-    while (state := connection.poll()) != POLL_OK:
-        poller = select.poll()
-        poller.register(connection.fileno(), EVENTS[state])
-        left = deadline - time.monotonic()
-        if left <= 0 or not poller.poll(left * 1000):
-            raise psycopg2.OperationalError("deadline")
-
-
 @blueprint.get("/health")
 @blueprint.output(Health)
 def get_health() -> Response:
     """Whether the process takes requests
 
-    Never touches the database, so that a balancer may ask often without keeping it awake.
+    Never touches the database, so that a balancer may ask often without keeping it awake. Once the
+    service is told to end, an answer of 503 has the same form and says `draining`; requests are
+    still served, but not for long.
     """
+    if lifecycle.stopping():
+        return json_response({"status": "draining"}, 503)
     return json_response({"status": "ok"})
 
 
@@ -186,8 +176,8 @@ def pool_use() -> dict[str, int]:
 def init_app(app: Flask) -> None:
     """Find out what to ask, and which revision this release expects."""
     with app.app_context():
-        parameters = db.engine.dialect.create_connect_args(db.engine.url)[1]
+        parameters = connect_parameters(db.engine, app.config["SETTINGS"])
     script = Config()
     script.set_main_option("script_location", f"{app.root_path}/../migrations".replace("%", "%%"))
     head = ScriptDirectory.from_config(script).get_current_head()
-    app.extensions[EXTENSION] = Probe({**parameters, "connect_timeout": 1}, head)
+    app.extensions[EXTENSION] = Probe(parameters, head)

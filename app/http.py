@@ -13,6 +13,7 @@ from flask import Flask, Request, Response, current_app, request
 from pydantic import BaseModel, ValidationError
 from uuid_utils import uuid7
 from werkzeug.routing import UUIDConverter
+from werkzeug.sansio.utils import host_is_trusted
 
 from app.conditional import entity_tag, unchanged_since
 from app.problems import (
@@ -28,6 +29,8 @@ from app.problems import (
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+HEALTH_PATHS: Final = {"/health", "/health/db"}
 
 SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
 
@@ -239,13 +242,18 @@ def refuse_what_is_not_utf8() -> None:
 
 
 def refuse_strange_hosts() -> None:
-    """400 for a Host that is none, which Werkzeug would take for no host at all.
+    """400 for a Host that is none, which Werkzeug would take for no host at all, and for one that
+    is not trusted; a balancer may ask for health by address.
 
     Source: RFC 9112, section 3.2.
     """
     given = "HTTP_HOST" in request.environ or request.environ["SERVER_PROTOCOL"] == "HTTP/1.0"
     if not (request.host and given):
         raise Problem(BAD_REQUEST, "The Host header is not valid.")
+    # With no hosts to trust, every one is.
+    known = host_is_trusted(request.host.lower(), current_app.config["HOSTS"])
+    if not known and request.path not in HEALTH_PATHS:
+        raise Problem(BAD_REQUEST, "The Host header names another host.")
 
 
 def add_security_headers(response: Response) -> Response:

@@ -1,91 +1,177 @@
-"""Rate limits: ten failed sign-ins a minute from one address or for one account."""
+"""Rate limits: requests of one user and from one address, and failed sign-ins.
+
+The headers follow draft-ietf-httpapi-ratelimit-headers (11), the problem's 429 RFC 6585.
+"""
 
 import hashlib
-import logging
 import math
 import time
-from collections.abc import Callable
-from typing import Final
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import Final, NamedTuple
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, g, request
 from limits import RateLimitItemPerMinute
 from limits.errors import ConfigurationError as StorageConfigurationError
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import MovingWindowRateLimiter, RateLimiter
+from limits.strategies import MovingWindowRateLimiter
 
 from app.config import ConfigurationError, Settings
+from app.counters import MINUTE, LastMinute, PresentMinute, Shared, minute
 from app.problems import TOO_MANY_REQUESTS, Problem
 
+LIMITED_PATH: Final = "/v1/"
 FAILED_SIGN_INS: Final = RateLimitItemPerMinute(10)
-PATIENCE_SECONDS: Final = 0.5
-AWAY_SECONDS: Final = 10
-EXTENSION: Final = "sign_in_limits"
+REQUESTS: Final = "request_limits"
+SIGN_INS: Final = "sign_in_limits"
 
-logger = logging.getLogger(__name__)
+
+class Limit(NamedTuple):
+    """How many requests a minute are taken of whom the name says."""
+
+    amount: int
+    name: str
+
+    @property
+    def policy(self) -> str:
+        """The limit as RateLimit-Policy has it."""
+        return f'"{self.name}";q={self.amount};w={MINUTE}'
+
+
+class RequestLimits:
+    """Counts the requests of each minute."""
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self.user = Limit(settings.ratelimit_per_user, "user")
+        self.address = Limit(settings.ratelimit_per_address, "address")
+        self.shared = shared
+        self.here = PresentMinute()
+
+    def check(self, limit: Limit, who: str) -> None:
+        """Count one request. Raises Problem 429 if it is one too many."""
+        if not limit.amount:
+            return
+        count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
+        g.setdefault("limits", []).append((max(0, limit.amount - count), limit))
+        if count > limit.amount:
+            detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}."
+            headers = {"Retry-After": str(seconds_left())}
+            raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
 
 
 class SignInLimits:
-    """Counts failed sign-ins in the storage at `uri`; in this process while that is away."""
+    """Counts failed sign-ins: ten within a minute from one address or for one account."""
 
-    def __init__(self, uri: str) -> None:
-        options = {"socket_connect_timeout": PATIENCE_SECONDS, "socket_timeout": PATIENCE_SECONDS}
-        storage = storage_from_string(uri, wrap_exceptions=True, **options)
-        self.shared: RateLimiter = MovingWindowRateLimiter(storage)
-        self.local: RateLimiter = MovingWindowRateLimiter(MemoryStorage())
-        self.retry_at = 0.0
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.here = LastMinute(FAILED_SIGN_INS.amount)
 
     def check(self, keys: list[str]) -> None:
         """Raise Problem 429 if one of the keys has failed too often of late."""
         for key in keys:
-            wait = self._with_storage(_wait, key)
+            wait = self.shared.ask(_wait, self.here.wait, key)
             if wait > 0:
                 raise Problem(TOO_MANY_REQUESTS, headers={"Retry-After": str(math.ceil(wait))})
 
     def count(self, keys: list[str]) -> None:
         """Count one failure for each of the keys."""
         for key in keys:
-            self._with_storage(_hit, key)
-
-    def _with_storage(self, do: Callable[[RateLimiter, str], float], key: str) -> float:
-        if time.monotonic() >= self.retry_at:
-            try:
-                return do(self.shared, key)
-            except StorageError:
-                self.retry_at = time.monotonic() + AWAY_SECONDS
-                logger.warning("the storage of rate limits is away; counting in this process")
-        return do(self.local, key)
+            self.shared.ask(_fail, self.here.hit, key)
 
 
-def _wait(limiter: RateLimiter, key: str) -> float:
-    """How many seconds until the key may try again; 0 for now."""
-    if limiter.test(FAILED_SIGN_INS, key):
+def _count(redis: MovingWindowRateLimiter, key: str) -> int:
+    return redis.storage.incr(f"{key}:{minute()}", MINUTE)
+
+
+def _wait(redis: MovingWindowRateLimiter, key: str) -> float:
+    if redis.test(FAILED_SIGN_INS, key):
         return 0
-    return max(1, limiter.get_window_stats(FAILED_SIGN_INS, key).reset_time - time.time())
+    return max(1, redis.get_window_stats(FAILED_SIGN_INS, key).reset_time - time.time())
 
 
-def _hit(limiter: RateLimiter, key: str) -> float:
-    return limiter.hit(FAILED_SIGN_INS, key)
+def _fail(redis: MovingWindowRateLimiter, key: str) -> None:
+    redis.hit(FAILED_SIGN_INS, key)
+
+
+def seconds_left() -> int:
+    """How long this minute of the clock goes on, rounded up."""
+    return MINUTE - int(time.time() % MINUTE)
+
+
+@lru_cache(maxsize=1024)
+def network(address: str) -> str:
+    """Whom an address stands for: of IPv6, the /64 that a single subscriber has all of (RFC 6177).
+
+    Some proxies add the port. What is no address at all stands for itself.
+    """
+    if address.count(":") == 1:
+        return address.partition(":")[0]
+    try:
+        known = IPv6Address(address)
+    except ValueError:
+        return address
+    return str(known.ipv4_mapped or known.packed[:8].hex(":", 2))
+
+
+def caller_address() -> str:
+    """Where the request comes from, as limits see it."""
+    return network(request.remote_addr or "")
 
 
 def sign_in_keys(email: str) -> list[str]:
     """Whom an attempt counts against: the address it comes from and the account it is for."""
     account = hashlib.sha256(email.lower().encode()).hexdigest()
-    return [f"address:{request.remote_addr}", f"account:{account}"]
+    return [f"sign-in:{caller_address()}", f"account:{account}"]
+
+
+def by_address() -> None:
+    """Take so many requests from one address, whatever they ask for. Raises Problem 429."""
+    if request.path.startswith(LIMITED_PATH):
+        limits = request_limits()
+        limits.check(limits.address, caller_address())
+
+
+def by_user() -> None:
+    """Take so many requests of one user, wherever they come from. Raises Problem 429."""
+    if principal := g.get("principal"):
+        limits = request_limits()
+        limits.check(limits.user, principal.user_id)
+
+
+def tell(response: Response) -> Response:
+    """Tell the client the limits it met, and of the one that is nearest how much is left."""
+    if met := g.get("limits"):
+        left, nearest = min(met)
+        policies = ", ".join(limit.policy for _, limit in met)
+        response.headers.add("RateLimit-Policy", policies)
+        response.headers.add("RateLimit", f'"{nearest.name}";r={left};t={seconds_left()}')
+    return response
+
+
+def request_limits() -> RequestLimits:
+    """The counts of this application's requests."""
+    limits: RequestLimits = current_app.extensions[REQUESTS]
+    return limits
 
 
 def sign_in_limits() -> SignInLimits:
-    """The counts of this application."""
-    limits: SignInLimits = current_app.extensions[EXTENSION]
+    """The counts of this application's failed sign-ins."""
+    limits: SignInLimits = current_app.extensions[SIGN_INS]
     return limits
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Count where RATELIMIT_STORAGE_URI says. Raises ConfigurationError if that cannot be."""
+    """Count where RATELIMIT_STORAGE_URI says. Raises ConfigurationError if that cannot be.
+
+    The address is looked at before all else, so that a flood of tokens costs no verification.
+    """
     try:
-        app.extensions[EXTENSION] = SignInLimits(settings.ratelimit_storage_uri)
+        shared = Shared(settings.ratelimit_storage_uri)
     except StorageConfigurationError:
         message = "RATELIMIT_STORAGE_URI names a storage whose client is not installed"
         raise ConfigurationError(message) from None
     except ValueError:
         raise ConfigurationError("RATELIMIT_STORAGE_URI expects a valid URL") from None
+    app.extensions[REQUESTS] = RequestLimits(settings, shared)
+    app.extensions[SIGN_INS] = SignInLimits(shared)
+    app.before_request(by_address)
+    app.after_request(tell)

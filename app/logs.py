@@ -18,7 +18,7 @@ REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 # What must never be read in a log, wherever a message or a traceback got it from.
 SECRETS: Final = re.compile(
-    r"(?P<url>\b[a-z][a-z0-9+]*://)[^\s@'\"]+@[^\s'\"]*"
+    r"(?P<url>\b[a-z][a-z0-9+]*://)[^\s@]+@[^\s'\"]*"
     r"|(?P<header>\b(?:authorization|(?:set-)?cookie)['\"]?\s*[=:]\s*)[^\r\n]+"
     r"|(?P<bearer>\bbearer\s+)\S+"
     r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]*"

@@ -11,6 +11,7 @@ import orjson
 from apiflask import APIFlask
 
 from app.http import MERGE_PATCH
+from app.limits import LIMITED_PATH
 from app.problems import (
     BY_STATUS,
     KINDS,
@@ -35,11 +36,20 @@ that is sent twice is done once.
 **Lost updates.** Every resource has a strong `ETag`. Send it back as `If-Match`, and a change that
 somebody made meanwhile is answered with 412 and the current state instead of being overwritten.
 
+**Limits.** Requests are limited by the minute, for each user and each address. Every answer tells
+in `RateLimit` what is left; past the limit it is 429 with `Retry-After`.
+
 **Pages.** Collections are `{"items", "next_cursor"}`. Follow `next_cursor` until it is null.
 """
 
 CONFLICTING: Final = {"register_account", "create_category", "replace_category", "update_category"}
-LIMITED: Final = {"sign_in"}
+OWN_FORM: Final = {
+    "get_health": "The service is about to end.",
+    "get_database_health": "The database does not answer.",
+}
+"""What 503 means where it is no problem document but has the form of 200."""
+
+LIMITS: Final = ["RateLimit", "RateLimit-Policy"]
 STATUSES: Final = {400, 401, 404, 409, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
 """Of the problems that an operation can answer with."""
 
@@ -103,6 +113,17 @@ HEADERS: Final = {
     "RetryAfter": {
         "description": "Seconds to wait (RFC 9110, section 10.2.3).",
         "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimit": {
+        "description": "Under `/v1/`: the limit that is nearest, the requests that are left of it, "
+        "and for how many seconds (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string", "pattern": '^"(user|address)";r=[0-9]+;t=[0-9]+$'},
+        "example": '"user";r=998;t=42',
+    },
+    "RateLimitPolicy": {
+        "description": "Under `/v1/`: the limits that were met, their requests and seconds.",
+        "schema": TEXT,
+        "example": '"address";q=3000;w=60, "user";q=1000;w=60',
     },
     "WWWAuthenticate": {"description": "The challenge (RFC 6750).", "schema": TEXT},
     "IdempotencyReplayed": {
@@ -194,6 +215,7 @@ def _complete(
     name = endpoint.split(".")[-1]
     single = "{" in path or path.endswith("/me")
     writes = single and method in {"PUT", "PATCH", "DELETE"}
+    limited = path.startswith(LIMITED_PATH)
     operation["operationId"] = name
     operation["security"] = [{"bearer": []}] if secured else []
     if body := operation.get("requestBody"):
@@ -208,16 +230,16 @@ def _complete(
     statuses |= {422} if operation["parameters"] else set()
     statuses |= {412} if writes else set()
     statuses |= {409} if name in CONFLICTING else set()
-    statuses |= {429} if name in LIMITED else set()
-    _complete_responses(operation, method, single=single)
+    statuses |= {429} if limited else set()
+    _complete_responses(operation, method, single=single, limited=limited)
     if method == "PUT":
         replaced = operation["responses"]["200"]
         operation["responses"]["201"] = {**replaced, "description": "Created"}
-    for status in sorted(statuses - {503} if name == "get_database_health" else statuses):
+    for status in sorted(statuses - {503} if name in OWN_FORM else statuses):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
-    if name == "get_database_health":
+    if name in OWN_FORM:
         healthy = operation["responses"]["200"]
-        operation["responses"]["503"] = {**healthy, "description": "The database does not answer."}
+        operation["responses"]["503"] = {**healthy, "description": OWN_FORM[name]}
     operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
@@ -247,7 +269,9 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return rest | (some[0] if len(some) == 1 else {"anyOf": some})
 
 
-def _complete_responses(operation: dict[str, Any], method: str, *, single: bool) -> None:
+def _complete_responses(
+    operation: dict[str, Any], method: str, *, single: bool, limited: bool
+) -> None:
     responses = operation["responses"]
     if single and method == "GET":
         responses["304"] = {"description": "Not modified"}
@@ -256,6 +280,7 @@ def _complete_responses(operation: dict[str, Any], method: str, *, single: bool)
         names += ["ETag"] if status in {"201", "304"} or (single and status == "200") else []
         names += ["Location"] if status == "201" and method == "POST" else []
         names += ["Idempotency-Replayed"] if method == "POST" else []
+        names += LIMITS if limited else []
         response["headers"] = _headers(names)
         if status == "204":
             response.pop("content", None)
@@ -265,7 +290,7 @@ def _complete_responses(operation: dict[str, Any], method: str, *, single: bool)
 
 def problem_response(status: int) -> dict[str, Any]:
     """A response with a problem document, and an example of each kind that has this status."""
-    names = ["X-Request-ID"]
+    names = ["X-Request-ID", *LIMITS]
     names += ["WWW-Authenticate"] if status == 401 else []
     names += ["Retry-After"] if status in {429, 503} else []
     return {

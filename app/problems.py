@@ -161,7 +161,7 @@ TOO_MANY_REQUESTS: Final = Kind(
     "too-many-requests",
     429,
     "Too many requests",
-    "There were too many attempts from this address or for this account.",
+    "There were too many requests of this user or from this address, or too many failed sign-ins.",
     "Wait for as many seconds as Retry-After says.",
 )
 HEADERS_TOO_LARGE: Final = Kind(
@@ -189,9 +189,25 @@ DATABASE_UNAVAILABLE: Final = Kind(
     "database-unavailable",
     503,
     "Database unavailable",
-    "The database did not answer; whether a write was done is not known.",
-    "Repeat the request after Retry-After: reads, PUT and DELETE as they are, POST with the same "
-    "Idempotency-Key, PATCH with If-Match.",
+    "The database is away; nothing was changed.",
+    "Repeat the request after Retry-After.",
+)
+OUTCOME_UNKNOWN: Final = Kind(
+    "outcome-unknown",
+    503,
+    "Outcome unknown",
+    "The connection to the database broke while the change was on its way; it may have been made.",
+    "Repeat a POST with the same Idempotency-Key, which does it once however often it is sent, and "
+    "PUT and DELETE as they are. Repeat a PATCH with If-Match; if that is answered with 412, "
+    "`current` shows whether the change was made.",
+)
+OVERLOADED: Final = Kind(
+    "overloaded",
+    503,
+    "Overloaded",
+    "The request waited so long for its turn that there is no time left to do it; nothing was "
+    "changed.",
+    "Repeat the request after Retry-After.",
 )
 DATABASE_BUSY: Final = Kind(
     "database-busy",

@@ -1,10 +1,15 @@
-"""What gunicorn answers by itself, to requests that never reach the application."""
+"""gunicorn, adapted: what it logs and answers by itself, and how it ends."""
 
+import os
 import re
+import signal
 from socket import socket
+from types import FrameType
+from typing import Any
 
 from gunicorn import glogging, util
 
+from app import lifecycle
 from app.errors import MEDIA_TYPE, document
 from app.http import new_id
 from app.problems import BAD_REQUEST, BY_STATUS
@@ -46,3 +51,15 @@ def problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:
 def answer_with_problems() -> None:
     """Make it so: gunicorn has no setting for it, but one function makes all its answers."""
     util.write_error = problem
+
+
+def end_in_order(arbiter: Any) -> None:
+    """On SIGTERM, have /health fail before gunicorn does anything; a reload is no such end."""
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        # A worker forked just now still has this handler; after USR2 another gunicorn goes on.
+        if os.getpid() == arbiter.pid and not arbiter.reexec_pid:
+            lifecycle.stop()
+        arbiter.signal(number, frame)
+
+    signal.signal(signal.SIGTERM, receive)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, Select
 
 from app import statements
-from app.database import Statement, execute, writing
+from app.execution import Statement, execute
 from app.idempotency import Once
 from app.problems import PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
+from app.scope import Scope, writing
 from app.statements import Shape
 
 Representation = dict[str, Any]
@@ -59,7 +60,9 @@ class VersionedTable:
         Raises NoAccount, Problem 422.
         """
         statement = self._statement("create", values, statements.create, once=once is not None)
-        row = self._write(statement, user_id, row_id, values, once.parameters if once else {})
+        scope = writing(user_id, once=once is not None)
+        rest = once.parameters if once else {}
+        row = self._write(scope, statement, row_id, values, rest)
         if once:
             once.require_same(row.fingerprint)
         if row.id is None:
@@ -75,7 +78,7 @@ class VersionedTable:
         Raises NoAccount, Problem 412, 422.
         """
         statement = self._statement("replace", values, statements.replace)
-        row = self._write(statement, user_id, row_id, values, conditions._asdict())
+        row = self._write(writing(user_id), statement, row_id, values, conditions._asdict())
         if not row.changed:
             self._require_conditions(row, conditions)
             self._require_guards(row, values)
@@ -91,7 +94,9 @@ class VersionedTable:
         Raises Problem 404, 412, 422.
         """
         statement = self._statement("update", values, statements.change)
-        row = self._write(statement, user_id, row_id, values, {"versions": conditions.versions})
+        row = self._write(
+            writing(user_id), statement, row_id, values, {"versions": conditions.versions}
+        )
         if row.id is None:
             raise not_found()
         if not row.changed:
@@ -102,7 +107,7 @@ class VersionedTable:
     def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
         """Leave a tombstone. Raises Problem 404, 412."""
         versions = {"versions": conditions.versions}
-        row = self._write(self.delete_statement, user_id, row_id, {}, versions)
+        row = self._write(writing(user_id), self.delete_statement, row_id, {}, versions)
         if row.id is None:
             raise not_found()
         if not row.changed:
@@ -110,14 +115,14 @@ class VersionedTable:
 
     def _write(
         self,
+        scope: Scope,
         statement: Statement,
-        user_id: str,
         row_id: str,
         values: Mapping[str, Any],
         rest: Mapping[str, Any],
     ) -> Row[Any]:
-        parameters = {"user_id": user_id, "id": row_id, **values, **rest}
-        return execute(writing(user_id), statement, **parameters).one()
+        parameters = {"user_id": scope.user_id, "id": row_id, **values, **rest}
+        return execute(scope, statement, **parameters).one()
 
     def _require_conditions(self, row: Row[Any], conditions: Preconditions) -> None:
         if row.id is None:

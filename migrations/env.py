@@ -3,11 +3,13 @@
 from alembic import context
 from click import ClickException
 from flask import current_app
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import Connection, create_engine, pool, text
 from sqlalchemy.exc import DBAPIError
 
-from app.config import is_pooled
+from app import deadline
+from app.config import Settings, is_pooled
 from app.database import Base
+from app.engine import connect_options
 
 # Any constant does, as long as every release uses the same.
 MIGRATION_LOCK = 7_310_452_861
@@ -37,12 +39,32 @@ def run_online() -> None:
     url = current_app.config["MIGRATION_URL"]
     if is_pooled(url):
         raise ClickException("DATABASE_URL_UNPOOLED is required: DATABASE_URL is a -pooler host")
-    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+    with connected(url) as connection:
         context.configure(connection=connection, target_metadata=Base.metadata)
         with context.begin_transaction():
             connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
             connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
             context.run_migrations()
+
+
+def first_line(error: DBAPIError) -> str:
+    """What the database said, without its hints and without our statement."""
+    return str(error.orig).strip().splitlines()[0]
+
+
+def connected(url: str) -> Connection:
+    """A connection of its own, opened within DB_CONNECT_TIMEOUT.
+
+    libpq's own timeout has no effect where the driver waits as app/deadline.py has it.
+    """
+    settings: Settings = current_app.config["SETTINGS"]
+    options = connect_options(settings)
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args=options, hide_parameters=True)
+    try:
+        with deadline.within(settings.db_connect_timeout):
+            return engine.connect()
+    except DBAPIError as error:
+        raise ClickException(f"nothing was migrated: no connection: {first_line(error)}") from error
 
 
 if context.is_offline_mode():
@@ -51,4 +73,4 @@ else:
     try:
         run_online()
     except DBAPIError as error:
-        raise ClickException(f"nothing was migrated: {str(error.orig).splitlines()[0]}") from error
+        raise ClickException(f"nothing was migrated: {first_line(error)}") from error

@@ -107,6 +107,8 @@ def test_the_headers_that_clients_need_are_those_that_are_sent() -> None:
         "Idempotency-Replayed",
         "Link",
         "Location",
+        "RateLimit",
+        "RateLimit-Policy",
         "Retry-After",
         "WWW-Authenticate",
         "X-Request-ID",

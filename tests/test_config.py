@@ -6,6 +6,7 @@ import sys
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -61,6 +62,10 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
     "DB_POOL_TIMEOUT": [("0.1", 0.1), ("60", 60.0)],
     "DB_CONNECT_TIMEOUT": [("1", 1), ("60", 60)],
     "DB_STATEMENT_TIMEOUT": [("0.25", 0.25), ("60", 60.0)],
+    "REQUEST_DEADLINE": [("0.5", 0.5), ("60", 60.0)],
+    "SHUTDOWN_GRACE": [("0", 0.0), ("60", 60.0)],
+    "RATELIMIT_PER_USER": [("0", 0), ("1000000", 1_000_000)],
+    "RATELIMIT_PER_ADDRESS": [("0", 0), ("1000000", 1_000_000)],
     "MAX_BODY_BYTES": [("1024", 1024), ("104857600", 104_857_600)],
     "CORS_ORIGINS": [
         ("https://app.example.com", ("https://app.example.com",)),
@@ -140,6 +145,10 @@ REFUSED: dict[str, list[str]] = {
     "DB_MAX_OVERFLOW": ["101", *NOT_NUMBERS],
     "DB_POOL_TIMEOUT": ["0", "61", "inf", "2s", *NOT_NUMBERS],
     "DB_CONNECT_TIMEOUT": ["0", "61", "2.5", *NOT_NUMBERS],
+    "REQUEST_DEADLINE": ["0.4", "61", *NOT_NUMBERS],
+    "SHUTDOWN_GRACE": ["-1", "61", *NOT_NUMBERS],
+    "RATELIMIT_PER_USER": ["-1", "1000001", "1.5", *NOT_NUMBERS],
+    "RATELIMIT_PER_ADDRESS": ["-1", "1000001", "1.5", *NOT_NUMBERS],
     "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", *NOT_NUMBERS],
     "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, *NOT_NUMBERS],
     "CORS_ORIGINS": ["*", "null", "app.example.com", "https://*.example.com", "https://a/hidden"],
@@ -404,3 +413,68 @@ def test_production_does_not_read_the_file(
 def test_the_file_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     assert config.load().port == 8000
+
+
+# Where the certificates of authorities are
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only bundle of a system whose user has none in their home."""
+    path = tmp_path / "bundle.pem"
+    path.write_text("certificates")
+    monkeypatch.setattr(config, "BUNDLES", ("/nowhere/bundle.pem", str(path)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "sslmode=verify-full",
+        "sslmode=verify-full&sslrootcert=system",
+        "sslmode=verify-full&channel_binding=require",
+        "sslrootcert=system",
+    ],
+)
+def test_a_server_to_be_verified_is_verified_by_the_systems_bundle(
+    bundle: Path, asked: str
+) -> None:
+    options = dict(parse_qsl(urlsplit(config.sqlalchemy_url(f"{REMOTE}?{asked}")).query))
+    assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", str(bundle))
+    assert ("channel_binding" in options) == ("channel_binding" in asked)
+
+
+def test_a_bundle_that_is_named_is_the_one_that_counts(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = f"{REMOTE}?sslmode=verify-full&sslrootcert=/etc/own.pem"
+    assert config.sqlalchemy_url(named) == named.replace(REMOTE, THERE)
+    monkeypatch.setenv("PGSSLROOTCERT", "/etc/own.pem")
+    unnamed = f"{REMOTE}?sslmode=verify-full"
+    assert config.sqlalchemy_url(unnamed) == unnamed.replace(REMOTE, THERE)
+
+
+def test_the_bundle_of_the_users_home_is_left_to_libpq(bundle: Path) -> None:
+    own = bundle.parent / ".postgresql" / "root.crt"
+    own.parent.mkdir()
+    own.touch()
+    url = f"{REMOTE}?sslmode=verify-full"
+    assert config.sqlalchemy_url(url) == url.replace(REMOTE, THERE)
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_URL_UNPOOLED"])
+def test_a_bundle_that_cannot_be_read_stops_the_start_in_production(
+    bundle: Path, variable: str
+) -> None:
+    def url(root: object) -> str:
+        return f"{REMOTE}?sslmode=verify-full&sslrootcert={root}"
+
+    environment = {"APP_ENV": "production", "JWT_SECRET": SECRET, "DATABASE_URL": url(bundle)}
+    assert Settings.from_environment(environment).production
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environment(environment | {variable: url("/nowhere/bundle.pem")})
+    expected = "expects sslrootcert to name a file of certificates that can be read"
+    assert str(refused.value) == f"{variable} {expected}"

@@ -11,8 +11,10 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from app import create_app
-from app.database import Role, Scope, Statement, db, execute, reading
+from app.database import db
+from app.execution import Statement, execute
 from app.http import new_id
+from app.scope import Role, Scope, reading
 from app.users.models import User
 from tests.conftest import Account, settings_for
 from tests.databases import migrate, opened, own_database

@@ -12,7 +12,8 @@ from sqlalchemy import CheckConstraint, Column
 from sqlalchemy.dialects import postgresql
 
 from app.config import Settings
-from app.database import Base, Role
+from app.database import Base
+from app.scope import Role
 from tests.conftest import ROOT
 
 DATA_MODEL = (ROOT / "docs" / "data-model.md").read_text()

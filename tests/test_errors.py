@@ -190,5 +190,5 @@ def test_a_session_that_is_killed_is_503_and_the_next_request_is_served(
         until(lambda: waiting(connection))
         cursor.execute("select pg_terminate_backend(%s)", waiting(connection))
         create.join(timeout=20)
-    problem(answers[0], "database-unavailable")
+    problem(answers[0], "outcome-unknown")
     assert caller.get("/v1/tasks").json["items"] == []

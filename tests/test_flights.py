@@ -7,11 +7,11 @@ import pytest
 from app import create_app
 from app.http import new_id
 from tests.conftest import Account, settings_for
-from tests.proxy import CountingProxy
+from tests.rig.proxy import Proxy
 
 
 @pytest.fixture
-def caller(proxy: CountingProxy, auth) -> Iterator[Account]:
+def caller(proxy: Proxy, auth) -> Iterator[Account]:
     """A user whose requests go through the proxy on a connection that is open already."""
     account = auth(create_app(settings_for(proxy.url)))
     assert account.get("/v1/tasks").status_code == 200
@@ -26,7 +26,7 @@ def caller(proxy: CountingProxy, auth) -> Iterator[Account]:
     ],
 )
 def test_each_read_and_each_write_of_one_resource_is_one_flight(
-    caller: Account, proxy: CountingProxy, collection: str, body: dict, patch: dict
+    caller: Account, proxy: Proxy, collection: str, body: dict, patch: dict
 ) -> None:
     made = caller.post(f"/v1/{collection}", json=body).json
     path = f"/v1/{collection}/{made['id']}"
@@ -48,9 +48,7 @@ def test_each_read_and_each_write_of_one_resource_is_one_flight(
         assert (response.status_code, proxy.flights - before) == (status, 1), (method, url)
 
 
-def test_a_keyed_create_is_one_flight_and_so_is_its_replay(
-    caller: Account, proxy: CountingProxy
-) -> None:
+def test_a_keyed_create_is_one_flight_and_so_is_its_replay(caller: Account, proxy: Proxy) -> None:
     for replayed in (None, "true"):
         before = proxy.flights
         response = caller.post(
@@ -60,7 +58,7 @@ def test_a_keyed_create_is_one_flight_and_so_is_its_replay(
         assert proxy.flights - before == 1
 
 
-def test_health_takes_no_flight(caller: Account, proxy: CountingProxy) -> None:
+def test_health_takes_no_flight(caller: Account, proxy: Proxy) -> None:
     before = proxy.flights
     assert caller.get("/health").status_code == 200
     assert proxy.flights == before

@@ -13,8 +13,9 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.database import Role, db
+from app.database import db
 from app.http import new_id
+from app.scope import Role
 from app.users.tokens import RefreshToken
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, settings_for

@@ -1,12 +1,20 @@
 """The schema: made and unmade by migrations, the same as the models, and never in a long queue."""
 
+import json
 import logging
 import os
+import shutil
+import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Self
+from urllib.request import urlopen
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,8 +28,9 @@ from sqlalchemy.pool import NullPool
 from app import create_app
 from app.database import Base
 from app.embedded import throwaway
-from tests.conftest import PASSWORD, ROOT, SECRET, Account, settings_for
+from tests.conftest import PASSWORD, ROOT, SECRET, Account, gunicorn, settings_for
 from tests.databases import MIGRATIONS, migrate, migrate_down, opened, own_database
+from tests.locks import until
 from tests.people import session, sign_in
 
 MIGRATION_LOCK = 7_310_452_861
@@ -105,18 +114,24 @@ def engine(url: str) -> Engine:
     return create_engine(str(settings_for(url).database_url), poolclass=NullPool)
 
 
-def upgrading(url: str) -> "subprocess.Popen[str]":
-    """A process that migrates the database."""
+def upgrading(url: str, root: Path = ROOT, **settings: str) -> "subprocess.Popen[str]":
+    """A process that migrates the database to this release, or to that at `root`."""
+    return python(url, root, "-m", "flask", "db", "upgrade", **settings)
+
+
+def python(url: str, root: Path, *arguments: str, **settings: str) -> "subprocess.Popen[str]":
+    """A process of the release at `root`."""
     environment = {
         "PATH": os.environ["PATH"],
         "FLASK_SKIP_DOTENV": "1",
         "APP_ENV": "test",
         "DATABASE_URL": url,
         "JWT_SECRET": SECRET,
+        **settings,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "flask", "db", "upgrade"],
-        cwd=ROOT,
+        [sys.executable, *arguments],
+        cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -373,7 +388,14 @@ def test_the_sql_of_the_migrations_can_be_printed_and_run_by_hand(
             "postgresql://app:hidden@ep-blue-pooler.example.com/tasks",
             "DATABASE_URL_UNPOOLED is required",
         ),
-        ("postgresql://app:hidden@127.0.0.1:1/tasks", "nothing was migrated: connection to"),
+        (
+            "postgresql://app:hidden@127.0.0.1:1/tasks",
+            "nothing was migrated: no connection: Connection refused",
+        ),
+        (
+            "postgresql://app:hidden@nowhere.invalid/tasks",
+            "nothing was migrated: no connection: could not translate host name",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_migrated_is_told_in_one_line(url: str, said: str) -> None:
@@ -401,3 +423,140 @@ def test_a_migration_leaves_the_applications_logging_alone(database_url: str) ->
     assert runner.invoke(args=["db", "upgrade", "--directory", MIGRATIONS]).exit_code == 0
     assert (logging.root.handlers, logging.root.level) == (handlers, level)
     assert not logging.getLogger("app.access").disabled
+
+
+def test_a_database_that_does_not_answer_is_given_up_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://app:hidden@127.0.0.1:{silent.getsockname()[1]}/tasks"
+        process = upgrading(url, DB_CONNECT_TIMEOUT="1")
+        try:
+            standard, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert (
+        error == "Error: nothing was migrated: no connection: the server did not answer in time\n"
+    )
+    assert "hidden" not in standard
+
+
+# A release, while the one before it serves
+
+NEXT = '''
+"""A throwaway."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = "{previous}"
+
+
+def upgrade() -> None:
+    op.add_column("tasks", sa.Column("estimate", sa.SmallInteger))
+    op.create_index("ix_tasks_estimate", "tasks", ["user_id", "estimate"])
+    op.execute("select pg_sleep(0.5)")  # the locks are held while the rest of it runs
+
+
+def downgrade() -> None:
+    op.drop_column("tasks", "estimate")
+'''
+
+
+@pytest.fixture
+def next_release(tmp_path: Path) -> Path:
+    """This release as the next one would be: with one more migration."""
+    tree = tmp_path / "next release"
+    without = shutil.ignore_patterns("__pycache__")
+    for name in ("app", "migrations"):
+        shutil.copytree(ROOT / name, tree / name, ignore=without)
+    for name in ("wsgi.py", "gunicorn.conf.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    text = NEXT.format(previous=revisions()[-1])
+    (tree / "migrations" / "versions" / "next.py").write_text(text)
+    return tree
+
+
+class Load:
+    """Callers who read and write until they are told to stop."""
+
+    def __init__(self, base: str, callers: list[Account]) -> None:
+        self.base, self.told, self.statuses = base, Event(), Counter[object]()
+        self.threads = [Thread(target=self.call, args=(caller,)) for caller in callers]
+
+    def call(self, caller: Account) -> None:
+        host = self.base.removeprefix("http://")
+        connection = HTTPConnection(host, timeout=30)
+        headers = {"Authorization": f"Bearer {caller.token}", "Content-Type": "application/json"}
+        while not self.told.wait(0.05):
+            try:
+                for method, body in (("POST", '{"title": "Buy milk"}'), ("GET", None)):
+                    connection.request(method, "/v1/tasks", body, headers)
+                    answer = connection.getresponse()
+                    answer.read()
+                    self.statuses[answer.status] += 1
+            except (OSError, HTTPException) as error:
+                self.statuses[repr(error)] += 1
+                connection.close()
+        connection.close()
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.told.set()
+        for thread in self.threads:
+            thread.join()
+
+    def goes_on(self) -> None:
+        """Return when there were some more requests."""
+        before = self.statuses.total()
+        until(lambda: self.statuses.total() > before + 8)
+
+
+def revision(answer: Any) -> dict[str, Any]:
+    """What an answer of /health/db says of the schema."""
+    assert answer["status"] == "ok"
+    found: dict[str, Any] = answer["revision"]
+    return found
+
+
+ASK_HEALTH = "from wsgi import app; print(app.test_client().get('/health/db').text)"
+
+
+def test_the_release_before_serves_while_and_after_the_next_one_migrates(
+    cluster: str, next_release: Path, tmp_path: Path
+) -> None:
+    head = revisions()[-1]
+    with own_database(cluster) as url:
+        migrate(url)
+        client = create_app(settings_for(url)).test_client()
+        callers = []
+        for number in range(2):
+            email = f"{number}@example.com"
+            body = {"email": email, "password": PASSWORD}
+            user_id = client.post("/v1/auth/register", json=body).json["id"]
+            token = client.application.extensions["token_verifier"].issue(user_id)
+            callers.append(Account(user_id, email, token, client))
+
+        def health_of_the_next() -> dict[str, Any]:
+            (said,) = endings(python(url, next_release, "-c", ASK_HEALTH, LOG_LEVEL="ERROR"))
+            return revision(json.loads(said))
+
+        pending = {"current": head, "head": "next", "up_to_date": False}
+        assert health_of_the_next() == pending
+        with gunicorn(url, tmp_path / "log") as base, Load(base, callers) as load:
+            load.goes_on()
+            (output,) = endings(upgrading(url, next_release))
+            load.goes_on()
+            assert "Running upgrade" in output
+            assert health_of_the_next() == {**pending, "current": "next", "up_to_date": True}
+            with urlopen(f"{base}/health/db", timeout=30) as answer:
+                behind = {"current": "next", "head": head, "up_to_date": False}
+                assert revision(json.load(answer)) == behind
+        assert set(load.statuses) == {200, 201}
+        with opened(url) as cursor:
+            (count,) = ask(cursor, "select count(*) from tasks where title = 'Buy milk'")
+        assert count == load.statuses[201]

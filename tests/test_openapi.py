@@ -19,7 +19,7 @@ from schemathesis.engine import from_schema
 from schemathesis.generation import GenerationMode
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from app.openapi import CONFLICTING
+from app.openapi import CONFLICTING, OWN_FORM
 from app.problems import BY_STATUS, KINDS
 from tests.conftest import Account, gunicorn
 from tests.contract import ROUTES, Route
@@ -104,7 +104,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     listed = {int(status) for status in responses(document, route) if int(status) >= 400}
     described = operation(document, route)
     expected = {400, 414, 431}
-    expected |= set() if route.name == "get_health" else {500, 503}
+    expected |= {503} if route.name == "get_health" else {500, 503}
     checked = described["security"] or route.name in {"sign_in", "refresh_session"}
     expected |= {401} if checked else set()
     expected |= {404} if route.parameter else set()
@@ -112,7 +112,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     expected |= {422} if described["parameters"] else set()
     expected |= {412} if "If-Match" in parameters(document, route) else set()
     expected |= {409} if route.name in CONFLICTING else set()
-    expected |= {429} if route.name == "sign_in" else set()
+    expected |= {429} if route.rule.startswith("/v1/") else set()
     assert listed == expected
 
 
@@ -134,7 +134,9 @@ def test_headers_are_documented_where_they_are_sent_or_read(
         sent |= {"Idempotency-Replayed"} if succeeds and route.method == "POST" else set()
         sent |= {"Link"} if status == "200" and route.name.startswith("list_") else set()
         sent |= {"WWW-Authenticate"} if status == "401" else set()
-        retried = {"429", "503"} - ({"503"} if route.name == "get_database_health" else set())
+        limited = route.rule.startswith("/v1/") or "application/problem+json" in response["content"]
+        sent |= {"RateLimit", "RateLimit-Policy"} if limited else set()
+        retried = {"429"} if route.name in OWN_FORM else {"429", "503"}
         sent |= {"Retry-After"} if status in retried else set()
         assert set(response["headers"]) == sent, status
 

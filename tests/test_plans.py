@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.database import Statement, reading
+from app.execution import Statement
+from app.scope import reading
 from app.tasks import queries
 
 KEYS = {

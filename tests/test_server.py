@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,12 +12,25 @@ from urllib.request import Request, urlopen
 import pytest
 
 from app.problems import KINDS
-from tests.conftest import Account, gunicorn_process
+from tests.conftest import Account, gunicorn, gunicorn_process
 from tests.locks import held, until, waiting
-
-HOST = b"Host: localhost\r\n"
-BODY = b"Content-Type: application/json\r\n"
-CHUNKED = b"POST /v1/auth/token HTTP/1.1\r\n" + HOST + BODY + b"Transfer-Encoding: chunked\r\n\r\n"
+from tests.raw import (
+    BODY,
+    CHUNKED,
+    GET,
+    HOST,
+    MEGABYTE,
+    PROMPT,
+    answered,
+    asking,
+    connect,
+    connections,
+    exchange,
+    memory,
+    seconds,
+    stream,
+)
+from tests.rig.cluster import children
 
 REFUSED = {
     "garbage": (400, b"\x00\x01\x02\xff\xfe\r\n\r\n"),
@@ -34,6 +48,10 @@ REFUSED = {
     "bytes that are no UTF-8 in the path": (400, b"GET /v1/%ff HTTP/1.1\r\n" + HOST + b"\r\n"),
     "long URI": (414, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"),
     "large header": (431, b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 9000 + b"\r\n\r\n"),
+    "megabyte of token": (
+        431,
+        b"GET /v1/me HTTP/1.1\r\n" + HOST + b"Authorization: Bearer " + b"a" * 2**20 + b"\r\n\r\n",
+    ),
     "many headers": (431, b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n" * 200 + b"\r\n"),
     "header without colon": (400, b"GET / HTTP/1.1\r\n" + HOST + b"Authorization Bearer x\r\n\r\n"),
     "space in a header's name": (400, b"GET / HTTP/1.1\r\n" + HOST + b"X y: a\r\n\r\n"),
@@ -68,6 +86,14 @@ REFUSED = {
         + b"Content-Length: "
         + b"9" * 20
         + b"\r\n\r\n",
+    ),
+    "four megabytes of body": (
+        413,
+        b"POST /v1/auth/token HTTP/1.1\r\n"
+        + HOST
+        + BODY
+        + b"Content-Length: 4194304\r\n\r\n"
+        + b" " * 2**22,
     ),
     "body shorter than its length": (
         400,
@@ -105,19 +131,6 @@ SERVED = {
 }
 
 
-def exchange(server: str, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of what the server answers to these bytes."""
-    host, port = server.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return int(status.split()[1]), headers, body
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_request_here_gets_a_problem_with_its_status(server: str, name: str) -> None:
     expected, request = REFUSED[name]
@@ -143,8 +156,7 @@ def test_what_is_only_strange_is_served(server: str, name: str) -> None:
     "request_", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET", b"GET / HTTP/1.1\r"]
 )
 def test_half_a_request_ends_the_connection_and_no_more(server: str, request_: bytes) -> None:
-    host, port = server.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with connect(server) as connection:
         connection.sendall(request_)
         connection.shutdown(socket.SHUT_WR)
         assert not connection.recv(65536).startswith(b"HTTP/1.1 5")
@@ -193,3 +205,88 @@ def test_what_the_server_says_itself_is_logged_as_the_rest_and_without_secrets(
     warnings = [line for line in lines if line["message"].startswith("Invalid request")]
     assert len(warnings) == 4
     assert "hunter2" not in text
+
+
+def test_connections_that_send_nothing_hold_no_thread(database_url: str, tmp_path: Path) -> None:
+    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
+    with gunicorn(database_url, tmp_path / "log", **one) as server, connections(server, 20):
+        status, taken = seconds(server, b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert status == 200
+    assert taken < 4  # gthread waits five seconds for each
+
+
+@pytest.mark.parametrize("begun", [b"GET /health HTTP/1.1\r\nHo", CHUNKED + b"5\r\nab"])
+def test_half_a_request_holds_a_thread_only_until_its_deadline_and_never_health(
+    database_url: str, alice: Account, tmp_path: Path, begun: bytes
+) -> None:
+    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "3"}
+    with gunicorn(database_url, tmp_path / "log", **one) as server:
+        with connections(server, 1, begun) as (slow,):
+            assert seconds(server, GET)[1] < PROMPT
+            assert exchange(server, asking("/v1/tasks", alice))[0] in {200, 503}
+            # It got the thread because the slow one had to give it up.
+            slow.settimeout(PROMPT)
+            while slow.recv(65536):
+                pass
+        assert exchange(server, asking("/v1/tasks", alice))[0] == 200
+
+
+def test_health_answers_at_once_while_all_threads_wait_and_a_hundred_requests_queue(
+    database_url: str, alice: Account, connection: Any, tmp_path: Path
+) -> None:
+    patient = {"DB_STATEMENT_TIMEOUT": "60", "REQUEST_DEADLINE": "60", "WEB_CONCURRENCY": "1"}
+    change = asking("/v1/tasks", alice, "POST", b'{"title": "Buy milk"}')
+    serving = gunicorn(database_url, tmp_path / "log", WEB_THREADS="4", **patient)
+    with serving as server, ExitStack() as lock:
+        lock.enter_context(held(connection, alice.user_id))
+        with connections(server, 100, change) as queue:
+            until(lambda: len(waiting(connection)) == 4)
+            health = [seconds(server, GET) for _ in range(20)]
+            database = [seconds(server, GET.replace(b"/health", b"/health/db")) for _ in range(5)]
+            with connections(server, 1) as (kept,):
+                for _ in range(3):
+                    kept.sendall(GET)
+                    until(lambda: kept.recv(65536).endswith(b'{"status":"ok"}'))
+            assert len(waiting(connection)) == 4
+            lock.close()
+            assert all(client.recv(12) == b"HTTP/1.1 201" for client in queue)
+    assert {status for status, _ in health + database} == {200}
+    assert max(taken for _, taken in health) < PROMPT
+    assert max(taken for _, taken in database) < 2 * PROMPT
+
+
+def test_a_client_that_does_not_hang_up_holds_up_nobody(server: str) -> None:
+    wrong = REFUSED["garbage"][1]
+    with connections(server, 20, wrong) as waiting_to_close:
+        assert all(refused.recv(12) == b"HTTP/1.1 400" for refused in waiting_to_close)
+        assert seconds(server, GET)[1] < PROMPT
+
+
+def test_a_connection_ends_with_an_answer_that_left_much_unread(
+    server: str, alice: Account
+) -> None:
+    large = asking("/v1/tasks", alice, "POST", b" " * 2 * MEGABYTE)
+    for request in (large, large.replace(b"POST /v1/tasks", b"POST /nowhere")):
+        status, headers, _ = exchange(server, request)
+        assert (status, headers["connection"]) in {(413, "close"), (404, "close")}
+    small = asking("/v1/tasks", alice, "POST", b"{}")
+    assert exchange(server, small)[1]["connection"] == "keep-alive"
+
+
+@pytest.mark.parametrize("chunk", [65536, 2**30], ids=["small chunks", "one chunk"])
+def test_a_chunked_gigabyte_is_refused_without_being_taken_in(
+    database_url: str, tmp_path: Path, chunk: int
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log", WEB_CONCURRENCY="1")
+    with serving as (server, process):
+        exchange(server, CHUNKED + b"2\r\n{}\r\n0\r\n\r\n")
+        (worker,) = children(process.pid)
+        before, used = memory(worker), []
+        with connect(server) as connection:
+            sent = stream(connection, chunk, lambda: used.append(memory(worker)))
+            status, headers, body = answered(connection)
+        used.append(memory(worker))
+    assert (status, headers["connection"]) == (413, "close")
+    assert json.loads(body)["type"] == "/problems/content-too-large"
+    assert sent < 100 * MEGABYTE
+    assert max(used) - before < 20 * MEGABYTE

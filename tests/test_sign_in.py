@@ -9,8 +9,9 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import create_app, limits
+from app import counters, create_app, limits
 from app.config import ConfigurationError, Settings
+from app.counters import Shared
 from app.users import routes
 from tests.assertions import refused
 from tests.conftest import Account, settings_for
@@ -38,13 +39,13 @@ def cheap_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the time that waiting is measured by."""
     moved = 0.0
-    real = limits.time.monotonic
+    real = counters.time.monotonic
 
     def forward(seconds: float) -> None:
         nonlocal moved
         moved += seconds
 
-    monkeypatch.setattr(limits.time, "monotonic", lambda: real() + moved)
+    monkeypatch.setattr(counters.time, "monotonic", lambda: real() + moved)
     return forward
 
 
@@ -191,14 +192,12 @@ def test_an_attempt_that_is_held_back_checks_no_password_and_does_not_count(
 
 
 def test_a_minute_later_they_may_try_again(
-    client: FlaskClient, member: Account, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, member: Account, clock: Callable[[float], None]
 ) -> None:
     address = any_address()
     fail(client, member.email, 10, address=address)
     answer = sign_in(client, member.email, address=address)
-    wait = int(answer.headers["Retry-After"])
-    now = limits.time.time()
-    monkeypatch.setattr("limits.storage.memory.time.time", lambda: now + wait + 1)
+    clock(int(answer.headers["Retry-After"]))
     assert sign_in(client, member.email, address=address).status_code == 200
 
 
@@ -228,6 +227,15 @@ def test_what_a_client_puts_before_the_proxys_entry_is_not_believed(
         fail(client, f"{number}-{member.email}", 1, headers=headers)
     headers = {"X-Forwarded-For": "198.51.100.77, 203.0.113.9"}
     assert refused_for_a_while(sign_in(client, member.email, headers=headers))
+
+
+def test_the_addresses_of_one_subscriber_are_one_address(
+    client: FlaskClient, member: Account
+) -> None:
+    network = any_address().rsplit(":", 4)[0]
+    for number in range(10):
+        fail(client, f"{number}-{member.email}", 1, address=f"{network}:0:0:0:{number:x}")
+    assert refused_for_a_while(sign_in(client, member.email, address=f"{network}:a:b:c:d"))
 
 
 # A storage that is away
@@ -265,15 +273,17 @@ def test_the_limit_holds_in_this_process_while_the_storage_is_away(
 
 
 def test_a_storage_that_was_away_is_asked_again_later(clock: Callable[[float], None]) -> None:
-    counts = limits.SignInLimits(nowhere())
-    counts.count(["someone"])
-    tried: list[str] = []
-    counts.shared.hit = lambda *_: tried.append("hit")  # type: ignore[method-assign, assignment, return-value]
-    counts.count(["someone"])
-    assert tried == []
-    clock(limits.AWAY_SECONDS)
-    counts.count(["someone"])
-    assert tried == ["hit"]
+    shared, asked = Shared(nowhere()), []
+    assert shared.ask(limits._wait, lambda _: -1, "someone") == -1
+
+    def question(_redis: object, key: str) -> int:
+        asked.append(key)
+        return 1
+
+    assert shared.ask(question, lambda _: -1, "someone") == -1
+    clock(counters.AWAY_SECONDS)
+    assert shared.ask(question, lambda _: -1, "someone") == 1
+    assert asked == ["someone"]
 
 
 @pytest.mark.parametrize("uri", ["redis://127.0.0.1:99999/0", "redis://[::1/0"])
@@ -289,9 +299,9 @@ def test_a_storage_without_its_client_stops_the_start(
     def without_client(*_: object, **__: object) -> None:
         raise limits.StorageConfigurationError
 
-    monkeypatch.setattr(limits, "storage_from_string", without_client)
+    monkeypatch.setattr(counters, "storage_from_string", without_client)
     with pytest.raises(ConfigurationError, match="RATELIMIT_STORAGE_URI"):
-        create_app(settings_for(database_url))
+        create_app(settings_for(database_url, RATELIMIT_STORAGE_URI=nowhere()))
 
 
 # Where only another issuer signs in

@@ -22,11 +22,12 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app import statements
 from app.categories.models import Category
 from app.categories.schemas import represent
-from app.database import Statement, execute, reading
 from app.errors import CONSTRAINTS
+from app.execution import Statement, execute
 from app.idempotency import Once
 from app.pagination import Position
 from app.problems import CONFLICT, Problem, not_found
+from app.scope import reading
 from app.statements import ID, USER_ID, Shape
 from app.tasks.models import Task
 from app.versioned import Preconditions, Representation, VersionedTable

@@ -22,11 +22,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.categories.models import Category
-from app.database import Statement, execute, reading
 from app.errors import CONSTRAINTS
+from app.execution import Statement, execute
 from app.idempotency import Once
 from app.pagination import Position
 from app.problems import invalid, not_found
+from app.scope import reading
 from app.statements import USER_ID, Derived, Shape
 from app.tasks.models import DUE_OR_FIRST, DUE_OR_LAST, Task
 from app.tasks.schemas import PRIORITIES, TaskFilters, columns, represent

@@ -21,9 +21,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app import idempotency, statements
-from app.database import Role, Scope, Statement, execute, reading, writing
+from app.execution import Statement, execute
 from app.idempotency import Once
 from app.problems import CONFLICT, PRECONDITION_FAILED, Problem
+from app.scope import Role, Scope, reading, writing
 from app.statements import USER_ID
 from app.users.models import User
 from app.users.schemas import represent
@@ -61,7 +62,7 @@ def create_user(
     Raises Problem 409 for an address that is taken, 422 for a key that came with another body.
     """
     row = execute(
-        Scope(Role.AUTH, user_id),
+        Scope(Role.AUTH, user_id, writes=True, once=once is not None),
         CREATE_ONCE if once else CREATE,
         user_id=user_id,
         email=email,
@@ -78,7 +79,7 @@ def create_user(
 
 def create_external_user(user_id: str) -> None:
     """An account for another issuer's user, unless there is one."""
-    execute(writing(user_id), CREATE_EXTERNAL, user_id=user_id)
+    execute(writing(user_id, once=True), CREATE_EXTERNAL, user_id=user_id)
 
 
 def get_user(user_id: str) -> Representation | None:

@@ -25,10 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app import idempotency
-from app.database import Role, Scope, Statement, execute
 from app.errors import CONSTRAINTS
+from app.execution import Statement, execute
 from app.idempotency import Once
 from app.problems import INVALID_CREDENTIALS, Problem
+from app.scope import Role, Scope
 from app.statements import USER_ID
 from app.users.models import RefreshToken
 from app.users.tokens import REFRESH_DAYS
@@ -83,7 +84,7 @@ def _run(
 ) -> Outcome:
     if once:
         parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
-    scope = Scope(Role.AUTH, user_id, writes=True)
+    scope = Scope(Role.AUTH, user_id, writes=True, once=once is not None)
     row = execute(scope, statement, user_id=user_id, **parameters).one()
     if once:
         if not row.known and not once.is_same(row.fingerprint):

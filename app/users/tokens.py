@@ -28,6 +28,7 @@ OWN_ALGORITHM: Final = "HS256"
 FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 REQUIRED_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
 CACHED_TOKENS: Final = 4096
+REMEMBERED_SECONDS: Final = 5 * 60
 ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
 """The name space of the ids of other issuers' users (RFC 9562, section 5.5)."""
 
@@ -40,7 +41,9 @@ class Principal(NamedTuple):
 
 
 class TokenVerifier:
-    """Verifies access tokens, and remembers the verified ones until they expire."""
+    """Verifies access tokens, and remembers the verified ones: own until they expire, others for
+    five minutes.
+    """
 
     def __init__(self, settings: Settings, secret: str | None) -> None:
         self.secret = secret
@@ -116,6 +119,8 @@ class TokenVerifier:
         return claims
 
     def _remember(self, token: str, principal: Principal, until: float) -> None:
+        if principal.external:  # its key may be withdrawn before it expires
+            until = min(until, time.time() + REMEMBERED_SECONDS)
         with self.lock:
             self.verified[token] = (principal, until)
             if len(self.verified) > CACHED_TOKENS:

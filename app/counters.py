@@ -1,0 +1,113 @@
+"""Where events are counted: in a Redis for all processes, or else in this process.
+
+The package `limits` speaks to Redis, in one round trip for each count. Its storage in memory is not
+used, as it looks through all keys every time and keeps those of a moving window for ever.
+"""
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from threading import Lock
+from typing import Final, TypeVar
+
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+
+MINUTE: Final = 60
+MEMORY: Final = "memory://"
+PATIENCE_SECONDS: Final = 0.5
+AWAY_SECONDS: Final = 10
+
+Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
+
+
+def minute() -> int:
+    """The minute that it is, counted since 1970."""
+    return int(time.time() // MINUTE)
+
+
+class PresentMinute:
+    """How often each key came up in this minute of the clock.
+
+    One number for each key, and all are forgotten together as the next minute begins: the time is
+    constant, and the keys are never more than the requests of one minute.
+    """
+
+    def __init__(self) -> None:
+        self.minute = 0
+        self.counts: dict[str, int] = {}
+        self.lock = Lock()
+
+    def hit(self, key: str) -> int:
+        """Count the key, and say how often it came up by now."""
+        with self.lock:
+            if (now := minute()) != self.minute:
+                self.minute, self.counts = now, {}
+            self.counts[key] = count = self.counts.get(key, 0) + 1
+            return count
+
+
+class LastMinute:
+    """The latest times of each key, at most so many and none older than a minute."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.times: OrderedDict[str, deque[float]] = OrderedDict()
+        self.lock = Lock()
+
+    def hit(self, key: str) -> None:
+        """Note that the key came up now."""
+        now = time.monotonic()
+        with self.lock:
+            self.times.setdefault(key, deque(maxlen=self.most)).append(now)
+            self.times.move_to_end(key)
+            while next(iter(self.times.values()))[-1] <= now - MINUTE:
+                self.times.popitem(last=False)
+
+    def wait(self, key: str) -> float:
+        """How many seconds until the key has come up less often within a minute; 0 for now."""
+        times = self.times.get(key)
+        if times is None or len(times) < self.most:
+            return 0
+        return max(0, times[0] + MINUTE - time.monotonic())
+
+
+class Shared:
+    """Asks the storage at `uri`; while there is none or it is away, this process counts instead."""
+
+    def __init__(self, uri: str) -> None:
+        options = {"socket_connect_timeout": PATIENCE_SECONDS, "socket_timeout": PATIENCE_SECONDS}
+        self.limiter: MovingWindowRateLimiter | None = None
+        if uri != MEMORY:
+            storage = storage_from_string(uri, wrap_exceptions=True, **options)
+            self.limiter = MovingWindowRateLimiter(storage)
+        self.away = False
+        self.retry_at = 0.0
+
+    def ask(
+        self,
+        question: Callable[[MovingWindowRateLimiter, str], Answer],
+        here: Callable[[str], Answer],
+        key: str,
+    ) -> Answer:
+        """What the storage answers about the key, or else what this process does."""
+        if self.limiter is None or time.monotonic() < self.retry_at:
+            return here(key)
+        if self.away:
+            self._wait_before_the_next()  # this thread tries, the others go on
+        try:
+            answer = question(self.limiter, key)
+        except StorageError:
+            self.away = True
+            self._wait_before_the_next()
+            logger.warning("the storage of rate limits is away; counting in this process")
+            return here(key)
+        self.away, self.retry_at = False, 0.0
+        return answer
+
+    def _wait_before_the_next(self) -> None:
+        self.retry_at = time.monotonic() + AWAY_SECONDS

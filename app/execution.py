@@ -1,0 +1,135 @@
+"""The execution of a statement: in its scope, in the request's time, past a connection that died.
+
+Each travels as one simple-query string, `set local …; statement`, which PostgreSQL runs as one
+transaction: isolation, timeout and work are one flight.
+Source: PostgreSQL, "Message Flow", "Multiple Statements in a Simple Query".
+"""
+
+import logging
+import time
+from typing import Any, Final
+
+from flask import current_app, g, has_request_context
+from sqlalchemy import ClauseElement, Connection, CursorResult, Dialect
+from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app import deadline
+from app.database import breaker, db
+from app.failures import Cause, Failure, while_connecting, while_waiting
+from app.problems import (
+    DATABASE_BUSY,
+    DATABASE_UNAVAILABLE,
+    OUTCOME_UNKNOWN,
+    OVERLOADED,
+    Problem,
+)
+from app.scope import Scope
+
+DIALECT: Final[Dialect] = psycopg2_dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+
+PARTING_SECONDS: Final = 0.5
+"""How much longer than the server's own timeout we wait, so that its answer is what we hear."""
+
+logger = logging.getLogger(__name__)
+
+
+class Statement:
+    """One statement, compiled once to text with named parameters.
+
+    Building and compiling a statement takes longer than running it; a request only binds.
+    """
+
+    def __init__(self, statement: ClauseElement) -> None:
+        compiled = statement.compile(dialect=DIALECT)
+        self.sql: Final[str] = compiled.string
+        self.constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
+
+
+def execute(scope: Scope, statement: Statement, **parameters: object) -> CursorResult[Any]:
+    """Run the statement in the scope: one flight, one transaction, committed when it returns.
+
+    All that it waits for ends with the request's deadline. Where the connection dies, it is sent
+    once more if that is harmless. Raises Problem 503, or sqlalchemy.exc.DBAPIError for what the
+    database refused, which errors.py turns into answers.
+    """
+    started = time.perf_counter()
+    try:
+        return _attempt(scope, statement, parameters, again=scope.repeatable)
+    finally:
+        g.database_seconds = g.get("database_seconds", 0.0) + time.perf_counter() - started
+
+
+def _attempt(
+    scope: Scope, statement: Statement, parameters: dict[str, object], *, again: bool
+) -> CursorResult[Any]:
+    connection = _connect()
+    try:
+        return _send(connection, scope, statement, parameters)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        db.session.close()
+        failure = while_waiting(error.orig)
+        if again and failure.cause is Cause.LOST:
+            return _attempt_again(scope, statement, parameters)
+        _report(failure)
+        unknown = scope.writes and failure.sent
+        raise (Problem(OUTCOME_UNKNOWN) if unknown else _problem(failure)) from error
+
+
+def _attempt_again(
+    scope: Scope, statement: Statement, parameters: dict[str, object]
+) -> CursorResult[Any]:
+    logger.info("a connection to the database died; its statement is sent again")
+    try:
+        return _attempt(scope, statement, parameters, again=False)
+    except (DBAPIError, Problem) as error:
+        if scope.writes:  # whatever became of it now, the first attempt may have been done
+            raise Problem(OUTCOME_UNKNOWN) from error
+        raise
+
+
+def _connect() -> Connection:
+    """A connection, as long as the request has time left; nothing is sent before there is one."""
+    left = deadline.left()
+    if left <= 0:
+        raise Problem(OVERLOADED)
+    breaker().check()
+    try:
+        with deadline.within(left):
+            return db.session.connection()
+    except PoolTimeout:
+        raise Problem(DATABASE_BUSY) from None
+    except InvalidRequestError:  # each new connection died before it was used; the pool gave up
+        raise Problem(DATABASE_UNAVAILABLE) from None
+    except DBAPIError as error:
+        failure = while_connecting(error.orig)
+        _report(failure)
+        raise _problem(failure) from error
+
+
+def _send(
+    connection: Connection, scope: Scope, statement: Statement, parameters: dict[str, object]
+) -> CursorResult[Any]:
+    """Let the server stop in time, and give it up if it does not."""
+    statements = 2 if scope.writes else 1  # a write waits for its owner's row first
+    longest: float = current_app.config["SETTINGS"].db_statement_timeout
+    seconds = min(longest, max(0.0, deadline.left()) / statements)
+    with deadline.within(seconds * statements + PARTING_SECONDS):
+        return connection.exec_driver_sql(
+            statement.sql,
+            statement.constants | parameters,
+            execution_options={"scope": scope, "milliseconds": max(1, round(seconds * 1000))},
+        )
+
+
+def _report(failure: Failure) -> None:
+    """Spare other requests the same; a command of an operator is alone."""
+    if has_request_context() and failure.cause not in {Cause.FULL, Cause.LOST}:
+        breaker().open(failure)
+
+
+def _problem(failure: Failure) -> Problem:
+    return Problem(DATABASE_BUSY if failure.cause is Cause.FULL else DATABASE_UNAVAILABLE)

@@ -1,0 +1,31 @@
+"""What the processes of one server know of each other: that it ends, and who was started last.
+
+They are forked from one process, which imports this module first and so shares its memory.
+"""
+
+import mmap
+from typing import Final
+
+_STOPPING, _NEWEST = 0, 1
+
+_shared: Final = memoryview(mmap.mmap(-1, 16)).cast("Q")
+
+
+def stop() -> None:
+    """Say that the whole server ends, for good."""
+    _shared[_STOPPING] = 1
+
+
+def stopping() -> bool:
+    """Whether the whole server ends; a worker that only makes room for another does not count."""
+    return _shared[_STOPPING] == 1
+
+
+def note_ready(age: int) -> None:
+    """Say that this worker takes requests; gunicorn numbers its workers as it starts them."""
+    _shared[_NEWEST] = max(_shared[_NEWEST], age)
+
+
+def newest() -> int:
+    """The number of the newest worker that has taken requests; 0 before the first."""
+    return _shared[_NEWEST]

@@ -1,0 +1,57 @@
+"""The scope of a statement: as whom it runs, for how long, and whether it may run twice."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    """The roles of the first migration; each may do only what its kind of request needs."""
+
+    APP = "tasks_app"
+    AUTH = "tasks_auth"
+    MAINTENANCE = "tasks_maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """As whom a statement runs: a role and, for the policies, a user.
+
+    A scope that writes first locks the user's row, so that one user's writes follow each other and
+    each sees all that came before: `READ COMMITTED` takes a new snapshot for each statement.
+    """
+
+    role: Role
+    user_id: str | None = None
+    writes: bool = False
+    once: bool = False
+    """Whether an idempotency key makes it harmless to do a write twice."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a statement may be sent again when nobody knows if it was done."""
+        return self.once or not self.writes
+
+    def prefix(self, timeout: int) -> str:
+        """The settings that travel before the statement; timeout in milliseconds.
+
+        Formatted, not bound: nothing but a role, a parsed UUID and an integer gets in.
+        """
+        user = UUID(self.user_id) if self.user_id else ""
+        settings = (
+            f"set local role {self.role}; set local app.user_id = '{user}'; "
+            f"set local statement_timeout = {timeout:d}; "
+        )
+        if not self.writes:
+            return settings
+        return f"{settings}select from users where id = '{user}' for no key update; "
+
+
+def reading(user_id: str) -> Scope:
+    """The scope of a user's read."""
+    return Scope(Role.APP, user_id)
+
+
+def writing(user_id: str, *, once: bool = False) -> Scope:
+    """The scope of a user's write; `once` if it may be sent twice and is done once."""
+    return Scope(Role.APP, user_id, writes=True, once=once)

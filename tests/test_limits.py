@@ -1,0 +1,455 @@
+"""Rate limits: so many requests a minute of one user and from one address, told in every answer."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from werkzeug.test import TestResponse
+
+from app import counters, create_app, limits
+from app.counters import LastMinute, PresentMinute, Shared
+from tests.conftest import Account, settings_for
+from tests.parallel import at_once
+from tests.redis_server import RedisServer
+
+POLICY = re.compile(r'"(?:user|address)";q=[1-9]\d*;w=60')
+STATE = re.compile(r'"(user|address)";r=(\d+);t=([1-9]|[1-5]\d|60)')
+
+
+class Clock:
+    """The time as the process sees it; it stands still until it is moved."""
+
+    def __init__(self) -> None:
+        now = counters.time.time()
+        # Ten seconds into this minute: tokens of then are good now, by every other clock.
+        self.now, self.moved = now - now % 60 + 10, 0.0
+        self.monotonic = counters.time.monotonic()
+
+    def forward(self, seconds: float) -> None:
+        self.moved += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stops every clock of the process."""
+    stopped = Clock()
+    monkeypatch.setattr(counters.time, "time", lambda: stopped.now + stopped.moved)
+    monkeypatch.setattr(counters.time, "monotonic", lambda: stopped.monotonic + stopped.moved)
+    return stopped
+
+
+@pytest.fixture
+def limited(database_url: str, clock: Clock) -> Callable[..., APIFlask]:
+    """Makes applications with limits, whose minute does not end by itself."""
+
+    def make(user: int = 0, address: int = 0, **environment: str) -> APIFlask:
+        given = {"RATELIMIT_PER_USER": str(user), "RATELIMIT_PER_ADDRESS": str(address)}
+        return create_app(settings_for(database_url, **given, **environment))
+
+    return make
+
+
+def comes_from(address: str) -> dict[str, Any]:
+    return {"environ_overrides": {"REMOTE_ADDR": address}}
+
+
+def told(answer: TestResponse) -> tuple[str, int, int]:
+    """The limit that is nearest, what is left of it, and for how many seconds."""
+    match = STATE.fullmatch(answer.headers["RateLimit"])
+    assert match, answer.headers["RateLimit"]
+    return match[1], int(match[2]), int(match[3])
+
+
+def refused(answer: TestResponse, whose: str) -> bool:
+    """Whether there was one request too many of this user or address."""
+    if answer.status_code != 429:
+        return False
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["type"] == "/problems/too-many-requests"
+    assert f"of one {whose}" in answer.json["detail"]
+    name, left, seconds = told(answer)
+    assert (name, left, str(seconds)) == (whose, 0, answer.headers["Retry-After"])
+    return True
+
+
+# Whose requests
+
+
+def test_a_user_has_so_many_requests_a_minute(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=3))
+    answers = [user.get("/v1/tasks") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert [told(answer)[1] for answer in answers] == [2, 1, 0]
+    assert refused(user.get("/v1/tasks"), "user")
+
+
+def test_the_next_minute_begins_anew(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], clock: Clock
+) -> None:
+    user = auth(limited(user=1))
+    assert told(user.get("/v1/me")) == ("user", 0, 50)
+    clock.forward(49)
+    answer = user.get("/v1/me")
+    assert refused(answer, "user")
+    assert answer.headers["Retry-After"] == "1"
+    clock.forward(1)
+    assert told(user.get("/v1/me")) == ("user", 0, 60)
+
+
+def test_one_users_requests_are_not_anothers(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    application = limited(user=1)
+    one, other = auth(application), auth(application)
+    assert one.get("/v1/me").status_code == 200
+    assert refused(one.get("/v1/me"), "user")
+    assert other.get("/v1/me").status_code == 200
+
+
+def test_a_user_has_no_more_from_several_addresses_and_with_several_tokens(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=2))
+    again = user.client.application.extensions["token_verifier"].issue(user.user_id, seconds=300)
+    assert user.get("/v1/me", **comes_from("192.0.2.1")).status_code == 200
+    assert user.get("/v1/me", **comes_from("192.0.2.2")).status_code == 200
+    assert refused(user._replace(token=again).get("/v1/me", **comes_from("192.0.2.3")), "user")
+
+
+def test_an_address_has_so_many_requests_whoever_sends_them_and_for_what(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    application = limited(address=7)
+    one, other = auth(application), auth(application)
+    client = application.test_client()
+    answers = [
+        one.get("/v1/me"),
+        other.get("/v1/me"),
+        client.get("/v1/me"),
+        client.get("/v1/me", headers={"Authorization": "Bearer x"}),
+        client.post("/v1/auth/token", json={}),
+        client.get("/v1/nothing"),
+        client.delete("/v1/tasks"),
+    ]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [200, 200, 401, 401, 422, 404, 405]
+    assert [told(answer)[:2] for answer in answers] == [
+        ("address", left) for left in (6, 5, 4, 3, 2, 1, 0)
+    ]
+    for who in (one, other):
+        assert refused(who.get("/v1/tasks"), "address")
+    assert refused(client.get("/v1/nothing"), "address")
+    assert one.get("/v1/me", **comes_from("192.0.2.7")).status_code == 200
+
+
+def test_a_preflight_counts_for_its_address(limited: Callable[..., APIFlask]) -> None:
+    client = limited(user=1, address=1, CORS_ORIGINS="https://app.example.com").test_client()
+    asks = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "GET"}
+    assert client.options("/v1/tasks", headers=asks).status_code == 200
+    assert refused(client.options("/v1/tasks", headers=asks), "address")
+
+
+def test_an_address_past_its_limit_has_no_token_verified_and_no_statement_sent(
+    limited: Callable[..., APIFlask],
+    auth: Callable[..., Account],
+    sql: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = auth(limited(address=1))
+    assert user.client.get("/v1/me").status_code == 401
+    monkeypatch.delattr(type(user.client.application.extensions["token_verifier"]), "verify")
+    with sql() as sent:
+        assert refused(user.post("/v1/tasks", json={"title": "Buy milk"}), "address")
+    assert sent == []
+
+
+def test_a_forged_token_counts_for_no_user(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=1))
+    forged = user._replace(token=user.token[:-5] + "AAAAA")
+    for _ in range(3):
+        assert forged.get("/v1/me").status_code == 401
+    assert user.get("/v1/me").status_code == 200
+
+
+def test_a_replay_counts_as_any_request(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=2))
+    options = {"json": {"title": "Buy milk"}, "headers": {"Idempotency-Key": "once"}}
+    assert told(user.post("/v1/tasks", **options))[1] == 1
+    replayed = user.post("/v1/tasks", **options)
+    assert replayed.headers["Idempotency-Replayed"] == "true"
+    assert told(replayed)[1] == 0
+    assert refused(user.post("/v1/tasks", **options), "user")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/db", "/openapi.json", "/docs", "/problems/x"])
+def test_health_and_documents_are_never_limited(
+    limited: Callable[..., APIFlask], path: str
+) -> None:
+    client = limited(user=1, address=1).test_client()
+    for _ in range(3):
+        answer = client.get(path)
+        assert answer.status_code != 429
+        assert "RateLimit" not in answer.headers
+
+
+def test_no_limit_is_none(limited: Callable[..., APIFlask], auth: Callable[..., Account]) -> None:
+    user = auth(limited())
+    for _ in range(20):
+        answer = user.get("/v1/me")
+        assert answer.status_code == 200
+        assert "RateLimit" not in answer.headers
+        assert "RateLimit-Policy" not in answer.headers
+
+
+@pytest.mark.usefixtures("clock")
+def test_threads_that_count_at_once_count_each_request_once() -> None:
+    present = PresentMinute()
+    counts = at_once([lambda: [present.hit("someone") for _ in range(500)]] * 20)
+    assert sorted(chain.from_iterable(counts)) == list(range(1, 10_001))
+
+
+# What clients are told
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("GET", "/v1/tasks", {}, 200),
+        ("POST", "/v1/tasks", {"json": {"title": "Buy milk"}}, 201),
+        ("GET", "/v1/tasks?limit=0", {}, 422),
+        ("GET", "/v1/tasks?q=%ff", {}, 400),
+        ("GET", "/v1/me", {"headers": {"Host": "a<b"}}, 400),
+        ("GET", "/v1/me", {"headers": {"Authorization": "Bearer x"}}, 401),
+        ("GET", "/v1/tasks/00000000-0000-7000-8000-000000000000", {}, 404),
+        ("GET", "/v1/elsewhere", {}, 404),
+        ("PUT", "/v1/tasks", {}, 405),
+        ("PATCH", "/v1/me", {"json": {}, "headers": {"If-Match": '"99"'}}, 412),
+        ("POST", "/v1/tasks", {"data": "a=b"}, 415),
+        ("GET", "/v1/broken", {}, 500),
+    ],
+)
+def test_every_answer_tells_what_is_left(
+    limited: Callable[..., APIFlask],
+    auth: Callable[..., Account],
+    method: str,
+    path: str,
+    options: dict[str, Any],
+    status: int,
+) -> None:
+    application = limited(user=100, address=100)
+
+    @application.get("/v1/broken")
+    def broken() -> str:
+        raise RuntimeError("broken")
+
+    answer = auth(application).call(method, path, **options)
+    assert answer.status_code == status, answer.text
+    assert told(answer)[1] == 99
+    policies = answer.headers["RateLimit-Policy"].split(", ")
+    assert all(POLICY.fullmatch(policy) for policy in policies)
+    assert "Retry-After" not in answer.headers
+
+
+def test_the_limit_that_is_nearest_is_told_and_all_that_were_met(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    application = limited(user=5, address=7)
+    one, other = auth(application), auth(application)
+    answers = [who.get("/v1/me") for who in (one, one, other, other, one, other)]
+    told_of = [told(answer)[:2] for answer in answers]
+    assert told_of == [*(("user", left) for left in (4, 3, 4, 3, 2)), ("address", 1)]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {
+        '"address";q=7;w=60, "user";q=5;w=60'
+    }
+    stranger = application.test_client().get("/v1/me")
+    assert stranger.headers["RateLimit-Policy"] == '"address";q=7;w=60'
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1:40000", "192.0.2.1:40001", True),
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8::1", "2001:DB8:0:0::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "unix:", False),
+        ("unknown", "unknown", True),
+    ],
+)
+def test_an_address_is_a_host_or_what_one_subscriber_has_of_ipv6(
+    one: str, other: str, same: bool
+) -> None:
+    assert (limits.network(one) == limits.network(other)) is same
+
+
+def test_another_address_of_the_same_network_has_no_more_requests(
+    limited: Callable[..., APIFlask],
+) -> None:
+    client = limited(address=1).test_client()
+    assert client.get("/v1/me", **comes_from("2001:db8::1")).status_code == 401
+    assert refused(client.get("/v1/me", **comes_from("2001:db8::2")), "address")
+    assert client.get("/v1/me", **comes_from("2001:db8:1::1")).status_code == 401
+
+
+# Memory
+
+
+def test_the_addresses_of_a_minute_are_forgotten_with_it(clock: Clock) -> None:
+    present = PresentMinute()
+    for number in range(10_000):
+        present.hit(f"address:{number}")
+    assert len(present.counts) == 10_000
+    assert all(type(count) is int for count in present.counts.values())
+    clock.forward(60)
+    assert present.hit("address:1") == 1
+    assert len(present.counts) == 1
+
+
+def test_failed_sign_ins_are_forgotten_after_a_minute(clock: Clock) -> None:
+    last = LastMinute(10)
+    for number in range(1000):
+        last.hit(f"account:{number}")
+    for _ in range(100):
+        last.hit("account:0")
+    assert len(last.times["account:0"]) == 10
+    clock.forward(61)
+    last.hit("account:1")
+    assert list(last.times) == ["account:1"]
+
+
+def test_a_key_is_held_back_until_its_tenth_last_time_is_a_minute_old(clock: Clock) -> None:
+    last = LastMinute(10)
+    for _ in range(9):
+        last.hit("someone")
+        clock.forward(1)
+    assert last.wait("someone") == 0
+    last.hit("someone")
+    assert last.wait("someone") == pytest.approx(51)
+    clock.forward(51)
+    assert last.wait("someone") == 0
+    assert last.wait("nobody") == 0
+
+
+# In Redis
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with RedisServer.running() as server:
+        yield server
+
+
+def test_all_processes_count_together_in_redis(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], redis: RedisServer
+) -> None:
+    here, there = (limited(user=4, RATELIMIT_STORAGE_URI=redis.url) for _ in range(2))
+    user = auth(here)
+    elsewhere = user._replace(client=there.test_client())
+    answers = [who.get("/v1/me") for who in (user, elsewhere, user, elsewhere)]
+    assert [told(answer)[1] for answer in answers] == [3, 2, 1, 0]
+    assert refused(user.get("/v1/me"), "user")
+    assert refused(elsewhere.get("/v1/me"), "user")
+
+
+def test_a_count_is_one_round_trip_to_redis_and_one_key_of_a_minute(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], redis: RedisServer
+) -> None:
+    user = auth(limited(user=100, address=100, RATELIMIT_STORAGE_URI=redis.url))
+    address = comes_from("2001:db8:77::1")
+    user.get("/v1/me", **address)
+    before = redis.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    for _ in range(5):
+        user.get("/v1/me", **address)
+    assert redis.client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 2 * 5
+    keys = [key for key in redis.client.scan_iter() if user.user_id in key.decode()]
+    keys += [key for key in redis.client.scan_iter() if b"2001:0db8:0077" in key]
+    assert len(keys) == 2
+    assert all(0 < redis.client.ttl(key) <= 60 for key in keys)
+    assert {redis.client.get(key) for key in keys} == {b"6"}
+
+
+def test_failed_sign_ins_are_counted_in_redis_and_forgotten_there(
+    clock: Clock, redis: RedisServer
+) -> None:
+    here, there = (limits.SignInLimits(Shared(redis.url)) for _ in range(2))
+    for _ in range(5):
+        here.count(["account:x"])
+        there.count(["account:x"])
+    for counts in (here, there):
+        with pytest.raises(limits.Problem) as stopped:
+            counts.check(["account:x"])
+        assert 1 <= int(stopped.value.headers["Retry-After"]) <= 60
+    (key,) = [key for key in redis.client.scan_iter() if b"account:x" in key]
+    assert 0 < redis.client.ttl(key) <= 60
+    assert redis.client.llen(key) == 10
+
+
+def test_while_redis_is_away_this_process_counts_and_no_request_fails(
+    limited: Callable[..., APIFlask],
+    auth: Callable[..., Account],
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with RedisServer.running() as server:
+        user = auth(limited(user=3, RATELIMIT_STORAGE_URI=server.url))
+        assert told(user.get("/v1/me"))[1] == 2
+        server.stop()
+        assert [told(user.get("/v1/me"))[1] for _ in range(3)] == [2, 1, 0]
+        assert refused(user.get("/v1/me"), "user")
+        logged = capsys.readouterr().out
+        assert logged.count("the storage of rate limits is away") == 1
+        assert "open-sesame" not in logged
+        server.start()
+        assert refused(user.get("/v1/me"), "user"), "asked again only after ten seconds"
+        clock.forward(counters.AWAY_SECONDS)
+        assert told(user.get("/v1/me"))[1] == 2
+
+
+def test_a_redis_that_refuses_the_password_is_one_that_is_away(
+    limited: Callable[..., APIFlask],
+    auth: Callable[..., Account],
+    redis: RedisServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wrong = redis.url.replace("open-sesame", "wrong-hidden")
+    user = auth(limited(user=1, RATELIMIT_STORAGE_URI=wrong))
+    assert user.get("/v1/me").status_code == 200
+    assert refused(user.get("/v1/me"), "user")
+    logged = capsys.readouterr().out
+    assert logged.count("the storage of rate limits is away") == 1
+    assert "hidden" not in logged
+
+
+def test_a_storage_that_never_answers_is_asked_by_one_request_at_a_time(clock: Clock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        shared = Shared(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        here = PresentMinute()
+        assert shared.ask(limits._count, here.hit, "someone") == 1
+        clock.forward(counters.AWAY_SECONDS)
+        asked: list[str] = []
+
+        def question(_redis: object, key: str) -> int:
+            asked.append(key)
+            # Whoever comes while it is asked goes on at once.
+            return shared.ask(question, here.hit, key)
+
+        assert shared.ask(question, here.hit, "someone") == 2
+        assert asked == ["someone"]

@@ -1,0 +1,143 @@
+"""A connection that dies: reads and keyed writes are sent once more, no other write ever is."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from app import create_app
+from app.database import db
+from app.http import new_id
+from tests.conftest import Account, settings_for
+from tests.databases import opened
+from tests.rig.proxy import Proxy
+
+STATEMENT = b"set local role"
+"""What every statement of the service begins with."""
+
+
+@pytest.fixture
+def cutting(cluster: str, database_url: str) -> Iterator[Proxy]:
+    """The way to the database, in plain text, where messages can be recognised."""
+    with Proxy(cluster) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def caller(cutting: Proxy, auth: Callable[..., Account]) -> Account:
+    """Alice, whose service has one open connection, through the proxy."""
+    account = auth(create_app(settings_for(cutting.url)))
+    assert account.get("/v1/tasks").status_code == 200
+    return account
+
+
+def titles(account: Account, database_url: str) -> list[str]:
+    with opened(database_url) as cursor:
+        cursor.execute("select title from tasks where user_id = %s", (account.user_id,))
+        return [title for (title,) in cursor.fetchall()]
+
+
+def lose_answers(proxy: Proxy, count: int) -> None:
+    """Cut the connection after a statement was delivered, so many times."""
+    strikes = proxy.strikes
+
+    def strike(message: bytes, mark: bytes) -> bool:
+        if proxy.cuts == count:
+            proxy.faults.lose_answer_to = b""
+        return strikes(message, mark)
+
+    proxy.strikes = strike  # type: ignore[method-assign]
+    proxy.faults.lose_answer_to = STATEMENT
+
+
+def test_a_read_whose_connection_dies_is_answered_all_the_same(
+    caller: Account, cutting: Proxy
+) -> None:
+    lose_answers(cutting, 1)
+    assert caller.get("/v1/tasks").status_code == 200
+    assert cutting.cuts == 1
+
+
+def test_a_read_is_sent_again_once_only(caller: Account, cutting: Proxy) -> None:
+    cutting.faults.lose_answer_to = STATEMENT
+    response = caller.get("/v1/tasks")
+    assert (response.status_code, response.json["type"]) == (503, "/problems/database-unavailable")
+    assert cutting.cuts == 2
+
+
+@pytest.mark.parametrize("where", ["lose_answer_to", "cut_within"])
+def test_a_keyed_create_whose_connection_dies_is_done_once(
+    caller: Account, cutting: Proxy, database_url: str, where: str
+) -> None:
+    setattr(cutting.faults, where, STATEMENT)
+    cutting.faults.every = 2
+    cutting._matches = 1
+    headers = {"Idempotency-Key": new_id()}
+    response = caller.post("/v1/tasks", json={"title": "Buy milk"}, headers=headers)
+    assert response.status_code == 201, response.text
+    assert cutting.cuts == 1
+    assert titles(caller, database_url) == ["Buy milk"]
+
+
+def test_a_keyed_create_that_dies_twice_has_an_unknown_outcome_and_its_key_settles_it(
+    caller: Account, cutting: Proxy, database_url: str
+) -> None:
+    cutting.faults.lose_answer_to = STATEMENT
+    keyed: dict[str, Any] = {"json": {"title": "Buy milk"}, "headers": {"Idempotency-Key": "a"}}
+    response = caller.post("/v1/tasks", **keyed)
+    assert (response.status_code, response.json["type"]) == (503, "/problems/outcome-unknown")
+    cutting.faults.lose_answer_to = b""
+    settled = caller.post("/v1/tasks", **keyed)
+    assert (settled.status_code, settled.headers["Idempotency-Replayed"]) == (201, "true")
+    assert titles(caller, database_url) == ["Buy milk"]
+
+
+WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "POST without a key": ("POST", "/v1/tasks", {"title": "Buy bread"}),
+    "PUT": ("PUT", "/v1/tasks/{id}", {"title": "Buy bread"}),
+    "PATCH": ("PATCH", "/v1/tasks/{id}", {"title": "Buy bread"}),
+    "DELETE": ("DELETE", "/v1/tasks/{id}", None),
+    "PATCH of the account": ("PATCH", "/v1/me", {"name": "Alice"}),
+    "DELETE of the account": ("DELETE", "/v1/me", None),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_whose_connection_dies_is_never_sent_again_and_told_to_be_unknown(
+    caller: Account, cutting: Proxy, name: str
+) -> None:
+    method, path, body = WRITES[name]
+    task = caller.create_task()
+    cutting.faults.lose_answer_to = STATEMENT
+    response = caller.call(method, path.format(id=task["id"]), json=body)
+    assert (response.status_code, response.json["type"]) == (503, "/problems/outcome-unknown")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "Idempotency-Key" in caller.client.get(response.json["type"]).text
+    assert cutting.cuts == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_dead_idle_connection_is_found_before_anything_is_sent(
+    caller: Account, cutting: Proxy, connection: Any, database_url: str, method: str
+) -> None:
+    application = caller.client.application
+    sent: list[str] = []
+    with application.app_context():
+        event.listen(db.engine, "before_cursor_execute", lambda *_: sent.append("statement"))
+        record = db.engine.raw_connection()
+        process = record.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        record.close()
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_terminate_backend(%s, 10000)", (process,))
+        assert cursor.fetchone()[0]
+    body = {"title": "Buy milk"} if method == "POST" else None
+    response = caller.call(method, "/v1/tasks", json=body)
+    assert response.status_code in {200, 201}, response.text
+    assert sent == ["statement"]
+
+
+def test_looking_for_a_dead_connection_takes_no_flight(caller: Account, cutting: Proxy) -> None:
+    before = cutting.flights
+    assert caller.get("/v1/tasks").status_code == 200
+    assert cutting.flights - before == 1

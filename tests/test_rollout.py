@@ -1,0 +1,160 @@
+"""How gunicorn ends, reloads and replaces its workers: nobody's request fails for it."""
+
+import json
+import os
+import signal
+import socket
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from subprocess import Popen
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import Account, gunicorn_process
+from tests.locks import until
+from tests.rig.cluster import children
+from tests.traffic import assert_nothing_failed, load
+
+
+class Answer(NamedTuple):
+    """What came back, and whether the server closes the connection after it."""
+
+    status: int
+    closes: bool
+    body: bytes
+
+
+def ask(connection: HTTPConnection, path: str, account: Account | None = None) -> Answer:
+    """GET on this connection, which may be used again if the answer does not close it."""
+    headers = {"Authorization": f"Bearer {account.token}"} if account else {}
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    closes = response.will_close
+    return Answer(response.status, closes, response.read())
+
+
+def connect(base: str) -> HTTPConnection:
+    return HTTPConnection(urlsplit(base).netloc, timeout=30)
+
+
+def look(base: str, path: str = "/health", account: Account | None = None) -> Answer:
+    """GET on a connection of its own."""
+    with closing(connect(base)) as connection:
+        return ask(connection, path, account)
+
+
+def refused(base: str) -> bool:
+    """Whether nobody listens there any more."""
+    parts = urlsplit(base)
+    try:
+        socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=5).close()
+    except OSError:
+        return True
+    return False
+
+
+def replace_workers(process: Popen[bytes]) -> None:
+    """Have gunicorn reload, and return when no worker is left that it had before."""
+    before = set(children(process.pid))
+    process.send_signal(signal.SIGHUP)
+    until(lambda: (now := set(children(process.pid))) and not before & now)
+
+
+def test_health_fails_first_while_requests_are_served_to_the_end_of_the_grace(
+    database_url: str, alice: Account, tmp_path: Path
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="5")
+    with serving as (base, process), closing(connect(base)) as kept:
+        assert ask(kept, "/v1/tasks", alice)[:2] == (200, False)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: look(base).status == 503)
+        draining = look(base)
+        assert (json.loads(draining.body), draining.closes) == ({"status": "draining"}, True)
+        assert ask(kept, "/v1/tasks", alice)[:2] == (200, True)
+        assert look(base, "/v1/tasks", alice)[:2] == (200, True)
+        assert look(base, "/health/db")[:2] == (200, True)
+        assert process.wait(timeout=30) == 0
+        assert refused(base)
+
+
+def test_a_second_sigterm_to_every_process_does_not_shorten_the_grace(
+    database_url: str, alice: Account, tmp_path: Path
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="60")
+    with serving as (base, process):
+        for _ in range(2):
+            for pid in (*children(process.pid), process.pid):
+                os.kill(pid, signal.SIGTERM)
+            until(lambda: look(base).status == 503)
+        until(lambda: (tmp_path / "log").read_text().count("Handling signal: term") == 1)
+        for _ in range(20):
+            assert look(base, "/v1/tasks", alice).status == 200
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_an_interrupt_does_not_wait_for_the_grace(
+    database_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    with gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="60") as (_, process):
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+
+
+def test_an_idle_connection_does_not_keep_the_server_from_ending(
+    database_url: str, tmp_path: Path
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log")
+    with serving as (base, process), closing(connect(base)) as kept:
+        ask(kept, "/health")
+        with closing(connect(base)) as silent:
+            silent.connect()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+
+
+def test_reloading_under_load_fails_no_request_and_not_health(
+    database_url: str, tmp_path: Path
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="5")
+    with serving as (base, process):
+        with load(base, database_url) as working:
+            replace_workers(process)
+            replace_workers(process)
+        assert_nothing_failed(working.shift.outcomes, working.health, working.database_health)
+
+
+def test_a_connection_kept_through_a_reload_is_answered_before_it_ends(
+    database_url: str, alice: Account, tmp_path: Path
+) -> None:
+    serving = gunicorn_process(
+        database_url, tmp_path / "log", SHUTDOWN_GRACE="5", WEB_CONCURRENCY="1"
+    )
+    with serving as (base, process), closing(connect(base)) as kept:
+        assert ask(kept, "/v1/tasks", alice)[:2] == (200, False)
+        booted = (tmp_path / "log").read_text().count("Booting worker")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: (tmp_path / "log").read_text().count("Booting worker") > booted)
+        answers = [ask(kept, "/v1/tasks", alice)]
+        while not answers[-1].closes:
+            answers.append(ask(kept, "/v1/tasks", alice))
+        assert {answer.status for answer in answers} == {200}
+        assert look(base, "/v1/tasks", alice).status == 200
+
+
+def test_workers_that_are_replaced_after_so_many_requests_fail_none(
+    database_url: str, tmp_path: Path
+) -> None:
+    recycled = "--max-requests=150 --max-requests-jitter=100"
+    serving = gunicorn_process(
+        database_url, tmp_path / "log", GUNICORN_CMD_ARGS=recycled, SHUTDOWN_GRACE="5"
+    )
+    with serving as (base, process):
+        before = set(children(process.pid))
+        with load(base, database_url) as working:
+            until(lambda: not before & set(children(process.pid)))
+        assert_nothing_failed(working.shift.outcomes, working.health, working.database_health)

@@ -1,0 +1,69 @@
+"""A worker opens its first connection by itself, and a database that sleeps delays no port."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.conftest import Account, gunicorn
+from tests.databases import opened, own_database
+from tests.rig.proxy import Proxy
+
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture
+def way(database_url: str) -> Iterator[Proxy]:
+    with Proxy(database_url) as proxy:
+        yield proxy
+
+
+def status(base: str, account: Account) -> int:
+    request = Request(f"{base}/v1/tasks", headers={"Authorization": f"Bearer {account.token}"})
+    try:
+        with urlopen(request, timeout=30) as response:
+            return int(response.status)
+    except HTTPError as error:
+        return error.code
+
+
+def sessions(cursor: Any) -> int:
+    cursor.execute(
+        "select from pg_stat_activity"
+        " where datname = current_database() and application_name = 'tasks-api'"
+    )
+    return int(cursor.rowcount)
+
+
+def test_each_worker_opens_a_connection_before_anybody_asks(cluster: str, tmp_path: Path) -> None:
+    with (
+        own_database(cluster) as url,
+        opened(url) as cursor,
+        gunicorn(url, tmp_path / "log", WEB_CONCURRENCY="2"),
+    ):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while sessions(cursor) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert sessions(cursor) == 2
+
+
+def test_a_database_that_sleeps_delays_no_port_and_is_served_when_it_wakes(
+    way: Proxy, alice: Account, tmp_path: Path
+) -> None:
+    way.faults.asleep = True
+    with gunicorn(way.url, tmp_path / "log", WEB_CONCURRENCY="1") as base:
+        with urlopen(f"{base}/health", timeout=5) as response:
+            assert json.load(response) == {"status": "ok"}
+        started, answers = time.monotonic(), []
+        while not answers or answers[-1] != 200:
+            assert time.monotonic() - started < PATIENCE_SECONDS
+            if time.monotonic() - started > 2:
+                way.faults.asleep = False
+            answers.append(status(base, alice))
+        assert set(answers) <= {200, 503}
