@@ -15,7 +15,8 @@ from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
-from app.config import ConfigurationError, Settings, sqlalchemy_url
+from app.config import ConfigurationError, Settings
+from app.database_url import sqlalchemy_url
 
 EXPOSED_HEADERS: Final = (
     "ETag",

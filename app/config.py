@@ -8,11 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-import psycopg2
 from dotenv import load_dotenv
-from psycopg2.extensions import parse_dsn
+
+from app.database_url import (
+    MASK,
+    can_be_verified,
+    is_encrypted,
+    is_pooled,
+    sqlalchemy_url,
+    without_credentials,
+)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -21,18 +27,6 @@ FAILED_TO_LOAD: Final = 4
 
 SECRET_BYTES: Final = 32
 """The least length of JWT_SECRET: RFC 7518, section 3.2, for HS256."""
-
-SSL_MODES: Final = ("require", "verify-ca", "verify-full")
-"""Those that never fall back to plain text: libpq, "SSL Support", table of sslmode values."""
-
-BUNDLES: Final = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora and its relatives
-    "/etc/ssl/cert.pem",  # macOS, Alpine
-)
-"""Where systems keep the certificates of the authorities that they trust."""
-
-MASK: Final = "********"
 
 
 class ConfigurationError(Exception):
@@ -45,12 +39,6 @@ def _plain(value: object) -> str:
 
 def _hidden(_value: object) -> str:
     return MASK
-
-
-def _without_credentials(value: object) -> str:
-    parts = urlsplit(str(value))
-    user = f"{MASK}@" if parts.username or parts.password else ""
-    return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}"
 
 
 def setting(
@@ -112,59 +100,6 @@ def _pattern(pattern: str) -> Callable[[str], str]:
     return parse
 
 
-def sqlalchemy_url(text: str) -> str:
-    """The database's URL with the driver in it. Raises ValueError for what is none."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
-        raise ValueError
-    if not parts.hostname or parts.path in {"", "/"} or parts.port == 0 or parts.fragment:
-        raise ValueError
-    _require_one_reading(parts)
-    if not _is_here(parts) and "sslmode" not in _options(parts):
-        parts = parts._replace(query=f"{parts.query}&sslmode=require".lstrip("&"))
-    return urlunsplit(_with_bundle(parts)._replace(scheme="postgresql+psycopg2"))
-
-
-def _with_bundle(parts: SplitResult) -> SplitResult:
-    """Name the system's bundle where the server is to be verified and the URL names none.
-
-    The library's own ways do not lead to one: `system` means the directory that the wheel's OpenSSL
-    was built in, and without sslrootcert a file in the home directory is looked for.
-    """
-    options = _options(parts)
-    root = options.get("sslrootcert", os.environ.get("PGSSLROOTCERT", ""))
-    verifying = options.get("sslmode") in SSL_MODES[1:] or root == "system"
-    if not verifying or root not in {"", "system"}:
-        return parts
-    candidates = (os.environ.get("SSL_CERT_FILE", ""), *BUNDLES)
-    bundle = next((path for path in candidates if path and os.access(path, os.R_OK)), None)
-    if bundle is None or (not root and (Path.home() / ".postgresql/root.crt").exists()):
-        return parts
-    options |= {"sslrootcert": bundle} | ({"sslmode": "verify-full"} if root else {})
-    return parts._replace(query=urlencode(options, safe="/"))
-
-
-def _require_one_reading(parts: SplitResult) -> None:
-    """Refuse what libpq does not know, or would take to another host than is looked at here."""
-    try:
-        known = parse_dsn(urlunsplit(parts._replace(scheme="postgresql")))
-    except psycopg2.ProgrammingError:
-        raise ValueError from None
-    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    if len(set(names)) < len(names) or "hostaddr" in known:
-        raise ValueError
-    if known.get("host", "").lower() != parts.hostname or "," in known["host"]:
-        raise ValueError
-
-
-def _options(parts: SplitResult) -> dict[str, str]:
-    return dict(parse_qsl(parts.query, keep_blank_values=True))
-
-
-def _is_here(parts: SplitResult) -> bool:
-    return parts.hostname in {"localhost", "127.0.0.1", "::1"}
-
-
 def _jwt_secret(text: str) -> str:
     repeats_itself = text in (text + text)[1:-1]
     if len(text.encode()) < SECRET_BYTES or len(set(text)) < 8 or repeats_itself:
@@ -187,14 +122,14 @@ class Settings:
         _choice("development", "test", "production"),
     )
     database_url: str | None = setting(
-        "DATABASE_URL", None, _DATABASE, sqlalchemy_url, show=_without_credentials
+        "DATABASE_URL", None, _DATABASE, sqlalchemy_url, show=without_credentials
     )
     database_url_unpooled: str | None = setting(
         "DATABASE_URL_UNPOOLED",
         None,
         f"{_DATABASE}; never a -pooler host",
         sqlalchemy_url,
-        show=_without_credentials,
+        show=without_credentials,
     )
     jwt_secret: str | None = setting(
         "JWT_SECRET", None, f"at least {SECRET_BYTES} random bytes", _jwt_secret, show=_hidden
@@ -234,7 +169,7 @@ class Settings:
         "memory://",
         "memory://, redis:// or rediss:// with host",
         _pattern(r"memory://|rediss?://[^\s?#]+"),
-        show=_without_credentials,
+        show=without_credentials,
     )
     ratelimit_per_user: int = setting(
         "RATELIMIT_PER_USER", 1000, "0 to 1000000", _integer(0, 1_000_000)
@@ -289,20 +224,30 @@ class Settings:
         if is_pooled(self.database_url_unpooled):
             message = "DATABASE_URL_UNPOOLED expects the direct host, not a -pooler one"
             raise ConfigurationError(message)
-        _refuse_plain_text("DATABASE_URL", self.database_url)
-        _refuse_plain_text("DATABASE_URL_UNPOOLED", self.database_url_unpooled)
+        self._refuse_unsafe_databases()
         if self.jwt_jwks_url and not (self.jwt_issuer and self.jwt_audience):
             raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
         if not self.production:
             return
-        _refuse_missing_bundle("DATABASE_URL", self.database_url)
-        _refuse_missing_bundle("DATABASE_URL_UNPOOLED", self.database_url_unpooled)
         if not self.database_url:
             raise ConfigurationError(f"DATABASE_URL is required in production: {_DATABASE}")
         if not (self.jwt_secret or self.jwt_jwks_url):
             raise ConfigurationError("JWT_SECRET or JWT_JWKS_URL is required in production")
         if self.jwt_jwks_url and not self.jwt_jwks_url.startswith("https://"):
             raise ConfigurationError("JWT_JWKS_URL expects an https:// URL in production")
+
+    def _refuse_unsafe_databases(self) -> None:
+        urls = {
+            "DATABASE_URL": self.database_url,
+            "DATABASE_URL_UNPOOLED": self.database_url_unpooled,
+        }
+        for variable, url in urls.items():
+            if url and not is_encrypted(url):
+                message = "expects sslmode=require or stricter for this host"
+                raise ConfigurationError(f"{variable} {message}")
+            if url and self.production and not can_be_verified(url):
+                message = "expects sslrootcert to name a file of certificates that can be read"
+                raise ConfigurationError(f"{variable} {message}")
 
 
 @contextmanager
@@ -335,22 +280,3 @@ def _parse(metadata: Mapping[str, Any], text: str) -> Any:
     except ValueError:
         message = f"{metadata['variable']} expects {metadata['expects']}"
         raise ConfigurationError(message) from None
-
-
-def is_pooled(url: str | None) -> bool:
-    """Whether the URL names a pooler of Neon's, where a migration's locks would not hold."""
-    host = urlsplit(url).hostname if url else None
-    return host is not None and host.split(".")[0].endswith("-pooler")
-
-
-def _refuse_plain_text(variable: str, url: str | None) -> None:
-    parts = urlsplit(url or "")
-    if url and not _is_here(parts) and _options(parts).get("sslmode") not in SSL_MODES:
-        raise ConfigurationError(f"{variable} expects sslmode=require or stricter for this host")
-
-
-def _refuse_missing_bundle(variable: str, url: str | None) -> None:
-    bundle = _options(urlsplit(url or "")).get("sslrootcert")
-    if bundle and bundle != "system" and not os.access(bundle, os.R_OK):
-        message = f"{variable} expects sslrootcert to name a file of certificates that can be read"
-        raise ConfigurationError(message)

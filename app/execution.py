@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import deadline
 from app.database import breaker, db
-from app.failures import Cause, Failure, while_connecting, while_waiting
+from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.problems import (
     DATABASE_BUSY,
     DATABASE_UNAVAILABLE,
@@ -101,8 +101,10 @@ def _connect() -> Connection:
         with deadline.within(left):
             return db.session.connection()
     except PoolTimeout:
+        _report(POOL_FULL)
         raise Problem(DATABASE_BUSY) from None
     except InvalidRequestError:  # each new connection died before it was used; the pool gave up
+        _report(LOST)
         raise Problem(DATABASE_UNAVAILABLE) from None
     except DBAPIError as error:
         failure = while_connecting(error.orig)
@@ -126,8 +128,12 @@ def _send(
 
 
 def _report(failure: Failure) -> None:
-    """Spare other requests the same; a command of an operator is alone."""
-    if has_request_context() and failure.cause not in {Cause.FULL, Cause.LOST}:
+    """Spare other requests the same, or tell at least; a command of an operator tells by itself."""
+    if not has_request_context():
+        return
+    if failure.cause in {Cause.FULL, Cause.LOST}:
+        logger.warning("the database did not serve a request: %s", failure.advice)
+    else:
         breaker().open(failure)
 
 

@@ -124,6 +124,7 @@ NOT_SENT_ON: Final = re.compile(
 
 AWAY: Final = Failure(Cause.AWAY, "it is not to be reached")
 LOST: Final = Failure(Cause.LOST, "the connection broke")
+POOL_FULL: Final = Failure(Cause.FULL, "every connection of this process is in use")
 NO_ROOM: Final = Failure(Cause.FULL, "it has no connection left")
 SILENT: Final = Failure(Cause.SILENT, "it does not answer")
 

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, create_engine, pool, text
 from sqlalchemy.exc import DBAPIError
 
 from app import deadline
-from app.config import Settings, is_pooled
+from app.config import Settings
 from app.database import Base
+from app.database_url import is_pooled
 from app.engine import connect_options
 
 # Any constant does, as long as every release uses the same.

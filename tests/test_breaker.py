@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
@@ -108,6 +109,35 @@ def test_a_database_that_is_full_does_not_open_the_breaker(
             cursor.execute(f"drop role {role}")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ({"password": "wrong"}, "its user or password is not accepted"),
+        ({"user": "nobody-of-this-name"}, "its user or password is not accepted"),
+        ({"database": "nothing"}, "there is no database of that name"),
+        ({"host": "nowhere.invalid"}, "no host of that name is known"),
+    ],
+    ids=lambda value: str(next(iter(value))) if isinstance(value, dict) else "",
+)
+def test_what_does_not_pass_by_itself_is_recognised_of_a_real_server(
+    auth: Callable[..., Account],
+    cluster: str,
+    wrong: dict[str, str],
+    advice: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts = urlsplit(cluster)
+    user, password = wrong.get("user", parts.username), wrong.get("password", parts.password)
+    host, database = wrong.get("host", parts.hostname), wrong.get("database", parts.path[1:])
+    url = f"postgresql://{user}:{password}@{host}:{parts.port}/{database}"
+    caller = auth(create_app(settings_for(url)))
+    answers = [caller.get("/v1/tasks") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert answers[-1].headers["Retry-After"] == "15"
+    told = f"the database refuses this service; as for DATABASE_URL: {advice}"
+    assert capsys.readouterr().out.count(told) == 1
+
+
 # The breaker itself
 
 
@@ -130,15 +160,18 @@ def test_one_probe_at_a_time_however_many_requests_fail() -> None:
 
 
 def test_it_can_open_again_after_it_closed() -> None:
-    probed: list[None] = []
-    breaking = Breaker(lambda: probed.append(None))
+    probed: list[bool] = []
+    release = Event()
+    breaking = Breaker(lambda: probed.append(release.wait(PATIENCE_SECONDS)))
     for count in (1, 2):
+        release.clear()
         breaking.open(AWAY)
         with pytest.raises(Problem):
             breaking.check()
+        release.set()
         until(lambda: breaking.failure is None)
         breaking.check()
-        assert len(probed) == count
+        assert probed == [True] * count
 
 
 def test_a_lasting_cause_is_told_with_advice_once_and_not_hammered(

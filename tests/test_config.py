@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from app import config, create_app, embedded
+from app import config, create_app, database_url, embedded
 from app.config import ConfigurationError, Settings
+from app.database_url import sqlalchemy_url
 from tests.conftest import ROOT, SECRET, settings_for
 
 REMOTE = "postgresql://user:hidden@db.example.com/tasks"
@@ -423,7 +424,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only bundle of a system whose user has none in their home."""
     path = tmp_path / "bundle.pem"
     path.write_text("certificates")
-    monkeypatch.setattr(config, "BUNDLES", ("/nowhere/bundle.pem", str(path)))
+    monkeypatch.setattr(database_url, "BUNDLES", ("/nowhere/bundle.pem", str(path)))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("PGSSLROOTCERT", raising=False)
@@ -442,7 +443,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_server_to_be_verified_is_verified_by_the_systems_bundle(
     bundle: Path, asked: str
 ) -> None:
-    options = dict(parse_qsl(urlsplit(config.sqlalchemy_url(f"{REMOTE}?{asked}")).query))
+    options = dict(parse_qsl(urlsplit(sqlalchemy_url(f"{REMOTE}?{asked}")).query))
     assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", str(bundle))
     assert ("channel_binding" in options) == ("channel_binding" in asked)
 
@@ -451,10 +452,10 @@ def test_a_bundle_that_is_named_is_the_one_that_counts(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = f"{REMOTE}?sslmode=verify-full&sslrootcert=/etc/own.pem"
-    assert config.sqlalchemy_url(named) == named.replace(REMOTE, THERE)
+    assert sqlalchemy_url(named) == named.replace(REMOTE, THERE)
     monkeypatch.setenv("PGSSLROOTCERT", "/etc/own.pem")
     unnamed = f"{REMOTE}?sslmode=verify-full"
-    assert config.sqlalchemy_url(unnamed) == unnamed.replace(REMOTE, THERE)
+    assert sqlalchemy_url(unnamed) == unnamed.replace(REMOTE, THERE)
 
 
 def test_the_bundle_of_the_users_home_is_left_to_libpq(bundle: Path) -> None:
@@ -462,7 +463,7 @@ def test_the_bundle_of_the_users_home_is_left_to_libpq(bundle: Path) -> None:
     own.parent.mkdir()
     own.touch()
     url = f"{REMOTE}?sslmode=verify-full"
-    assert config.sqlalchemy_url(url) == url.replace(REMOTE, THERE)
+    assert sqlalchemy_url(url) == url.replace(REMOTE, THERE)
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_URL_UNPOOLED"])

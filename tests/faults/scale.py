@@ -43,7 +43,7 @@ class Scale(NamedTuple):
 
 FULL = Scale(
     clients=100,
-    think=(0.15, 0.55),
+    think=(0.4, 1.2),
     settle=3.0,
     outage=8.0,
     silence=15.0,
