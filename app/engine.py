@@ -29,6 +29,7 @@ class Pool(QueuePool):
     does so no longer than its deadline allows.
     """
 
+    # What SQLAlchemy's own method reads whenever somebody has to wait.
     @property
     def _timeout(self) -> float:
         return min(self._patience, max(0.0, deadline.left()))

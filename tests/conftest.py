@@ -1,6 +1,7 @@
 """A real PostgreSQL, its schema made by `flask db upgrade`, and callers of the API."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -84,6 +85,13 @@ def settings_for(database_url: str, **environment: str) -> Settings:
             **environment,
         }
     )
+
+
+def pytest_configure() -> None:
+    """Heed what nohup or a shell's background job ignores: programs that are tested inherit it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

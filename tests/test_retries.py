@@ -47,7 +47,7 @@ def lose_answers(proxy: Proxy, count: int) -> None:
             proxy.faults.lose_answer_to = b""
         return strikes(message, mark)
 
-    proxy.strikes = strike  # type: ignore[method-assign]
+    proxy.strikes = strike
     proxy.faults.lose_answer_to = STATEMENT
 
 
@@ -126,7 +126,7 @@ def test_a_dead_idle_connection_is_found_before_anything_is_sent(
     with application.app_context():
         event.listen(db.engine, "before_cursor_execute", lambda *_: sent.append("statement"))
         record = db.engine.raw_connection()
-        process = record.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        process = record.driver_connection.info.backend_pid
         record.close()
     with connection.cursor() as cursor:
         cursor.execute("select pg_terminate_backend(%s, 10000)", (process,))
