@@ -32,6 +32,9 @@ from tests.raw import (
 )
 from tests.rig.cluster import children
 
+DOCUMENT = b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"
+"""A request that needs an ordinary thread, and no database."""
+
 REFUSED = {
     "garbage": (400, b"\x00\x01\x02\xff\xfe\r\n\r\n"),
     "words": (400, b"hello there, server\r\n\r\n"),
@@ -210,7 +213,7 @@ def test_what_the_server_says_itself_is_logged_as_the_rest_and_without_secrets(
 def test_connections_that_send_nothing_hold_no_thread(database_url: str, tmp_path: Path) -> None:
     one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
     with gunicorn(database_url, tmp_path / "log", **one) as server, connections(server, 20):
-        status, taken = seconds(server, b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n")
+        status, taken = seconds(server, DOCUMENT)
     assert status == 200
     assert taken < 4  # gthread waits five seconds for each
 
@@ -229,6 +232,29 @@ def test_half_a_request_holds_a_thread_only_until_its_deadline_and_never_health(
             while slow.recv(65536):
                 pass
         assert exchange(server, asking("/v1/tasks", alice))[0] == 200
+
+
+def test_many_half_requests_hold_up_others_for_one_deadline_and_not_for_one_each(
+    database_url: str, tmp_path: Path
+) -> None:
+    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "2"}
+    begun = b"POST /v1/auth/token HTTP/1.1\r\nHo"
+    with gunicorn(database_url, tmp_path / "log", **one) as server, connections(server, 40, begun):
+        status, taken = seconds(server, DOCUMENT)
+    assert status == 200
+    assert taken < 12
+
+
+def test_a_client_that_reads_nothing_holds_a_thread_only_for_a_while(
+    database_url: str, tmp_path: Path
+) -> None:
+    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "2"}
+    with gunicorn(database_url, tmp_path / "log", **one) as server, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        deaf.connect(("127.0.0.1", int(server.rpartition(":")[2])))
+        deaf.sendall(DOCUMENT * 100)
+        # In turns with the deaf one's, until the buffers before it are full.
+        assert {seconds(server, DOCUMENT)[0] for _ in range(100)} == {200}
 
 
 def test_health_answers_at_once_while_all_threads_wait_and_a_hundred_requests_queue(
