@@ -4,6 +4,8 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any, Final
 
@@ -80,6 +82,21 @@ def connect_parameters(engine: Engine, settings: Settings) -> dict[str, Any]:
     return {**engine.dialect.create_connect_args(engine.url)[1], **connect_options(settings)}
 
 
+@contextmanager
+def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]:
+    """A connection of one's own, in autocommit; so many seconds for making and using it.
+
+    Raises psycopg2.Error.
+    """
+    with deadline.within(seconds):
+        connection = psycopg2.connect(**parameters)
+        try:
+            connection.autocommit = True
+            yield connection
+        finally:
+            connection.close()
+
+
 def init_app(app: Flask, engine: Engine, settings: Settings) -> None:
     """Examine the engine's connections, and put a breaker before it."""
     # libpq sends it at connect, and PgBouncer keeps it for each client; it refuses `options`.
@@ -92,13 +109,8 @@ def init_app(app: Flask, engine: Engine, settings: Settings) -> None:
             return dialect.connect(*arguments, **keywords)
 
     def probe() -> None:
-        with deadline.within(seconds):
-            connection = psycopg2.connect(**parameters)
-            try:
-                connection.autocommit = True
-                connection.cursor().execute("select 1")
-            finally:
-                connection.close()
+        with beside_the_pool(parameters, seconds) as connection:
+            connection.cursor().execute("select 1")
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _read_ids_as_text)
@@ -140,5 +152,5 @@ def _warm_up(app: Flask, first: bool) -> None:
             sys.stderr.write(f"Configuration: DATABASE_URL: {failure.advice}\n")
             sys.stderr.flush()
             os._exit(FAILED_TO_LOAD)
-        if failure.cause is not Cause.FULL:
+        if failure.for_all:
             app.extensions[BREAKER].open(failure)

@@ -131,10 +131,10 @@ def _report(failure: Failure) -> None:
     """Spare other requests the same, or tell at least; a command of an operator tells by itself."""
     if not has_request_context():
         return
-    if failure.cause in {Cause.FULL, Cause.LOST}:
-        logger.warning("the database did not serve a request: %s", failure.advice)
-    else:
+    if failure.for_all:
         breaker().open(failure)
+    else:
+        logger.warning("the database did not serve a request: %s", failure.advice)
 
 
 def _problem(failure: Failure) -> Problem:

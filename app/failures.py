@@ -40,6 +40,11 @@ class Failure(NamedTuple):
         return self.cause in {Cause.LOST, Cause.SILENT}
 
     @property
+    def for_all(self) -> bool:
+        """Whether no other request would be served either."""
+        return self.cause not in {Cause.FULL, Cause.LOST}
+
+    @property
     def lasting(self) -> bool:
         """Whether it goes on until somebody does something about it."""
         return self.cause in {Cause.TLS, Cause.REFUSED}
@@ -133,7 +138,10 @@ def while_connecting(error: BaseException | None) -> Failure:
     """What kept a connection from being made; nothing was sent on it."""
     if isinstance(error, DeadlineExceeded):
         return SILENT
-    return _lasting_or_full(str(error)) or AWAY
+    text = str(error)
+    if FULL.search(text):
+        return NO_ROOM
+    return next((failure for pattern, failure in LASTING if pattern.search(text)), AWAY)
 
 
 def while_waiting(error: BaseException | None) -> Failure:
@@ -144,9 +152,3 @@ def while_waiting(error: BaseException | None) -> Failure:
     if FULL.search(text):
         return NO_ROOM
     return AWAY if NOT_SENT_ON.search(text) else LOST
-
-
-def _lasting_or_full(text: str) -> Failure | None:
-    if FULL.search(text):
-        return NO_ROOM
-    return next((failure for pattern, failure in LASTING if pattern.search(text)), None)

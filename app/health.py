@@ -12,9 +12,9 @@ from flask import Flask, Response, current_app
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.pool import QueuePool
 
-from app import deadline, lifecycle
+from app import lifecycle
 from app.database import db
-from app.engine import connect_parameters
+from app.engine import beside_the_pool, connect_parameters
 from app.http import json_response
 from app.scope import Role, Scope
 
@@ -112,23 +112,19 @@ class Probe:
 
     def _ask(self) -> dict[str, Any]:
         answer, started = self._nothing(), time.perf_counter()
-        connection = None
         try:
-            with deadline.within(DEADLINE_SECONDS):
-                connection = psycopg2.connect(**self.parameters)
-                connection.autocommit = True
+            with (
+                beside_the_pool(self.parameters, DEADLINE_SECONDS) as connection,
+                connection.cursor() as cursor,
+            ):
                 connected = time.perf_counter()
                 answer["connect_ms"] = round((connected - started) * 1000, 2)
-                with connection.cursor() as cursor:
-                    cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
-                    current = cursor.fetchone()[0]
+                cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
+                current = cursor.fetchone()[0]
         except psycopg2.Error as error:
             if error.pgcode in UNMIGRATED:
                 answer["status"] = "unmigrated"
             return answer
-        finally:
-            if connection is not None:
-                connection.close()
         answer["status"] = "ok"
         answer["latency_ms"] = round((time.perf_counter() - connected) * 1000, 2)
         answer["revision"] |= {"current": current, "up_to_date": current == self.head}

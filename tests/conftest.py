@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from app.database import db
 from app.embedded import throwaway
 from app.http import new_id
 from tests.rig.pgbouncer import PgBouncer
+from tests.rig.programs import free_port
 from tests.rig.proxy import Proxy
 from tests.rig.statements import LOGGING, outlasting
 
@@ -172,6 +172,21 @@ def auth(app: APIFlask, client: FlaskClient, connection: Any) -> Callable[[], Ac
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves every clock of the process forward."""
+    moved = 0.0
+    now, monotonic = time.time, time.monotonic
+
+    def forward(seconds: float) -> None:
+        nonlocal moved
+        moved += seconds
+
+    monkeypatch.setattr(time, "time", lambda: now() + moved)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + moved)
+    return forward
+
+
+@pytest.fixture
 def alice(auth: Callable[[], Account]) -> Account:
     return auth()
 
@@ -229,8 +244,7 @@ def gunicorn_process(
     database_url: str, log: Path, module: str = "gunicorn", **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """As `gunicorn`, with the process to send signals to; by another module if one is named."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     variables = {
         **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}},
         "APP_ENV": "test",

@@ -100,21 +100,6 @@ def present(trusting: APIFlask) -> Callable[[str], TestResponse]:
     return lambda token: client.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves every clock of the process forward."""
-    moved = 0.0
-    now, monotonic = tokens.time.time, tokens.time.monotonic
-
-    def forward(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-
-    monkeypatch.setattr(tokens.time, "time", lambda: now() + moved)
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: monotonic() + moved)
-    return forward
-
-
 # Where the token is
 
 

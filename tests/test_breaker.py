@@ -17,17 +17,11 @@ from app.breaker import Breaker
 from app.failures import AWAY, Cause, Failure, while_connecting, while_waiting
 from app.problems import Problem
 from tests.conftest import Account, settings_for
+from tests.locks import until
 from tests.parallel import at_once
 from tests.rig.proxy import Proxy
 
 PATIENCE_SECONDS = 30.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

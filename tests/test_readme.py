@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from app import create_app, embedded
 from app.config import Settings
 from app.database import db
 from tests.conftest import PASSWORD, ROOT, SECRET, settings_for, wait_until_ready
+from tests.rig.programs import free_port
 
 README = (ROOT / "README.md").read_text()
 
@@ -193,8 +193,7 @@ def close(application: Any) -> None:
 @pytest.fixture
 def platform(database_url: str) -> dict[str, str]:
     """The environment that a platform gives to the commands of the Procfile."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", "/"),

@@ -38,21 +38,6 @@ def assert_not_valid(answer: TestResponse) -> None:
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves every clock of the process forward."""
-    moved = 0.0
-    now, monotonic = tokens.time.time, tokens.time.monotonic
-
-    def forward(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-
-    monkeypatch.setattr(tokens.time, "time", lambda: now() + moved)
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: monotonic() + moved)
-    return forward
-
-
 # Own tokens
 
 

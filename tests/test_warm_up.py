@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Account, gunicorn
 from tests.databases import opened, own_database
+from tests.locks import until
 from tests.rig.proxy import Proxy
 
 PATIENCE_SECONDS = 30.0
@@ -46,10 +47,7 @@ def test_each_worker_opens_a_connection_before_anybody_asks(cluster: str, tmp_pa
         opened(url) as cursor,
         gunicorn(url, tmp_path / "log", WEB_CONCURRENCY="2"),
     ):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while sessions(cursor) < 2:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: sessions(cursor) >= 2)
         assert sessions(cursor) == 2
 
 

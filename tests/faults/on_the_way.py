@@ -23,22 +23,20 @@ def black_hole(scene: Scene) -> None:
 
 
 def lose_answers(scene: Scene) -> None:
-    faults, before = scene.proxy.faults, scene.proxy.cuts
-    faults.lose_answer_to, faults.every = INSERT, 5
-    scene.load.last(scene.scale.outage)
-    faults.lose_answer_to = b""
-    note_cuts(scene, before)
+    cut_writes(scene, "lose_answer_to")
 
 
 def cut_messages(scene: Scene) -> None:
+    cut_writes(scene, "cut_within")
+
+
+def cut_writes(scene: Scene, where: str) -> None:
+    """Cut each fifth connection with a write on it, there."""
     faults, before = scene.proxy.faults, scene.proxy.cuts
-    faults.cut_within, faults.every = INSERT, 5
+    faults.every = 5
+    setattr(faults, where, INSERT)
     scene.load.last(scene.scale.outage)
-    faults.cut_within = b""
-    note_cuts(scene, before)
-
-
-def note_cuts(scene: Scene, before: int) -> None:
+    setattr(faults, where, b"")
     cuts = scene.proxy.cuts - before
     scene.notes.append(f"{cuts} writes were cut")
     scene.require(cuts > 0, "the fault took place")
