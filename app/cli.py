@@ -5,11 +5,12 @@ from functools import wraps
 from typing import Any
 
 import click
+import psycopg2
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from pydantic import ValidationError
-from sqlalchemy import Delete, delete, func, inspect, select, text, tuple_
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import delete, func, inspect, literal, select, text, tuple_
+from sqlalchemy.sql.dml import ReturningDelete
 from werkzeug.security import generate_password_hash
 
 from app.auth import token_verifier
@@ -46,7 +47,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise click.ClickException(_reason(problem.__cause__) or problem.detail) from None
         except UnicodeError:
             raise click.ClickException("the arguments must be UTF-8") from None
-        except DBAPIError as error:
+        except psycopg2.Error as error:
             raise click.ClickException(_reason(error) or "the database failed") from None
 
     return wrapper
@@ -54,7 +55,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def _reason(error: BaseException | None) -> str | None:
     """What the database said, in one line."""
-    return str(error.orig).splitlines()[0] if isinstance(error, DBAPIError) else None
+    return str(error).splitlines()[0] if isinstance(error, psycopg2.Error) else None
 
 
 users = AppGroup("users", help="Create and list accounts.")
@@ -113,11 +114,11 @@ def issue_token(email: str, ttl: int) -> None:
 def purge(days: int) -> None:
     """Remove for good what was deleted long ago, and keys and tokens that expired."""
     # One instant for all, as a category cannot go before the tasks that were in it.
-    at = execute(MAINTENANCE, NOW).scalar_one()
+    [(at,)] = execute(MAINTENANCE, NOW)
     for name, statement in PURGES.items():
         count = 0
-        while deleted := execute(MAINTENANCE, statement, at=at, days=days).rowcount:
-            count += deleted
+        while deleted := execute(MAINTENANCE, statement, at=at, days=days):
+            count += len(deleted)
         click.echo(f"{name}: {count}")
 
 
@@ -130,10 +131,10 @@ def show_config() -> None:
         click.echo(f"{variable}={value}")
 
 
-def _purge(table: type[Base], condition: str) -> Delete:
+def _purge(table: type[Base], condition: str) -> ReturningDelete[Any]:
     keys = inspect(table).primary_key
     chunk = select(*keys).where(text(condition)).limit(PURGE_CHUNK)
-    return delete(table).where(tuple_(*keys).in_(chunk))
+    return delete(table).where(tuple_(*keys).in_(chunk)).returning(literal(1).label("deleted"))
 
 
 LIST_USERS = Statement(

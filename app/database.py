@@ -3,7 +3,7 @@
 Connections run in autocommit, and no statement is sent without a scope.
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase
 from app import engine
 from app.breaker import Breaker
 from app.config import Settings
+from app.engine import Pool
 from app.scope import Scope
 
 
@@ -47,6 +48,11 @@ def breaker() -> Breaker:
     return found
 
 
+def pool() -> Pool:
+    """The connections of this application's database."""
+    return cast(Pool, db.engine.pool)
+
+
 def send_scope(
     connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, many: bool
 ) -> tuple[str, Any]:
@@ -54,7 +60,8 @@ def send_scope(
     scope = context.execution_options.get("scope")
     if not isinstance(scope, Scope):
         raise TypeError("a statement without a scope is never sent")
-    return scope.prefix(context.execution_options["milliseconds"]) + sql, parameters
+    settings: Settings = current_app.config["SETTINGS"]
+    return scope.prefix(round(settings.db_statement_timeout * 1000)) + sql, parameters
 
 
 def init_app(app: Flask, settings: Settings, url: str) -> None:

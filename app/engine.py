@@ -12,7 +12,7 @@ from typing import Any, Final
 import psycopg2
 from flask import Flask
 from psycopg2.extensions import UNICODE, new_type, register_type
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Dialect, Engine, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import QueuePool
 
@@ -39,6 +39,10 @@ class Pool(QueuePool):
     @_timeout.setter
     def _timeout(self, seconds: float) -> None:
         self._patience = seconds
+
+    def forget(self, connection: PoolProxiedConnection, error: BaseException) -> None:
+        """Give up a connection that broke, and those as old as it, which have met the same."""
+        self._invalidate(connection, error)
 
 
 # What a pool tells of each connection it gives up is for its authors.

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
+import psycopg2
 from flask import Flask, Response, g
-from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from app.problems import (
@@ -66,14 +66,13 @@ def from_framework(error: HTTPException) -> Response:
     return respond(Problem(kind, headers=headers))
 
 
-def from_database(error: DBAPIError) -> Response:
+def from_database(error: psycopg2.Error) -> Response:
     """What the database refused or failed to do.
 
-    A connection that failed is no such thing; database.py knows what that means.
+    A connection that failed is no such thing; execution.py knows what that means.
     """
-    code = getattr(error.orig, "pgcode", None) or ""
-    diagnostics = getattr(error.orig, "diag", None)
-    if problem := CONSTRAINTS.get(getattr(diagnostics, "constraint_name", None) or ""):
+    code = error.pgcode or ""
+    if problem := CONSTRAINTS.get(error.diag.constraint_name or ""):
         return respond(problem)
     if code.startswith(BUSY):
         return respond(Problem(DATABASE_BUSY))
@@ -93,5 +92,5 @@ def init_app(app: Flask) -> None:
     """Answer every error of this application with a problem document."""
     app.register_error_handler(Problem, respond)
     app.register_error_handler(HTTPException, from_framework)
-    app.register_error_handler(DBAPIError, from_database)
+    app.register_error_handler(psycopg2.Error, from_database)
     app.register_error_handler(Exception, from_defect)

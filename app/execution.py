@@ -9,14 +9,16 @@ import logging
 import time
 from typing import Any, Final
 
+import psycopg2
 from flask import current_app, g, has_request_context
-from sqlalchemy import ClauseElement, Connection, CursorResult, Dialect
+from psycopg2.extras import NamedTupleCursor
+from sqlalchemy import ClauseElement, Dialect, PoolProxiedConnection
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import deadline
-from app.database import breaker, db
+from app.database import breaker, pool
 from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.problems import (
     DATABASE_BUSY,
@@ -27,10 +29,13 @@ from app.problems import (
 )
 from app.scope import Scope
 
-DIALECT: Final[Dialect] = psycopg2_dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+DIALECT: Final[Dialect] = psycopg2_dialect(paramstyle="pyformat", dbapi=psycopg2)  # type: ignore[no-untyped-call]
 
 PARTING_SECONDS: Final = 0.5
 """How much longer than the server's own timeout we wait, so that its answer is what we hear."""
+
+Row = Any
+"""A named tuple of a statement's columns."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +52,12 @@ class Statement:
         self.constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
 
 
-def execute(scope: Scope, statement: Statement, **parameters: object) -> CursorResult[Any]:
-    """Run the statement in the scope: one flight, one transaction, committed when it returns.
+def execute(scope: Scope, statement: Statement, **parameters: object) -> list[Row]:
+    """The rows of the statement, run in the scope: one flight, one transaction, and committed.
 
     All that it waits for ends with the request's deadline. Where the connection dies, it is sent
-    once more if that is harmless. Raises Problem 503, or sqlalchemy.exc.DBAPIError for what the
-    database refused, which errors.py turns into answers.
+    once more if that is harmless. Raises Problem 503, or psycopg2.Error for what the database
+    refused, which errors.py turns into answers.
     """
     started = time.perf_counter()
     try:
@@ -61,37 +66,45 @@ def execute(scope: Scope, statement: Statement, **parameters: object) -> CursorR
         g.database_seconds = g.get("database_seconds", 0.0) + time.perf_counter() - started
 
 
+def first(rows: list[Row]) -> Row | None:
+    """The first row, if there is one."""
+    return rows[0] if rows else None
+
+
 def _attempt(
     scope: Scope, statement: Statement, parameters: dict[str, object], *, again: bool
-) -> CursorResult[Any]:
+) -> list[Row]:
     connection = _connect()
     try:
         return _send(connection, scope, statement, parameters)
-    except DBAPIError as error:
-        if not error.connection_invalidated:
+    except psycopg2.Error as error:
+        if not DIALECT.is_disconnect(error, connection.dbapi_connection, None):
             raise
-        db.session.close()
-        failure = while_waiting(error.orig)
+        pool().forget(connection, error)
+        failure = while_waiting(error)
         if again and failure.cause is Cause.LOST:
             return _attempt_again(scope, statement, parameters)
         _report(failure)
         unknown = scope.writes and failure.sent
         raise (Problem(OUTCOME_UNKNOWN) if unknown else _problem(failure)) from error
+    except BaseException as error:  # half of what was said may be on its way yet
+        connection.invalidate(error)
+        raise
+    finally:
+        connection.close()
 
 
-def _attempt_again(
-    scope: Scope, statement: Statement, parameters: dict[str, object]
-) -> CursorResult[Any]:
+def _attempt_again(scope: Scope, statement: Statement, parameters: dict[str, object]) -> list[Row]:
     logger.info("a connection to the database died; its statement is sent again")
     try:
         return _attempt(scope, statement, parameters, again=False)
-    except (DBAPIError, Problem) as error:
+    except (psycopg2.Error, Problem) as error:
         if scope.writes:  # whatever became of it now, the first attempt may have been done
             raise Problem(OUTCOME_UNKNOWN) from error
         raise
 
 
-def _connect() -> Connection:
+def _connect() -> PoolProxiedConnection:
     """A connection, as long as the request has time left; nothing is sent before there is one."""
     left = deadline.left()
     if left <= 0:
@@ -99,32 +112,34 @@ def _connect() -> Connection:
     breaker().check()
     try:
         with deadline.within(left):
-            return db.session.connection()
+            return pool().connect()
     except PoolTimeout:
         _report(POOL_FULL)
         raise Problem(DATABASE_BUSY) from None
     except InvalidRequestError:  # each new connection died before it was used; the pool gave up
         _report(LOST)
         raise Problem(DATABASE_UNAVAILABLE) from None
-    except DBAPIError as error:
-        failure = while_connecting(error.orig)
+    except psycopg2.Error as error:
+        failure = while_connecting(error)
         _report(failure)
         raise _problem(failure) from error
 
 
 def _send(
-    connection: Connection, scope: Scope, statement: Statement, parameters: dict[str, object]
-) -> CursorResult[Any]:
+    connection: PoolProxiedConnection,
+    scope: Scope,
+    statement: Statement,
+    parameters: dict[str, object],
+) -> list[Row]:
     """Let the server stop in time, and give it up if it does not."""
     statements = 2 if scope.writes else 1  # a write waits for its owner's row first
     longest: float = current_app.config["SETTINGS"].db_statement_timeout
     seconds = min(longest, max(0.0, deadline.left()) / statements)
+    prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
-        return connection.exec_driver_sql(
-            statement.sql,
-            statement.constants | parameters,
-            execution_options={"scope": scope, "milliseconds": max(1, round(seconds * 1000))},
-        )
+        cursor = connection.cursor(cursor_factory=NamedTupleCursor)
+        cursor.execute(prefix + statement.sql, statement.constants | parameters)
+        return [*cursor.fetchall()] if cursor.description else []
 
 
 def _report(failure: Failure) -> None:

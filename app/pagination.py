@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import orjson
 from flask import Response, current_app, request
-from sqlalchemy import Row
 
 from app.http import json_response
 from app.problems import invalid
@@ -58,7 +57,7 @@ def _sign(content: bytes, listing: object) -> bytes:
     return hmac.digest(key, message, hashlib.sha256)[:SIGNATURE_BYTES]
 
 
-def page(rows: Sequence[Row[Any]], items: Sequence[Any], limit: int, listing: object) -> Response:
+def page(rows: Sequence[Any], items: Sequence[Any], limit: int, listing: object) -> Response:
     """One page as `{"items", "next_cursor"}`; `rows` and `items` hold one more than fit, if any.
 
     Rows carry `sort_key` and `id`. The next page is in the Link header too (RFC 8288).

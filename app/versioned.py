@@ -8,10 +8,10 @@ of that user, and versions become visible in their order.
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select
+from sqlalchemy import Select
 
 from app import statements
-from app.execution import Statement, execute
+from app.execution import Row, Statement, execute
 from app.idempotency import Once
 from app.problems import PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
 from app.scope import Scope, writing
@@ -44,7 +44,7 @@ class VersionedTable:
     def __init__(
         self,
         shape: Shape,
-        represent: Callable[[Row[Any]], Representation],
+        represent: Callable[[Row], Representation],
         delete: Callable[[Shape], Select[Any]] = statements.delete,
     ) -> None:
         self.shape = shape
@@ -120,11 +120,12 @@ class VersionedTable:
         row_id: str,
         values: Mapping[str, Any],
         rest: Mapping[str, Any],
-    ) -> Row[Any]:
+    ) -> Row:
         parameters = {"user_id": scope.user_id, "id": row_id, **values, **rest}
-        return execute(scope, statement, **parameters).one()
+        [row] = execute(scope, statement, **parameters)
+        return row
 
-    def _require_conditions(self, row: Row[Any], conditions: Preconditions) -> None:
+    def _require_conditions(self, row: Row, conditions: Preconditions) -> None:
         if row.id is None:
             failed = conditions.must_exist
         else:
@@ -135,9 +136,9 @@ class VersionedTable:
             current = None if row.id is None else self.represent(row)
             raise Problem(PRECONDITION_FAILED, current=current)
 
-    def _require_guards(self, row: Row[Any], fields: Collection[str]) -> None:
+    def _require_guards(self, row: Row, fields: Collection[str]) -> None:
         for field in self.shape.guards:
-            if field in fields and not row._mapping[f"{field}_allowed"]:
+            if field in fields and not getattr(row, f"{field}_allowed"):
                 detail = "does not name one of your resources"
                 raise invalid(detail, "unknown_reference", pointer=f"/{field}")
 

@@ -14,14 +14,13 @@ from urllib.request import urlopen
 import psycopg2
 import pytest
 from apiflask import APIFlask
+from flask import current_app
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from app import create_app
+from app import create_app, execution
 from app.config import Settings
-from app.database import db
 from app.embedded import throwaway
 from app.http import new_id
 from tests.rig.pgbouncer import PgBouncer
@@ -70,6 +69,20 @@ class Account(NamedTuple):
         response = self.post("/v1/categories", json={"name": new_id(), **fields})
         assert response.status_code == 201, response.text
         return response.json
+
+
+@contextmanager
+def sending(application: APIFlask, look: Callable[[str], str]) -> Iterator[None]:
+    """While entered, every statement of this application is what `look` makes of it."""
+
+    class Cursor(execution.NamedTupleCursor):
+        def execute(self, statement: Any, parameters: Any = None) -> Any:
+            ours = current_app._get_current_object() is application
+            return super().execute(look(statement) if ours else statement, parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "NamedTupleCursor", Cursor)
+        yield
 
 
 def settings_for(database_url: str, **environment: str) -> Settings:
@@ -203,17 +216,8 @@ def sql(app: APIFlask) -> Callable[[], AbstractContextManager[list[str]]]:
     @contextmanager
     def record() -> Iterator[list[str]]:
         statements: list[str] = []
-
-        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            statements.append(statement)
-
-        with app.app_context():
-            engine = db.engine
-        event.listen(engine, "after_cursor_execute", note)
-        try:
+        with sending(app, lambda statement: statements.append(statement) or statement):
             yield statements
-        finally:
-            event.remove(engine, "after_cursor_execute", note)
 
     return record
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from app import create_app, deadline
 from app.database import db
-from tests.conftest import Account, settings_for
+from tests.conftest import Account, sending, settings_for
 from tests.databases import migrate
 from tests.locks import until
 from tests.rig.cluster import Cluster
@@ -109,13 +108,10 @@ def test_the_statement_gets_what_is_left_of_the_deadline_and_no_more_than_its_ow
 ) -> None:
     given: list[str] = []
     caller = stranger(database_url, DB_STATEMENT_TIMEOUT="5", REQUEST_DEADLINE="60")
-    with caller.client.application.app_context():
-        event.listen(
-            db.engine, "after_cursor_execute", lambda *arguments: given.append(arguments[2])
-        )
-    for ago in (0, 58):
-        deadline.note_arrival(time.monotonic() - ago)
-        assert caller.get("/v1/tasks").status_code == 200
+    with sending(caller.client.application, lambda sql: given.append(sql) or sql):
+        for ago in (0, 58):
+            deadline.note_arrival(time.monotonic() - ago)
+            assert caller.get("/v1/tasks").status_code == 200
     timeouts = [int(text.split("statement_timeout = ")[1].split(";")[0]) for text in given]
     assert timeouts[0] == 5000
     assert 0 < timeouts[1] <= 2000

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from apiflask import APIFlask
 from psycopg2.errors import InsufficientPrivilege
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -18,7 +18,7 @@ from app.http import new_id
 from app.scope import Role
 from app.users.tokens import RefreshToken
 from tests.assertions import refused
-from tests.conftest import PASSWORD, Account, settings_for
+from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.people import give_password
 from tests.walking import ids, page, walk
 
@@ -129,18 +129,17 @@ def sent() -> list[Sent]:
 
 
 @pytest.fixture
-def careless(database_url: str, sent: list[Sent]) -> APIFlask:
+def careless(database_url: str, sent: list[Sent]) -> Iterator[APIFlask]:
     """The application with the owner forgotten in every query, but not in the scope."""
     application = create_app(settings_for(database_url))
 
-    def forget(_connection: Any, _cursor: Any, sql: str, parameters: Any, *_: Any) -> Any:
+    def forget(sql: str) -> str:
         careless, count = OWNERSHIP.subn("true", sql)
         sent.append(Sent(careless, count))
-        return careless, parameters
+        return careless
 
-    with application.app_context():
-        event.listen(db.engine, "before_cursor_execute", forget, retval=True)
-    return application
+    with sending(application, forget):
+        yield application
 
 
 def rows_of(connection: Any, account: Account) -> list[Any]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
-    Row,
     Select,
     Text,
     Uuid,
@@ -23,7 +22,7 @@ from app import statements
 from app.categories.models import Category
 from app.categories.schemas import represent
 from app.errors import CONSTRAINTS
-from app.execution import Statement, execute
+from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
 from app.pagination import Position
 from app.problems import CONFLICT, Problem, not_found
@@ -84,18 +83,18 @@ LIST_NEXT: Final = Statement(
 )
 
 
-def list_categories(user_id: str, limit: int, position: Position | None) -> Sequence[Row[Any]]:
+def list_categories(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
     """A page of categories, oldest first, and one more row if another page follows."""
     scope, rows = reading(user_id), limit + 1
     if position is None:
-        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows).all()
+        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows)
     after = {"after_key": position.key, "after_id": position.id}
-    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after).all()
+    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after)
 
 
 def get_category(user_id: str, category_id: str) -> Representation:
     """One category. Raises Problem 404."""
-    row = execute(reading(user_id), GET, user_id=user_id, id=category_id).one_or_none()
+    row = first(execute(reading(user_id), GET, user_id=user_id, id=category_id))
     if row is None:
         raise not_found()
     return represent(row)

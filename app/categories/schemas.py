@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import Row
 
 from app.fields import Body, Id, Line, Matching, Patch, Query, Timestamp, WholeNumber
 from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
@@ -82,7 +81,7 @@ class CategoryQuery(Query):
     cursor: Annotated[str, Field(max_length=2000)] | None = None
 
 
-def represent(row: Row[Any]) -> dict[str, Any]:
+def represent(row: Any) -> dict[str, Any]:
     """A row of the table as the category that clients see."""
     return {
         "id": row.id,

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
     Text,
     Uuid,
@@ -23,7 +22,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.categories.models import Category
 from app.errors import CONSTRAINTS
-from app.execution import Statement, execute
+from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
 from app.pagination import Position
 from app.problems import invalid, not_found
@@ -89,7 +88,7 @@ GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
 listings: Final[dict[object, Statement]] = {}
 
 
-def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row[Any]]:
+def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
     """A page of tasks and one more row if another page follows."""
     values = filter_values(filters)
     key = (filters.sort, frozenset(values), position is None)
@@ -98,12 +97,12 @@ def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) ->
     after = {"after_key": position.key, "after_id": position.id} if position else {}
     return execute(
         reading(user_id), listings[key], user_id=user_id, rows=filters.limit + 1, **values, **after
-    ).all()
+    )
 
 
 def get_task(user_id: str, task_id: str) -> Representation:
     """One task. Raises Problem 404."""
-    row = execute(reading(user_id), GET, user_id=user_id, id=task_id).one_or_none()
+    row = first(execute(reading(user_id), GET, user_id=user_id, id=task_id))
     if row is None:
         raise not_found()
     return represent(row)

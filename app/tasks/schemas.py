@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Row
 
 from app.fields import (
     UUID_PATTERN,
@@ -176,7 +175,7 @@ def columns(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def represent(row: Row[Any]) -> dict[str, Any]:
+def represent(row: Any) -> dict[str, Any]:
     """A row of the table as the task that clients see."""
     return {
         "id": row.id,

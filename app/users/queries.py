@@ -4,7 +4,6 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     CTE,
-    Row,
     Select,
     bindparam,
     delete,
@@ -21,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app import idempotency, statements
-from app.execution import Statement, execute
+from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
 from app.problems import CONFLICT, PRECONDITION_FAILED, Problem
 from app.scope import Role, Scope, reading, writing
@@ -50,7 +49,7 @@ class Login(NamedTuple):
 
 def find_login(email: str) -> Login | None:
     """The account with this address, in whatever letter case; none of another issuer's."""
-    row = execute(Scope(Role.AUTH), FIND_LOGIN, email=email).one_or_none()
+    row = first(execute(Scope(Role.AUTH), FIND_LOGIN, email=email))
     return Login(row.id, row.password_hash) if row else None
 
 
@@ -61,7 +60,7 @@ def create_user(
 
     Raises Problem 409 for an address that is taken, 422 for a key that came with another body.
     """
-    row = execute(
+    rows = execute(
         Scope(Role.AUTH, user_id, writes=True, once=once is not None),
         CREATE_ONCE if once else CREATE,
         user_id=user_id,
@@ -69,8 +68,8 @@ def create_user(
         password_hash=password_hash,
         name=name,
         **(once.parameters if once else {}),
-    ).one_or_none()
-    if row is not None:
+    )
+    if row := first(rows):
         return represent(row), False
     if once and (earlier := _created_before(email, once)):
         return earlier, True
@@ -84,7 +83,7 @@ def create_external_user(user_id: str) -> None:
 
 def get_user(user_id: str) -> Representation | None:
     """The user's own account, if there is one."""
-    row = execute(reading(user_id), GET, user_id=user_id).one_or_none()
+    row = first(execute(reading(user_id), GET, user_id=user_id))
     return represent(row) if row else None
 
 
@@ -94,15 +93,15 @@ def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions)
     if key not in updates:
         updates[key] = Statement(_update(sorted(key)))
     parameters = {"user_id": user_id, "versions": conditions.versions, **values}
-    return represent(
-        _settle(execute(writing(user_id), updates[key], **parameters).one(), conditions)
-    )
+    [row] = execute(writing(user_id), updates[key], **parameters)
+    return represent(_settle(row, conditions))
 
 
 def delete_user(user_id: str, conditions: Preconditions) -> None:
     """Erase the account and all its rows. Raises NoAccount, Problem 412."""
     parameters = {"user_id": user_id, "versions": conditions.versions}
-    _settle(execute(writing(user_id), DELETE, **parameters).one(), conditions)
+    [row] = execute(writing(user_id), DELETE, **parameters)
+    _settle(row, conditions)
 
 
 def _created_before(email: str, once: Once) -> Representation | None:
@@ -110,14 +109,14 @@ def _created_before(email: str, once: Once) -> Representation | None:
     if login is None:
         return None
     scope = Scope(Role.AUTH, login.user_id)
-    row = execute(scope, REPLAY, user_id=login.user_id, **once.parameters).one_or_none()
+    row = first(execute(scope, REPLAY, user_id=login.user_id, **once.parameters))
     if row is None:
         return None
     once.require_same(row.fingerprint)
     return represent(row)
 
 
-def _settle(row: Row[Any], conditions: Preconditions) -> Row[Any]:
+def _settle(row: Row, conditions: Preconditions) -> Row:
     if row.id is None:
         raise NoAccount
     versions = conditions.versions

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-from sqlalchemy import Row
 
 from app.fields import TEXT_PATTERN, Body, Email, Id, Line, Patch, PlainText, Timestamp, TimeZone
 
@@ -128,7 +127,7 @@ class UserPatch(Patch):
     time_zone: TimeZone = "UTC"
 
 
-def represent(row: Row[Any]) -> dict[str, Any]:
+def represent(row: Any) -> dict[str, Any]:
     """A row of the table as the account that its user sees."""
     return {
         "id": row.id,

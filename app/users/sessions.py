@@ -85,7 +85,7 @@ def _run(
     if once:
         parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
     scope = Scope(Role.AUTH, user_id, writes=True, once=once is not None)
-    row = execute(scope, statement, user_id=user_id, **parameters).one()
+    [row] = execute(scope, statement, user_id=user_id, **parameters)
     if once:
         if not row.known and not once.is_same(row.fingerprint):
             return Outcome(done=False, earlier=None)
