@@ -15,6 +15,7 @@ from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
+from app.application import Application
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     Raises ConfigurationError, whose message is one line for the operator.
     """
     settings = settings or Settings.from_environment(os.environ)
-    app = APIFlask(
+    app = Application(
         __name__,
         title=openapi.TITLE,
         version=openapi.VERSION,

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Final
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app
 
 from app.config import Settings
+from app.exchange import current
 from app.problems import NOT_FOUND, UNAUTHENTICATED, Problem
 from app.users import queries
 from app.users.tokens import Principal, TokenVerifier
@@ -30,17 +31,20 @@ def signed_in() -> None:
 
     A browser asks with OPTIONS, and without the token, whether it may send it (Fetch, CORS).
     """
-    if request.method == "OPTIONS":
+    incoming = current()
+    if incoming.method == "OPTIONS":
         return
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(UNAUTHENTICATED)
-    g.principal = token_verifier().verify(token.strip())
+    incoming.principal = token_verifier().verify(token.strip())
 
 
 def current_principal() -> Principal:
     """Who the request comes from."""
-    principal: Principal = g.principal
+    principal = current().principal
+    if principal is None:
+        raise Problem(UNAUTHENTICATED)
     return principal
 
 

@@ -17,8 +17,8 @@ from app.auth import token_verifier
 from app.categories.models import Category
 from app.config import Settings
 from app.database import Base
+from app.exchange import new_id
 from app.execution import Statement, execute
-from app.http import new_id
 from app.idempotency import IdempotencyKey
 from app.problems import Problem
 from app.scope import Role, Scope

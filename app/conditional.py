@@ -3,8 +3,7 @@
 import re
 from typing import Final
 
-from flask import request
-
+from app.exchange import Request, current
 from app.problems import invalid
 from app.versioned import Preconditions
 
@@ -25,25 +24,26 @@ def preconditions() -> Preconditions:
 
     Weak and foreign tags match nothing: the comparison is strong. Raises Problem 422.
     """
-    match, none_match = _entity_tags("If-Match"), _entity_tags("If-None-Match")
+    incoming = current()
+    match, none_match = _entity_tags(incoming, "If-Match"), _entity_tags(incoming, "If-None-Match")
     if isinstance(none_match, list):
         raise invalid("takes only * here", "unsupported", header="If-None-Match")
     versions = None
-    if none_match and request.method != "PUT":
+    if none_match and incoming.method != "PUT":
         versions = []  # there is nothing to change or delete in what must not exist
     elif isinstance(match, list):
         versions = [int(tag) for weak, tag in match if not weak and VERSION.fullmatch(tag)]
     return Preconditions(versions, match is not None, none_match == "*")
 
 
-def unchanged_since(version: int) -> bool:
+def unchanged_since(incoming: Request, version: int) -> bool:
     """Whether the client's If-None-Match names this version, so that 304 will do."""
-    tags = _entity_tags("If-None-Match")
+    tags = _entity_tags(incoming, "If-None-Match")
     return tags == "*" or (isinstance(tags, list) and str(version) in {tag for _, tag in tags})
 
 
-def _entity_tags(header: str) -> list[tuple[str, str]] | str | None:
-    text = request.headers.get(header)
+def _entity_tags(incoming: Request, header: str) -> list[tuple[str, str]] | str | None:
+    text: str | None = incoming.environ.get(f"HTTP_{header.upper().replace('-', '_')}")
     if text is None or text.strip() == "*":
         return text and "*"
     if not ENTITY_TAGS.fullmatch(text):

@@ -3,7 +3,7 @@
 Connections run in autocommit, and no statement is sent without a scope.
 """
 
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
@@ -15,6 +15,8 @@ from app.breaker import Breaker
 from app.config import Settings
 from app.engine import Pool
 from app.scope import Scope
+
+GATE: Final = "database_gate"
 
 
 class Base(DeclarativeBase):
@@ -42,15 +44,18 @@ class Database(SQLAlchemy):
 db: Final = Database(model_class=Base, disable_autonaming=True)
 
 
-def breaker() -> Breaker:
-    """What stands before this application's database."""
-    found: Breaker = current_app.extensions[engine.BREAKER]
+class Gate(NamedTuple):
+    """What a statement passes on its way to the database."""
+
+    breaker: Breaker
+    pool: Pool
+    statement_timeout: float
+
+
+def gate() -> Gate:
+    """The gate to this application's database."""
+    found: Gate = current_app.extensions[GATE]
     return found
-
-
-def pool() -> Pool:
-    """The connections of this application's database."""
-    return cast(Pool, db.engine.pool)
 
 
 def send_scope(
@@ -60,8 +65,7 @@ def send_scope(
     scope = context.execution_options.get("scope")
     if not isinstance(scope, Scope):
         raise TypeError("a statement without a scope is never sent")
-    settings: Settings = current_app.config["SETTINGS"]
-    return scope.prefix(round(settings.db_statement_timeout * 1000)) + sql, parameters
+    return scope.prefix(round(gate().statement_timeout * 1000)) + sql, parameters
 
 
 def init_app(app: Flask, settings: Settings, url: str) -> None:
@@ -70,5 +74,8 @@ def init_app(app: Flask, settings: Settings, url: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine.options(settings)
     db.init_app(app)
     with app.app_context():
-        engine.init_app(app, db.engine, settings)
+        breaker = engine.init_app(app, db.engine, settings)
+        app.extensions[GATE] = Gate(
+            breaker, cast(Pool, db.engine.pool), settings.db_statement_timeout
+        )
         event.listen(db.engine, "before_cursor_execute", send_scope, retval=True)

@@ -9,8 +9,6 @@ import math
 import select
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg2
@@ -30,6 +28,7 @@ class _Thread(threading.local):
     arrived: float | None = None
     request: float = math.inf
     wait: float = math.inf
+    waited: float = 0.0
 
 
 _thread: Final = _Thread()
@@ -45,15 +44,28 @@ def left() -> float:
     return _thread.request - time.monotonic()
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
+class within:
     """Let what is done here wait for the server for so many seconds at most, in all."""
-    before = _thread.wait
-    _thread.wait = min(before, time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _thread.wait = before
+
+    def __init__(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+    def __enter__(self) -> None:
+        self.before = _thread.wait
+        _thread.wait = min(self.before, self.until)
+
+    def __exit__(self, *_: object) -> None:
+        _thread.wait = self.before
+
+
+def note_wait(seconds: float) -> None:
+    """Tell how long the request of this thread has waited for the database, once more."""
+    _thread.waited += seconds
+
+
+def waited() -> float:
+    """How many seconds the request of this thread has waited for the database, in all."""
+    return _thread.waited
 
 
 def wait(connection: Any) -> None:
@@ -74,6 +86,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         arrived, _thread.arrived = _thread.arrived, None
         now = time.monotonic()
         _thread.request = (now if arrived is None else arrived) + settings.request_deadline
+        _thread.waited = 0.0
 
     def end(_error: BaseException | None) -> None:
         _thread.request = math.inf

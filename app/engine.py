@@ -101,7 +101,7 @@ def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]
             connection.close()
 
 
-def init_app(app: Flask, engine: Engine, settings: Settings) -> None:
+def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
     """Examine the engine's connections, and put a breaker before it."""
     # libpq sends it at connect, and PgBouncer keeps it for each client; it refuses `options`.
     os.environ["PGTZ"] = "UTC"
@@ -119,7 +119,8 @@ def init_app(app: Flask, engine: Engine, settings: Settings) -> None:
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _read_ids_as_text)
     event.listen(engine, "checkout", _refuse_dead)
-    app.extensions[BREAKER] = Breaker(probe)
+    app.extensions[BREAKER] = breaker = Breaker(probe)
+    return breaker
 
 
 def _read_ids_as_text(connection: Any, record: object) -> None:

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import orjson
 import psycopg2
-from flask import Flask, Response, g
+from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app.exchange import Document, Response, current
 from app.problems import (
     BY_STATUS,
     DATABASE_BUSY,
@@ -48,8 +49,9 @@ def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str
 
 def respond(problem: Problem) -> Response:
     """The problem on the wire."""
-    body = document(problem.kind, problem.detail, g.get("request_id"), problem.members)
-    response = Response(body, problem.kind.status, problem.headers, mimetype=MEDIA_TYPE)
+    body = document(problem.kind, problem.detail, current().id, problem.members)
+    response = Document(body, problem.kind.status, MEDIA_TYPE)
+    response.headers.update(problem.headers)
     if problem.kind.status == 401:
         response.headers.setdefault("WWW-Authenticate", "Bearer")
     if problem.kind.status == 503:

@@ -7,18 +7,19 @@ Source: PostgreSQL, "Message Flow", "Multiple Statements in a Simple Query".
 
 import logging
 import time
+from collections import namedtuple
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import psycopg2
-from flask import current_app, g, has_request_context
-from psycopg2.extras import NamedTupleCursor
+from flask import has_request_context
 from sqlalchemy import ClauseElement, Dialect, PoolProxiedConnection
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app import deadline
-from app.database import breaker, pool
+from app import database, deadline
+from app.database import Gate
 from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.problems import (
     DATABASE_BUSY,
@@ -50,6 +51,17 @@ class Statement:
         compiled = statement.compile(dialect=DIALECT)
         self.sql: Final[str] = compiled.string
         self.constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
+        self.row: Callable[[Iterable[Any]], Row] | None = None
+
+    def rows(self, cursor: Any) -> list[Row]:
+        """What the cursor has got, as named tuples."""
+        if cursor.description is None:
+            return []
+        if self.row is None:
+            names = [column.name for column in cursor.description]
+            named: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+            self.row = named._make
+        return [self.row(row) for row in cursor.fetchall()]
 
 
 def execute(scope: Scope, statement: Statement, **parameters: object) -> list[Row]:
@@ -63,7 +75,7 @@ def execute(scope: Scope, statement: Statement, **parameters: object) -> list[Ro
     try:
         return _attempt(scope, statement, parameters, again=scope.repeatable)
     finally:
-        g.database_seconds = g.get("database_seconds", 0.0) + time.perf_counter() - started
+        deadline.note_wait(time.perf_counter() - started)
 
 
 def first(rows: list[Row]) -> Row | None:
@@ -74,13 +86,14 @@ def first(rows: list[Row]) -> Row | None:
 def _attempt(
     scope: Scope, statement: Statement, parameters: dict[str, object], *, again: bool
 ) -> list[Row]:
-    connection = _connect()
+    gate = database.gate()
+    connection = _connect(gate)
     try:
-        return _send(connection, scope, statement, parameters)
+        return _send(connection, gate.statement_timeout, scope, statement, parameters)
     except psycopg2.Error as error:
         if not DIALECT.is_disconnect(error, connection.dbapi_connection, None):
             raise
-        pool().forget(connection, error)
+        gate.pool.forget(connection, error)
         failure = while_waiting(error)
         if again and failure.cause is Cause.LOST:
             return _attempt_again(scope, statement, parameters)
@@ -104,15 +117,15 @@ def _attempt_again(scope: Scope, statement: Statement, parameters: dict[str, obj
         raise
 
 
-def _connect() -> PoolProxiedConnection:
+def _connect(gate: Gate) -> PoolProxiedConnection:
     """A connection, as long as the request has time left; nothing is sent before there is one."""
     left = deadline.left()
     if left <= 0:
         raise Problem(OVERLOADED)
-    breaker().check()
+    gate.breaker.check()
     try:
         with deadline.within(left):
-            return pool().connect()
+            return gate.pool.connect()
     except PoolTimeout:
         _report(POOL_FULL)
         raise Problem(DATABASE_BUSY) from None
@@ -127,19 +140,19 @@ def _connect() -> PoolProxiedConnection:
 
 def _send(
     connection: PoolProxiedConnection,
+    longest: float,
     scope: Scope,
     statement: Statement,
     parameters: dict[str, object],
 ) -> list[Row]:
     """Let the server stop in time, and give it up if it does not."""
     statements = 2 if scope.writes else 1  # a write waits for its owner's row first
-    longest: float = current_app.config["SETTINGS"].db_statement_timeout
     seconds = min(longest, max(0.0, deadline.left()) / statements)
     prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
-        cursor = connection.cursor(cursor_factory=NamedTupleCursor)
+        cursor = connection.cursor()
         cursor.execute(prefix + statement.sql, statement.constants | parameters)
-        return [*cursor.fetchall()] if cursor.description else []
+        return statement.rows(cursor)
 
 
 def _report(failure: Failure) -> None:
@@ -147,7 +160,7 @@ def _report(failure: Failure) -> None:
     if not has_request_context():
         return
     if failure.for_all:
-        breaker().open(failure)
+        database.gate().breaker.open(failure)
     else:
         logger.warning("the database did not serve a request: %s", failure.advice)
 

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 import orjson
 from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, current_app, request
 from pydantic import BaseModel, ValidationError
-from uuid_utils import uuid7
 from werkzeug.routing import UUIDConverter
 from werkzeug.sansio.utils import host_is_trusted
 
 from app.conditional import entity_tag, unchanged_since
+from app.exchange import JSON, Document, Response, current
 from app.problems import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
@@ -27,7 +27,6 @@ from app.problems import (
     invalid,
 )
 
-JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 HEALTH_PATHS: Final = {"/health", "/health/db"}
@@ -43,11 +42,6 @@ class IdConverter(UUIDConverter):
 
     def to_url(self, value: str) -> str:  # type: ignore[override]
         return value
-
-
-def new_id() -> str:
-    """A UUIDv7 (RFC 9562, section 5.7): ids made later sort later."""
-    return str(uuid7())
 
 
 # Bodies
@@ -194,13 +188,14 @@ def _pointer(location: tuple[int | str, ...]) -> dict[str, str]:
 
 def json_response(value: Any, status: int = 200) -> Response:
     """Any value as JSON; instants end in Z."""
-    return Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, mimetype=JSON)
+    return Document(orjson.dumps(value, option=orjson.OPT_UTC_Z), status)
 
 
 def resource(representation: Mapping[str, Any], status: int = 200) -> Response:
     """One resource with its entity tag, or 304 to a client that has it already."""
     version = representation["version"]
-    if request.method in {"GET", "HEAD"} and unchanged_since(version):
+    incoming = current()
+    if incoming.method in {"GET", "HEAD"} and unchanged_since(incoming, version):
         response = Response(status=304)
     else:
         response = json_response(representation, status)
@@ -232,10 +227,11 @@ def no_content() -> Response:
 
 def refuse_what_is_not_utf8() -> None:
     """400 for a path or query that is not UTF-8; Flask would pass it on with marks in its place."""
+    incoming = current()
     try:
-        if not (path := request.environ["PATH_INFO"]).isascii():
+        if not (path := incoming.environ["PATH_INFO"]).isascii():
             path.encode("latin-1").decode()
-        if b"%" in (query := request.query_string) or not query.isascii():
+        if b"%" in (query := incoming.query_string) or not query.isascii():
             parse_qsl(query.decode("ascii"), errors="strict")
     except ValueError:
         raise Problem(BAD_REQUEST) from None
@@ -247,27 +243,14 @@ def refuse_strange_hosts() -> None:
 
     Source: RFC 9112, section 3.2.
     """
-    given = "HTTP_HOST" in request.environ or request.environ["SERVER_PROTOCOL"] == "HTTP/1.0"
-    if not (request.host and given):
+    incoming = current()
+    host, environ = incoming.host, incoming.environ
+    if not host or ("HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] != "HTTP/1.0"):
         raise Problem(BAD_REQUEST, "The Host header is not valid.")
-    # With no hosts to trust, every one is.
-    known = host_is_trusted(request.host.lower(), current_app.config["HOSTS"])
-    if not known and request.path not in HEALTH_PATHS:
+    if not (hosts := current_app.config["HOSTS"]) or incoming.path in HEALTH_PATHS:
+        return
+    if not host_is_trusted(host.lower(), hosts):
         raise Problem(BAD_REQUEST, "The Host header names another host.")
-
-
-def add_security_headers(response: Response) -> Response:
-    """What keeps a browser from doing more with an answer than read it (OWASP, REST Security)."""
-    headers = response.headers
-    headers.setdefault(
-        "Cache-Control", "no-store" if request.method == "POST" else "private, no-cache"
-    )
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Referrer-Policy"] = "no-referrer"
-    if request.is_secure:
-        headers["Strict-Transport-Security"] = "max-age=63072000"
-    return response
 
 
 def init_app(app: Flask) -> None:
@@ -276,4 +259,3 @@ def init_app(app: Flask) -> None:
     app.url_map.merge_slashes = False
     app.before_request(refuse_strange_hosts)
     app.before_request(refuse_what_is_not_utf8)
-    app.after_request(add_security_headers)

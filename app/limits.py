@@ -8,15 +8,16 @@ import math
 import time
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import Final, NamedTuple
+from typing import Final
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app
 from limits import RateLimitItemPerMinute
 from limits.errors import ConfigurationError as StorageConfigurationError
 from limits.strategies import MovingWindowRateLimiter
 
 from app.config import ConfigurationError, Settings
 from app.counters import MINUTE, LastMinute, PresentMinute, Shared, minute
+from app.exchange import current
 from app.problems import TOO_MANY_REQUESTS, Problem
 
 LIMITED_PATH: Final = "/v1/"
@@ -25,16 +26,14 @@ REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
 
 
-class Limit(NamedTuple):
+class Limit:
     """How many requests a minute are taken of whom the name says."""
 
-    amount: int
-    name: str
-
-    @property
-    def policy(self) -> str:
+    def __init__(self, amount: int, name: str) -> None:
+        self.amount = amount
+        self.name = name
+        self.policy = f'"{name}";q={amount};w={MINUTE}'
         """The limit as RateLimit-Policy has it."""
-        return f'"{self.name}";q={self.amount};w={MINUTE}'
 
 
 class RequestLimits:
@@ -51,7 +50,7 @@ class RequestLimits:
         if not limit.amount:
             return
         count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
-        g.setdefault("limits", []).append((max(0, limit.amount - count), limit))
+        current().limits.append((max(0, limit.amount - count), limit.name, limit.policy))
         if count > limit.amount:
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}."
             headers = {"Retry-After": str(seconds_left())}
@@ -114,7 +113,7 @@ def network(address: str) -> str:
 
 def caller_address() -> str:
     """Where the request comes from, as limits see it."""
-    return network(request.remote_addr or "")
+    return network(current().remote_addr or "")
 
 
 def sign_in_keys(email: str) -> list[str]:
@@ -125,25 +124,27 @@ def sign_in_keys(email: str) -> list[str]:
 
 def by_address() -> None:
     """Take so many requests from one address, whatever they ask for. Raises Problem 429."""
-    if request.path.startswith(LIMITED_PATH):
+    if current().path.startswith(LIMITED_PATH):
         limits = request_limits()
         limits.check(limits.address, caller_address())
 
 
 def by_user() -> None:
     """Take so many requests of one user, wherever they come from. Raises Problem 429."""
-    if principal := g.get("principal"):
+    if principal := current().principal:
         limits = request_limits()
         limits.check(limits.user, principal.user_id)
 
 
 def tell(response: Response) -> Response:
     """Tell the client the limits it met, and of the one that is nearest how much is left."""
-    if met := g.get("limits"):
-        left, nearest = min(met)
-        policies = ", ".join(limit.policy for _, limit in met)
-        response.headers.add("RateLimit-Policy", policies)
-        response.headers.add("RateLimit", f'"{nearest.name}";r={left};t={seconds_left()}')
+    incoming = current()
+    if met := incoming.limits:
+        left, nearest, _ = min(met)
+        incoming.answer_headers += [
+            ("RateLimit-Policy", ", ".join([policy for _, _, policy in met])),
+            ("RateLimit", f'"{nearest}";r={left};t={seconds_left()}'),
+        ]
     return response
 
 

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from flask import Flask, Response, g, has_app_context, request
+from flask import Flask, has_request_context
 
+from app import deadline
 from app.config import Settings
-from app.http import new_id
-
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+from app.exchange import Response, current
 
 # What must never be read in a log, wherever a message or a traceback got it from.
 SECRETS: Final = re.compile(
@@ -41,8 +40,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         line: dict[str, Any] = {
-            "time": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
+            "time": at.replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
@@ -72,8 +72,8 @@ class TerminalFormatter(logging.Formatter):
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """What the record is about; the request's id whenever there is a request."""
-    during = {"request_id": g.request_id} if has_app_context() and "request_id" in g else {}
-    return during | getattr(record, "fields", {})
+    fields: dict[str, Any] | None = getattr(record, "fields", None)
+    return fields or ({"request_id": current().id} if has_request_context() else {})
 
 
 class StandardOutput(logging.Handler):
@@ -94,29 +94,25 @@ def configure(settings: Settings) -> None:
     terminal = not settings.production and sys.stdout.isatty()
     handler.setFormatter(TerminalFormatter() if terminal else JsonFormatter())
     logging.root.handlers = [handler]
+    # What no line tells is not looked up (Python, Logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.root.setLevel(settings.log_level)
     logging.getLogger("alembic").setLevel(logging.INFO)
 
 
-def start_request() -> None:
-    """Give the request its id, the client's if it is well-formed, and note the time."""
-    g.started = time.perf_counter()
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else new_id()
-
-
 def finish_request(response: Response) -> Response:
-    """Tell the client the request's id, and the log what became of it."""
-    response.headers["X-Request-ID"] = g.request_id
+    """Tell the log what became of the request."""
     if access.isEnabledFor(logging.INFO):
-        principal = g.get("principal")
+        incoming = current()
+        principal, rule = incoming.principal, incoming.url_rule
         fields = {
-            "request_id": g.request_id,
-            "method": request.method,
-            "route": str(request.url_rule) if request.url_rule else None,
+            "request_id": incoming.id,
+            "method": incoming.method,
+            "route": rule.rule if rule else None,
             "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.started) * 1000, 2),
-            "database_ms": round(g.get("database_seconds", 0.0) * 1000, 2),
+            "duration_ms": round((time.perf_counter() - incoming.started) * 1000, 2),
+            "database_ms": round(deadline.waited() * 1000, 2),
             "user_id": principal.user_id if principal else None,
         }
         access.info("request", extra={"fields": fields})
@@ -125,5 +121,4 @@ def finish_request(response: Response) -> Response:
 
 def init_app(app: Flask) -> None:
     """Log each request of this application; registered first, so that it finishes last."""
-    app.before_request(start_request)
     app.after_request(finish_request)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 
@@ -37,14 +38,18 @@ class Scope:
 
         Formatted, not bound: nothing but a role, a parsed UUID and an integer gets in.
         """
-        user = UUID(self.user_id) if self.user_id else ""
-        settings = (
-            f"set local role {self.role}; set local app.user_id = '{user}'; "
-            f"set local statement_timeout = {timeout:d}; "
-        )
+        identity = _identity(self.role, self.user_id)
+        settings = f"{identity} set local statement_timeout = {timeout:d}; "
         if not self.writes:
             return settings
+        user = UUID(self.user_id) if self.user_id else ""
         return f"{settings}select from users where id = '{user}' for no key update; "
+
+
+@lru_cache(maxsize=4096)
+def _identity(role: Role, user_id: str | None) -> str:
+    user = UUID(user_id) if user_id else ""
+    return f"set local role {role}; set local app.user_id = '{user}';"
 
 
 def reading(user_id: str) -> Scope:

@@ -11,7 +11,7 @@ from gunicorn import glogging, util
 
 from app import lifecycle
 from app.errors import MEDIA_TYPE, document
-from app.http import new_id
+from app.exchange import new_id
 from app.problems import BAD_REQUEST, BY_STATUS
 
 

@@ -12,17 +12,19 @@ from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 import psycopg2
+import psycopg2.extensions
 import pytest
 from apiflask import APIFlask
-from flask import current_app
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from app import create_app, execution
+from app import create_app
 from app.config import Settings
+from app.database import db
 from app.embedded import throwaway
-from app.http import new_id
+from app.exchange import new_id
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.programs import free_port
 from tests.rig.proxy import Proxy
@@ -75,14 +77,26 @@ class Account(NamedTuple):
 def sending(application: APIFlask, look: Callable[[str], str]) -> Iterator[None]:
     """While entered, every statement of this application is what `look` makes of it."""
 
-    class Cursor(execution.NamedTupleCursor):
+    class Cursor(psycopg2.extensions.cursor):
         def execute(self, statement: Any, parameters: Any = None) -> Any:
-            ours = current_app._get_current_object() is application
-            return super().execute(look(statement) if ours else statement, parameters)
+            return super().execute(look(statement), parameters)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "NamedTupleCursor", Cursor)
+    def watch(connection: Any, *_: object) -> None:
+        connection.cursor_factory = Cursor
+
+    def leave(connection: Any, *_: object) -> None:
+        if connection:
+            connection.cursor_factory = psycopg2.extensions.cursor
+
+    with application.app_context():
+        engine = db.engine
+    event.listen(engine, "checkout", watch)
+    event.listen(engine, "checkin", leave)
+    try:
         yield
+    finally:
+        event.remove(engine, "checkout", watch)
+        event.remove(engine, "checkin", leave)
 
 
 def settings_for(database_url: str, **environment: str) -> Settings:

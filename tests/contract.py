@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from app import create_app
-from app.http import new_id
+from app.exchange import new_id
 from tests.conftest import settings_for
 
 NOWHERE = "postgresql://somebody:hunter2secret@127.0.0.1:1/nowhere"

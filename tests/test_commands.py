@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from click.testing import Result
 
 from app import cli, create_app
-from app.http import new_id
+from app.exchange import new_id
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.people import give_password, session, sign_in

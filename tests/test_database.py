@@ -12,8 +12,8 @@ from sqlalchemy import event, select, text
 
 from app import create_app
 from app.database import db
+from app.exchange import new_id
 from app.execution import Statement, execute
-from app.http import new_id
 from app.scope import Role, Scope, reading
 from app.users.models import User
 from tests.conftest import Account, settings_for

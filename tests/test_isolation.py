@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.database import db
-from app.http import new_id
+from app.exchange import new_id
 from app.scope import Role
 from app.users.tokens import RefreshToken
 from tests.assertions import refused

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.http import new_id
+from app.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import ids, page, walk

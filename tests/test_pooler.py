@@ -18,7 +18,7 @@ from flask import request, request_started
 
 from app import create_app
 from app.database import db
-from app.http import new_id
+from app.exchange import new_id
 from tests.conftest import PASSWORD, ROOT, Account, settings_for
 from tests.databases import opened
 from tests.locks import until

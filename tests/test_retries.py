@@ -7,7 +7,7 @@ import pytest
 
 from app import create_app
 from app.database import db
-from app.http import new_id
+from app.exchange import new_id
 from tests.conftest import Account, sending, settings_for
 from tests.databases import opened
 from tests.rig.proxy import Proxy

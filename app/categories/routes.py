@@ -18,7 +18,8 @@ from app.categories.schemas import (
     represent,
 )
 from app.conditional import preconditions
-from app.http import created, new_id, no_content, resource
+from app.exchange import new_id
+from app.http import created, no_content, resource
 
 blueprint: Final = APIBlueprint("categories", __name__, tag="Categories")
 

@@ -8,7 +8,8 @@ from flask import Response
 from app import idempotency, pagination
 from app.auth import current_user_id, provisioning
 from app.conditional import preconditions
-from app.http import created, new_id, no_content, resource
+from app.exchange import new_id
+from app.http import created, no_content, resource
 from app.tasks import queries
 from app.tasks.schemas import (
     Task,

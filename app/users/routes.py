@@ -11,7 +11,8 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from app import idempotency
 from app.auth import current_principal, current_user_id, provisioning, token_verifier
 from app.conditional import preconditions
-from app.http import created_at, json_response, new_id, no_content, resource
+from app.exchange import new_id
+from app.http import created_at, json_response, no_content, resource
 from app.limits import sign_in_keys, sign_in_limits
 from app.problems import INVALID_CREDENTIALS, Problem
 from app.users import queries, schemas, sessions
