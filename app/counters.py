@@ -30,6 +30,16 @@ def minute() -> int:
     return int(time.time() // MINUTE)
 
 
+class Limit:
+    """How many requests a minute are taken of whom the name says."""
+
+    def __init__(self, amount: int, name: str) -> None:
+        self.amount = amount
+        self.name = name
+        self.policy = f'"{name}";q={amount};w={MINUTE}'
+        """The limit as RateLimit-Policy has it."""
+
+
 class PresentMinute:
     """How often each key came up in this minute of the clock.
 

@@ -3,12 +3,13 @@
 import re
 import time
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import flask
 from flask import request
 from uuid_utils import uuid7
 
+from app.counters import Limit
 from app.users.tokens import Principal
 
 JSON: Final = "application/json"
@@ -36,15 +37,16 @@ class Request(flask.Request):
         self.id: str = given if given and REQUEST_ID.fullmatch(given) else new_id()
         self.started = time.perf_counter()
         self.principal: Principal | None = None
-        self.limits: list[tuple[int, str, str]] = []
-        """The rate limits it met: how many more are taken, its name and its policy."""
+        self.limits: list[tuple[int, Limit]] = []
+        """The rate limits it met, and how many more requests each takes."""
         self.answer_headers: list[tuple[str, str]] = []
         """What its answer will carry besides its own."""
 
 
 def current() -> Request:
     """The request that this thread handles."""
-    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return found
 
 
 class Response(flask.Response):

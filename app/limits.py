@@ -16,7 +16,7 @@ from limits.errors import ConfigurationError as StorageConfigurationError
 from limits.strategies import MovingWindowRateLimiter
 
 from app.config import ConfigurationError, Settings
-from app.counters import MINUTE, LastMinute, PresentMinute, Shared, minute
+from app.counters import MINUTE, LastMinute, Limit, PresentMinute, Shared, minute
 from app.exchange import current
 from app.problems import TOO_MANY_REQUESTS, Problem
 
@@ -24,16 +24,6 @@ LIMITED_PATH: Final = "/v1/"
 FAILED_SIGN_INS: Final = RateLimitItemPerMinute(10)
 REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
-
-
-class Limit:
-    """How many requests a minute are taken of whom the name says."""
-
-    def __init__(self, amount: int, name: str) -> None:
-        self.amount = amount
-        self.name = name
-        self.policy = f'"{name}";q={amount};w={MINUTE}'
-        """The limit as RateLimit-Policy has it."""
 
 
 class RequestLimits:
@@ -50,7 +40,7 @@ class RequestLimits:
         if not limit.amount:
             return
         count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
-        current().limits.append((max(0, limit.amount - count), limit.name, limit.policy))
+        current().limits.append((max(0, limit.amount - count), limit))
         if count > limit.amount:
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}."
             headers = {"Retry-After": str(seconds_left())}
@@ -140,10 +130,10 @@ def tell(response: Response) -> Response:
     """Tell the client the limits it met, and of the one that is nearest how much is left."""
     incoming = current()
     if met := incoming.limits:
-        left, nearest, _ = min(met)
+        left, nearest = min(met, key=lambda pair: (pair[0], pair[1].amount))
         incoming.answer_headers += [
-            ("RateLimit-Policy", ", ".join([policy for _, _, policy in met])),
-            ("RateLimit", f'"{nearest}";r={left};t={seconds_left()}'),
+            ("RateLimit-Policy", ", ".join([limit.policy for _, limit in met])),
+            ("RateLimit", f'"{nearest.name}";r={left};t={seconds_left()}'),
         ]
     return response
 

@@ -55,10 +55,12 @@ class Derived(NamedTuple):
 class Shape(NamedTuple):
     """What the statements of one table have in common.
 
-    A guard is a condition on a field's new value without which nothing is written.
+    `answered` are the columns that clients see. A guard is a condition on a field's new value
+    without which nothing is written.
     """
 
     table: Table
+    answered: Sequence[str]
     guards: Mapping[str, Element]
     derived: Mapping[str, Derived]
 
@@ -82,7 +84,7 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
     guards = shape.guards_of(fields)
     if not once:
         after = _inserted(shape, fields, count_change(*(g for _, g in guards)))
-        return answer(guards, after)
+        return answer(guards, after, shape.answered)
     replayed = idempotency.replayed()
     bump = count_change(~exists(select(replayed)), *(g for _, g in guards))
     after = _inserted(shape, fields, bump)
@@ -92,7 +94,11 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
     stored = select(record).select_from(replayed.join(record, true())).cte("stored")
     fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
     kept = idempotency.kept(func.to_jsonb(text("after")), after)
-    return answer(guards, after, otherwise=stored).add_columns(fingerprint).add_cte(kept)
+    return (
+        answer(guards, after, shape.answered, otherwise=stored)
+        .add_columns(fingerprint)
+        .add_cte(kept)
+    )
 
 
 def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
@@ -122,7 +128,7 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
     after = upserted.returning(table).cte("after")
     existed = exists(select(before)).label("existed")
-    return answer(guards, after, otherwise=before).add_columns(existed)
+    return answer(guards, after, shape.answered, otherwise=before).add_columns(existed)
 
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
@@ -133,7 +139,7 @@ def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     values: dict[str, Element] = {name: bindparam(name) for name in fields}
     derived = shape.derive(fields, bindparam, lambda name: shape.table.c[name], bump.c.at)
     after = changed_row(shape.table, bump, values | derived)
-    return answer(guards, after, otherwise=before)
+    return answer(guards, after, shape.answered, otherwise=before)
 
 
 def delete(shape: Shape) -> Select[Any]:
@@ -141,7 +147,7 @@ def delete(shape: Shape) -> Select[Any]:
     before = live(shape.table)
     bump = count_change(exists(select(before).where(is_expected(before))))
     after = changed_row(shape.table, bump, {"deleted_at": bump.c.at})
-    return answer([], after, otherwise=before)
+    return answer([], after, shape.answered, otherwise=before)
 
 
 def live(table: Table) -> CTE:
@@ -183,13 +189,17 @@ def changed_row(table: Table, bump: CTE, values: Mapping[str, Any]) -> CTE:
 
 
 def answer(
-    guards: Sequence[tuple[str, Element]], after: CTE, *, otherwise: CTE | None = None
+    guards: Sequence[tuple[str, Element]],
+    after: CTE,
+    names: Sequence[str],
+    *,
+    otherwise: CTE | None = None,
 ) -> Select[Any]:
-    """One row: what was written, or what is there otherwise, or nulls."""
-    row: Select[Any] = select(literal(True).label("changed"), *after.c)
+    """One row: the named columns of what was written, or of what is there otherwise, or nulls."""
+    row: Select[Any] = select(literal(True).label("changed"), *(after.c[name] for name in names))
     rows: Any = row
     if otherwise is not None:
-        rest = select(literal(False), *(otherwise.c[c.name] for c in after.c))
+        rest = select(literal(False), *(otherwise.c[name] for name in names))
         rows = union_all(row, rest.where(~exists(select(after))))
     found = rows.subquery("found")
     one = select(literal(1)).subquery("one")

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app import statements
+from app.categories import schemas
 from app.categories.models import Category
 from app.categories.schemas import represent
 from app.errors import CONSTRAINTS
@@ -55,11 +56,16 @@ def delete_and_detach(shape: Shape) -> Select[Any]:
         .returning(Task.id)
         .cte("detached")
     )
-    return statements.answer([], after, otherwise=before).add_cte(detached)
+    return statements.answer([], after, shape.answered, otherwise=before).add_cte(detached)
 
 
 CATEGORIES: Final = VersionedTable(
-    Shape(Category.__table__, guards={}, derived={}),  # type: ignore[arg-type]
+    Shape(
+        Category.__table__,  # type: ignore[arg-type]
+        answered=tuple(schemas.Category.model_fields),
+        guards={},
+        derived={},
+    ),
     represent,
     delete=delete_and_detach,
 )

@@ -28,6 +28,7 @@ from app.pagination import Position
 from app.problems import invalid, not_found
 from app.scope import reading
 from app.statements import USER_ID, Derived, Shape
+from app.tasks import schemas
 from app.tasks.models import DUE_OR_FIRST, DUE_OR_LAST, Task
 from app.tasks.schemas import PRIORITIES, TaskFilters, columns, represent
 from app.versioned import Preconditions, Representation, VersionedTable
@@ -50,6 +51,7 @@ OWN_CATEGORY: Final = or_(
 TASKS: Final = VersionedTable(
     Shape(
         Task.__table__,  # type: ignore[arg-type]
+        answered=tuple(schemas.Task.model_fields),
         guards={"category_id": OWN_CATEGORY},
         derived={
             "completed_at": Derived(
@@ -82,7 +84,8 @@ FILTERS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] =
     "q": lambda value: or_(Task.title.ilike(value), Task.description.ilike(value)),
 }
 
-LIVE: Final = select(Task).where(Task.user_id == USER_ID, Task.deleted_at.is_(None))
+PUBLIC: Final = [Task.__table__.c[name] for name in schemas.Task.model_fields]
+LIVE: Final = select(*PUBLIC).where(Task.user_id == USER_ID, Task.deleted_at.is_(None))
 GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
 
 listings: Final[dict[object, Statement]] = {}

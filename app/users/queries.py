@@ -165,7 +165,7 @@ def _update(fields: list[str]) -> Select[Any]:
         .returning(*PUBLIC)
         .cte("after")
     )
-    return statements.answer([], after, otherwise=before)
+    return statements.answer([], after, before.c.keys(), otherwise=before)
 
 
 def _delete() -> Select[Any]:
@@ -176,7 +176,7 @@ def _delete() -> Select[Any]:
         .returning(*PUBLIC)
         .cte("after")
     )
-    return statements.answer([], after, otherwise=before)
+    return statements.answer([], after, before.c.keys(), otherwise=before)
 
 
 FIND_LOGIN: Final = Statement(
