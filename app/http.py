@@ -154,10 +154,11 @@ class StrictAdapter(PydanticAdapter):
 
     def validate_input(self, request: Request, location: str, **kwargs: Any) -> BaseModel:
         """The validated model. Raises Problem 400, 411, 413, 415, 422."""
+        incoming = current()  # not the proxy, which looks for it at each use
         if location == "query":
-            return self._validate(_query(request), lambda loc: {"parameter": str(loc[0])})
-        _require_media_type(request)
-        return self._validate(parse_json(read_body(request)), _pointer)
+            return self._validate(_query(incoming), lambda loc: {"parameter": str(loc[0])})
+        _require_media_type(incoming)
+        return self._validate(parse_json(read_body(incoming)), _pointer)
 
     def _validate(
         self, value: Any, where: Callable[[tuple[int | str, ...]], dict[str, str]]
@@ -238,18 +239,18 @@ def refuse_what_is_not_utf8() -> None:
 
 
 def refuse_strange_hosts() -> None:
-    """400 for a Host that is none, which Werkzeug would take for no host at all, and for one that
-    is not trusted; a balancer may ask for health by address.
-
-    Source: RFC 9112, section 3.2.
-    """
+    """400 for a Host that is none, which Werkzeug would take for no host at all (RFC 9112, 3.2)."""
     incoming = current()
     host, environ = incoming.host, incoming.environ
     if not host or ("HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] != "HTTP/1.0"):
         raise Problem(BAD_REQUEST, "The Host header is not valid.")
-    if not (hosts := current_app.config["HOSTS"]) or incoming.path in HEALTH_PATHS:
-        return
-    if not host_is_trusted(host.lower(), hosts):
+
+
+def refuse_other_hosts() -> None:
+    """400 for a Host that is not trusted; a balancer may ask for health by address."""
+    incoming = current()
+    known = host_is_trusted(incoming.host.lower(), current_app.config["HOSTS"])
+    if not known and incoming.path not in HEALTH_PATHS:
         raise Problem(BAD_REQUEST, "The Host header names another host.")
 
 
@@ -258,4 +259,6 @@ def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False
     app.before_request(refuse_strange_hosts)
+    if app.config["HOSTS"]:
+        app.before_request(refuse_other_hosts)
     app.before_request(refuse_what_is_not_utf8)
