@@ -12,6 +12,8 @@ setting = $${$(1):-$(call dotenv,$(1))}
 
 EMBEDDED := $(shell test -n "$(call setting,DATABASE_URL)" || echo .venv/.requirements-embedded.txt)
 
+PEERS := benchmarks/peers
+
 # The newest Python that can make a virtual environment; Debian ships venv apart from python3.
 FIND_PYTHON = python=; bare=; \
     for name in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -33,11 +35,11 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_
     RATELIMIT_PER_ADDRESS PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 # As a file, which spares the start an import of the whole application; -P keeps app/http.py from
 # posing as the standard library's http.
@@ -54,6 +56,12 @@ rig: .venv/.requirements-dev.txt ## the service on Neon in a box, to try what it
 
 faults: .venv/.requirements-dev.txt ## hurt the service under load and count what is kept; ARGS=--quick for less
 	@$(ISOLATED); exec $(PYTHON) -m tests.faults $(ARGS)
+
+bench: .venv/.requirements-dev.txt $(PEERS)/.venv/.requirements.txt ## the service beside its alternatives, for the READMEs: 15 minutes
+	@$(ISOLATED); exec $(PYTHON) -m benchmarks --write $(ARGS)
+
+bench-quick: .venv/.requirements-dev.txt ## the service beside the least it could cost: a minute; ARGS="--operations get"
+	@$(ISOLATED); exec $(PYTHON) -m benchmarks floor service --rounds=1 --seconds=1 $(ARGS)
 
 check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
 	@$(PYTHON) -m ruff format --check
@@ -90,10 +98,11 @@ lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARG
 	    print(*project["optional-dependencies"]["embedded"], sep="\n")' \
 	    | compile - --constraints requirements.txt --output-file requirements-embedded.txt && \
 	compile pyproject.toml --all-extras --constraints requirements.txt \
-	    --constraints requirements-embedded.txt --output-file requirements-dev.txt
+	    --constraints requirements-embedded.txt --output-file requirements-dev.txt && \
+	compile $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
 
 clean: ## remove .venv and every cache; the database stays
-	@rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv $(PEERS)/.venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 free-port:
@@ -126,4 +135,11 @@ endif
 .venv/.%: % .venv/.created
 	@echo "Installing $<"
 	@$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+# The benchmark's peers need what the service does not.
+$(PEERS)/.venv/.requirements.txt: $(PEERS)/requirements.txt .venv/.created
+	@echo "Installing $<"
+	@$(PYTHON) -m venv --clear $(PEERS)/.venv
+	@$(subst $(PYTHON),$(PEERS)/$(PYTHON),$(PIP)) install --require-hashes --requirement $<
 	@touch $@

@@ -47,7 +47,26 @@ GRANIAN: Final = Contestant(
     ],
     is_service=True,
 )
-CONTESTANTS: Final = [FLOOR, SERVICE, GRANIAN]
+FASTAPI: Final = Contestant(
+    "fastapi",
+    "FastAPI, SQLModel, asyncpg",
+    [
+        *[*THERE, "uvicorn", f"--workers={WORKERS}", "--host=127.0.0.1", "--port={port}"],
+        *["--no-access-log", "fastapi_sqlmodel:app"],
+    ],
+    PEERS,
+)
+DJANGO: Final = Contestant(
+    "django",
+    "Django REST framework",
+    [*THERE, *SHAPE, "django_rest.wsgi:application"],
+    PEERS,
+)
+FLASK: Final = Contestant(
+    "flask", "Flask, Flask-SQLAlchemy", [*THERE, *SHAPE, "plain_flask:app"], PEERS
+)
+OURS: Final = [FLOOR, SERVICE, GRANIAN]
+CONTESTANTS: Final = [*OURS, FASTAPI, DJANGO, FLASK]
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,8 @@ def started(
 
     Raises RuntimeError if it does not answer.
     """
+    if not Path(contestant.command[0]).exists():
+        raise RuntimeError(f"{contestant.title} is not installed: make bench does that")
     port = free_port()
     log = directory / f"{contestant.name}.log"
     begun = time.monotonic()

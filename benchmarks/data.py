@@ -1,6 +1,5 @@
 """The database: the service's own schema, with the same rows for everybody."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +77,6 @@ class Ground:
 @contextmanager
 def ground() -> Iterator[Ground]:
     """A temporary cluster with the rows that every database begins with."""
-    logging.disable(logging.INFO)  # what migrations say of each step
     with Cluster.throwaway(OPTIONS) as cluster:
         with opened(cluster.url) as cursor:
             cursor.execute(f"create database {TEMPLATE}")

@@ -28,7 +28,7 @@ def fire(base: str, operation: str, targets: Path, seconds: int, seed: str) -> L
     Raises RuntimeError if one of them failed.
     """
     command = [wrk(), "--threads=1", f"--connections={CONNECTIONS}", f"--duration={seconds}s"]
-    command += ["--script", str(SCRIPT), base, "--", operation, str(targets), seed]
+    command += ["--timeout=30s", "--script", str(SCRIPT), base, "--", operation, str(targets), seed]
     run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
     if run.returncode:
         raise RuntimeError(f"wrk failed: {run.stderr.strip() or run.stdout.strip()}")

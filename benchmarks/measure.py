@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.answers import examine
 from benchmarks.contestants import WORKERS, Contestant, Running, started
 from benchmarks.data import Ground
 from benchmarks.load import Load, fire
@@ -54,9 +55,15 @@ class Run:
         self.ground = ground
         self.samples: list[Sample] = []
         self.stays: list[Stay] = []
+        self.flights: dict[str, dict[str, float]] = {}
 
     def play(self) -> None:
-        """Every round, each with processes and databases of its own."""
+        """Every round, each with processes and databases of its own; first it is seen that all of
+        them do the same.
+        """
+        for contestant in self.plan.contestants:
+            with tempfile.TemporaryDirectory(prefix="tasks-api-bench-") as directory:
+                self.flights[contestant.name] = examine(self.ground, contestant, Path(directory))
         for number in range(1, self.plan.rounds + 1):
             with tempfile.TemporaryDirectory(prefix="tasks-api-bench-") as directory:
                 self.play_round(number, Path(directory))
@@ -69,9 +76,8 @@ class Run:
             for one in running:
                 fire(one.base, "mix", targets, WARM_UP_SECONDS, "the warm-up")
             for operation in self.plan.operations:
-                # The order changes, so that nobody always has the same one before them.
-                for place in range(len(running)):
-                    one = running[(place + number) % len(running)]
+                # There and back, so that what disturbs the machine for a while disturbs all alike.
+                for one in (*running, *reversed(running)):
                     self.sample(one, operation, number, targets)
             for one in running:
                 megabytes = worker_megabytes(one.pid, WORKERS)

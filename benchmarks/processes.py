@@ -17,7 +17,11 @@ def tree(root: int) -> list[int]:
 
 def cpu_seconds(root: int) -> float:
     """Processor time of all of them, and of those that have ended and were waited for."""
-    return sum(_ticks(pid) for pid in tree(root)) / TICKS
+    while True:
+        try:
+            return sum(_ticks(pid) for pid in tree(root)) / TICKS
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # one ended meanwhile, and counts as its parent's now
 
 
 def _ticks(pid: int) -> int:

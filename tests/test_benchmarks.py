@@ -1,0 +1,171 @@
+"""The benchmark compares like with like, and its figures mean what they say."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks import table
+from benchmarks.answers import Different, check, examine, newest_task, speaking
+from benchmarks.contestants import FLOOR, OURS, Contestant, started
+from benchmarks.data import Ground, ground
+from benchmarks.load import fire
+from benchmarks.measure import Plan, Run
+from benchmarks.processes import cpu_seconds, worker_megabytes
+from benchmarks.results import collect
+from tests.databases import opened
+from tests.rig.programs import need
+
+BURN = """
+import subprocess, sys, time
+busy = "import time\\nwhile time.process_time() < 0.3: pass"
+subprocess.run([sys.executable, "-c", busy])
+print("burnt", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Ground]:
+    """The benchmark's rows, in a cluster of their own."""
+    with ground() as found:
+        yield found
+
+
+@pytest.mark.parametrize("contestant", OURS, ids=lambda one: one.name)
+def test_each_answers_alike_and_in_one_flight(
+    prepared: Ground, contestant: Contestant, tmp_path: Path
+) -> None:
+    if "granian" in contestant.command and not find_spec("granian"):
+        pytest.skip("granian is not installed")
+    flights = examine(prepared, contestant, tmp_path)
+    assert flights == {"get": 1, "list": 1, "post": 1, "patch": 1}
+
+
+def test_another_answer_than_the_others_is_refused(prepared: Ground, tmp_path: Path) -> None:
+    database, person = prepared.fresh("of_another"), prepared.people[0]
+    task = newest_task(database, person)
+    with (
+        started(FLOOR, database, person, tmp_path) as running,
+        speaking(running.base, person.token) as ask,
+        pytest.raises(Different, match="GET one"),
+    ):
+        check(ask, person, task | {"priority": "urgent"})
+
+
+def test_a_load_reaches_everybody_and_changes_what_it_says(
+    prepared: Ground, tmp_path: Path
+) -> None:
+    need("wrk")
+    database, targets = prepared.fresh("of_load"), tmp_path / "targets"
+    targets.write_text(prepared.targets)
+    with (
+        started(FLOOR, database, prepared.people[0], tmp_path) as running,
+        opened(database) as cursor,
+    ):
+        patched = fire(running.base, "patch", targets, 1, "the test")
+        cursor.execute(
+            "select count(distinct user_id), count(distinct title) = count(*) from tasks"
+            " where title like 'Change % of the test'"
+        )
+        assert cursor.fetchone() == (len(prepared.people), True)
+        posted = fire(running.base, "post", targets, 1, "the test")
+        cursor.execute("select count(*) from tasks where title = 'Buy milk'")
+        assert cursor.fetchone()[0] >= posted.requests > 0
+        assert patched.errors == posted.errors == 0
+
+
+def test_a_run_measures_what_it_was_told_to_and_shows_it(prepared: Ground) -> None:
+    need("wrk")
+    run = Run(Plan([FLOOR], ["list", "mix"], rounds=1, seconds=1), prepared)
+    run.play()
+    shown = table.full(collect(run))
+    assert [sample.operation for sample in run.samples] == ["list", "list", "mix", "mix"]
+    assert all(sample.application_us > 0 < sample.database_us for sample in run.samples)
+    headings = re.findall(r"^\| (.*?) +\| requests/s \|", shown, re.M)
+    assert headings == ["list of 50", "mix"]
+
+
+def test_failing_requests_are_no_result(prepared: Ground, tmp_path: Path) -> None:
+    need("wrk")
+    targets = tmp_path / "targets"
+    targets.write_text(f"no-token {prepared.people[0].tasks[0]}\n")
+    with (
+        started(FLOOR, prepared.fresh("of_none"), prepared.people[0], tmp_path) as running,
+        pytest.raises(RuntimeError, match="errors in"),
+    ):
+        fire(running.base, "get", targets, 1, "the test")
+
+
+def test_processor_time_counts_children_that_have_ended() -> None:
+    command = [sys.executable, "-c", BURN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"burnt\n"
+        assert cpu_seconds(process.pid) >= 0.3
+        process.communicate()
+
+
+def test_memory_is_that_of_the_workers_and_not_of_who_started_them() -> None:
+    sleeper = (
+        "import sys; held = bytearray(b'x' * 50_000_000); print(1, flush=True); sys.stdin.read()"
+    )
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeper!r}])"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert 50 < worker_megabytes(process.pid, workers=1) < 100
+        process.communicate()
+
+
+def results(*rounds: tuple[float, float]) -> table.Results:
+    """What a run would have found, of the floor's and the service's time in each round."""
+    load = {"requests": 1000, "seconds": 2.0, "errors": 0, "p50_ms": 1.0, "p99_ms": 2.0}
+    samples = [
+        {
+            "contestant": name,
+            "operation": "get",
+            "round": number,
+            "load": load,
+            "application_us": time,
+            "database_us": 100.0,
+        }
+        for number, times in enumerate(rounds, 1)
+        for name, time in zip(("floor", "service"), times, strict=True)
+    ]
+    return {"samples": samples, "titles": {"floor": "the floor", "service": "this service"}}
+
+
+def test_a_ratio_is_of_neighbours_so_that_a_slow_round_does_not_count() -> None:
+    found = results((100, 150), (400, 600), (100, 160))
+    assert table.ratio(found, "service", "floor", "get") == 1.5
+    assert table.usual(found, "service", "get", table.application) == 160
+    assert table.usual(found, "floor", "get", table.rate) == 500
+    assert "| this service                      | 1.50 (160 µs) |" in table.summary(found)
+
+
+def test_a_table_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(f"Before.\n\n{table.BEGIN}old\n{table.END}\nAfter.\n")
+    for text in ("new\n", "newer\n"):
+        table.fill(page, text)
+        assert page.read_text() == f"Before.\n\n{table.BEGIN}\n{text}\n{table.END}\nAfter.\n"
+
+
+def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("Before.\n")
+    with pytest.raises(ValueError, match="lacks the lines"):
+        table.fill(page, "new\n")
+    assert page.read_text() == "Before.\n"
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_the_pages_have_a_place_for_the_table(page: str) -> None:
+    text = (Path(__file__).parent.parent / page).read_text()
+    assert text.count(table.BEGIN) == text.count(table.END) == 1
