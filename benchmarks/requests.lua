@@ -33,7 +33,8 @@ end
 
 function request()
     count = count + 1
-    local target = targets[count % #targets + 1]
+    -- A step further after each round of the mix, so that its writes are not always of one user.
+    local target = targets[(count + math.floor(count / #MIX)) % #targets + 1]
     local kind = operation == "mix" and MIX[count % #MIX + 1] or operation
     if kind ~= "patch" then return target[kind] end
     -- Another title each time, so that each of them changes something.
