@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from apiflask import APIBlueprint, APIFlask
 from flask import Response
 from flask_cors import CORS
-from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
@@ -64,7 +63,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url
     database.init_app(app, settings, url)
-    Migrate(app, database.db)
     errors.init_app(app)
     secret = settings.jwt_secret or development_secret(settings, url)
     set_keys(app, secret or url)

@@ -1,8 +1,8 @@
-"""Operators' commands: `flask users`, `flask tokens`, `flask purge`, `flask config`."""
+"""Operators' commands: `flask users`, `tokens`, `purge` and `config`, and what `flask db` needs."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
+from typing import Any, Final
 
 import click
 import psycopg2
@@ -10,13 +10,13 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from pydantic import ValidationError
 from sqlalchemy import delete, func, inspect, literal, select, text, tuple_
-from sqlalchemy.sql.dml import ReturningDelete
+from werkzeug.local import LocalProxy
 from werkzeug.security import generate_password_hash
 
 from app.auth import token_verifier
 from app.categories.models import Category
 from app.config import Settings
-from app.database import Base
+from app.database import Base, db
 from app.exchange import new_id
 from app.execution import Statement, execute
 from app.idempotency import IdempotencyKey
@@ -31,6 +31,14 @@ from app.users.tokens import ACCESS_SECONDS, MAX_SECONDS
 PURGE_CHUNK = 1000
 
 MAINTENANCE = Scope(Role.MAINTENANCE)
+
+DELETED = "deleted_at <= cast(:at as timestamptz) - make_interval(days => :days)"
+OLD: Final[dict[type[Base], str]] = {
+    Task: DELETED,
+    Category: DELETED,
+    IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
+    RefreshToken: "expires_at < cast(:at as timestamptz)",
+}
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,7 +87,8 @@ def create_user(email: str, name: str | None, password: str) -> None:
 @one_line_errors
 def list_users() -> None:
     """Print id, e-mail address and day of creation of each account, oldest first."""
-    for user in execute(MAINTENANCE, LIST_USERS):
+    statement = select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
+    for user in execute(MAINTENANCE, Statement(statement)):
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
 
 
@@ -114,8 +123,8 @@ def issue_token(email: str, ttl: int) -> None:
 def purge(days: int) -> None:
     """Remove for good what was deleted long ago, and keys and tokens that expired."""
     # One instant for all, as a category cannot go before the tasks that were in it.
-    [(at,)] = execute(MAINTENANCE, NOW)
-    for name, statement in PURGES.items():
+    [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
+    for name, statement in purges():
         count = 0
         while deleted := execute(MAINTENANCE, statement, at=at, days=days):
             count += len(deleted)
@@ -131,28 +140,45 @@ def show_config() -> None:
         click.echo(f"{variable}={value}")
 
 
-def _purge(table: type[Base], condition: str) -> ReturningDelete[Any]:
-    keys = inspect(table).primary_key
-    chunk = select(*keys).where(text(condition)).limit(PURGE_CHUNK)
-    return delete(table).where(tuple_(*keys).in_(chunk)).returning(literal(1).label("deleted"))
+def purges() -> Iterator[tuple[str, Statement]]:
+    """What is removed, and how; built here and not at import, which serving would pay for too."""
+    for table, condition in OLD.items():
+        keys = inspect(table).primary_key
+        chunk = select(*keys).where(text(condition)).limit(PURGE_CHUNK)
+        removal = delete(table).where(tuple_(*keys).in_(chunk))
+        yield table.__tablename__, Statement(removal.returning(literal(1).label("removed")))
 
 
-LIST_USERS = Statement(
-    select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
-)
-NOW = Statement(select(func.now()))
-OLD = "deleted_at <= cast(:at as timestamptz) - make_interval(days => :days)"
-PURGES = {
-    "tasks": Statement(_purge(Task, OLD)),
-    "categories": Statement(_purge(Category, OLD)),
-    "idempotency_keys": Statement(
-        _purge(IdempotencyKey, "created_at < cast(:at as timestamptz) - interval '24 hours'")
-    ),
-    "refresh_tokens": Statement(_purge(RefreshToken, "expires_at < cast(:at as timestamptz)")),
-}
+class Commands(AppGroup):
+    """The commands of an application; those of `flask db` are loaded when they are asked for."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.name)
+        self.app = app
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, for `flask --help`."""
+        return sorted({*super().list_commands(ctx), "db"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, if there is one."""
+        if cmd_name == "db":
+            migrations(self.app)
+        return super().get_command(ctx, cmd_name)
+
+
+def migrations(app: Flask) -> Any:
+    """Flask-Migrate's part of the application, with `flask db`."""
+    # It loads Alembic, a tenth of a worker's memory, for which serving has no use.
+    from flask_migrate import Migrate
+
+    Migrate(app, db)
+    return app.extensions["migrate"]
 
 
 def init_app(app: Flask) -> None:
     """Add the commands to `flask`."""
+    app.cli = Commands(app)
     for command in (users, tokens, purge, show_config):
         app.cli.add_command(command)
+    app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # until it is looked at
