@@ -1,5 +1,6 @@
 """How gunicorn serves the application; every figure can be set from the environment."""
 
+import gc
 import math
 from typing import Any
 
@@ -32,6 +33,9 @@ wsgi_app = "wsgi:app"
 def when_ready(arbiter: Any) -> None:
     """Called once in the master process, before the first worker."""
     end_in_order(arbiter)
+    # What is loaded by now is never given up. A collection would write into each object, and so
+    # give each worker a copy of what all could share (Python, "gc.freeze").
+    gc.freeze()
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
