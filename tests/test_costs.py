@@ -5,8 +5,8 @@ is what was counted when it was set and a tenth more; whoever makes a request ch
 """
 
 import io
+from collections.abc import Callable
 from cProfile import Profile
-from collections.abc import Callable, Iterator
 from pstats import Stats
 from typing import Any
 
@@ -15,7 +15,6 @@ import pytest
 from apiflask import APIFlask
 
 from tests.conftest import Account, sending
-from tests.rig.proxy import Proxy
 
 REQUESTS = 20
 
