@@ -1,59 +1,16 @@
 """The threads of a worker and who gets one: health has threads that no other request can hold."""
 
-import errno
-import math
 import re
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, Final
 
 from app import deadline
+from app.client import Client
 
 HEALTH: Final = re.compile(rb"(?:GET|HEAD) /health(/db)? HTTP/1\.[01]\r\n")
 HAS_BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
-HEAD_BYTES: Final = 8192
-
-LEAST_SECONDS: Final = 0.01
-"""To read what is there of a request that waited for a thread until its deadline was over."""
-
-
-class Client(socket.socket):
-    """A client's connection, which no thread waits for longer than `patience`: to send its request
-    until the deadline, and to take what it is answered as long again.
-    """
-
-    deadline = 0.0
-    patience = math.inf
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        """As ever, but whoever is too slow counts as gone."""
-        with self._within(max(LEAST_SECONDS, self.deadline - time.monotonic())):
-            return super().recv(size, flags)
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        """As ever, but whoever does not read counts as gone."""
-        with self._within(self.patience):
-            super().sendall(data, flags)
-
-    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """As ever, but whoever does not read counts as gone."""
-        with self._within(self.patience):
-            return super().sendfile(file, offset, count)
-
-    @contextmanager
-    def _within(self, seconds: float) -> Iterator[None]:
-        given = self.gettimeout()
-        least = seconds if given is None else min(given, seconds)
-        self.settimeout(None if math.isinf(least) else least)
-        try:
-            yield
-        except TimeoutError:
-            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow") from None
-        finally:
-            self.settimeout(given)
 
 
 class Lanes:
@@ -70,7 +27,6 @@ class Lanes:
         lane: ThreadPoolExecutor | None = self.ordinary
         if isinstance(connection.sock, Client):
             connection.sock.deadline = arrived + self.patience
-            connection.sock.patience = self.patience
             lane = self._lane(connection)
         if lane is None:
             gone: Future[object] = Future()
@@ -82,9 +38,8 @@ class Lanes:
         """Only what is all there and cannot wait for its client goes to the threads of health."""
         if connection.parser and connection.parser.unreader.buf.getvalue():
             return self.ordinary  # the next bytes on the socket are not the request's first
-        connection.sock.setblocking(False)
         try:
-            head = connection.sock.recv(HEAD_BYTES, socket.MSG_PEEK)
+            head = connection.sock.read_ahead()
         except BlockingIOError:
             return self.ordinary
         except OSError:

@@ -19,7 +19,8 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import ThreadWorker
 
 from app import lifecycle
-from app.lanes import Client, Lanes
+from app.client import Client
+from app.lanes import Lanes
 
 TURN_SECONDS: Final = 0.1
 PARTING_SECONDS: Final = 2.0
@@ -100,7 +101,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """As ever, but one who leaves says so."""
         if self.leaving is not None:
             request.force_close()
-        return bool(super().handle_request(request, connection))
+        client = connection.sock
+        if not isinstance(client, Client):
+            return bool(super().handle_request(request, connection))
+        client.hold()
+        try:
+            return bool(super().handle_request(request, connection))
+        finally:
+            client.flush()
 
     # Waiting for clients, and parting from them
 
@@ -109,8 +117,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if connection.initialized or connection.data_ready or self.cfg.is_ssl:
             super().enqueue_req(connection)
             return
-        connection.sock = Client(fileno=connection.sock.detach())
-        connection.sock.setblocking(False)
+        connection.sock = Client(connection.sock, self.patience)
         connection.set_timeout()
         self.pending_conns.append(connection)
         readable = partial(self.on_pending_socket_readable, connection)
@@ -134,15 +141,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except OSError:
             self._drop(connection)
             return
-        connection.sock.setblocking(False)
         connection.timeout = time.monotonic() + PARTING_SECONDS
         connection.unread = PARTING_BYTES
         self.parting.append(connection)
         self.poller.register(connection.sock, EVENT_READ, partial(self._read_on, connection))
 
-    def _read_on(self, connection: Any, client: socket.socket) -> None:
+    def _read_on(self, connection: Any, client: Client) -> None:
         try:
-            read = len(client.recv(UNREAD_BYTES))
+            read = client.discard(UNREAD_BYTES)
         except BlockingIOError:
             return
         except OSError:

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from contextlib import ExitStack
+from http.client import parse_headers
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -134,6 +135,16 @@ SERVED = {
 }
 
 
+def all_answered(connection: socket.socket, count: int) -> list[tuple[int, bytes]]:
+    """Status and body of so many answers, which may come at once."""
+    answers = []
+    with connection.makefile("rb") as received:
+        for _ in range(count):
+            status = int(received.readline().split()[1])
+            answers.append((status, received.read(int(parse_headers(received)["Content-Length"]))))
+    return answers
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_request_here_gets_a_problem_with_its_status(server: str, name: str) -> None:
     expected, request = REFUSED[name]
@@ -208,6 +219,78 @@ def test_what_the_server_says_itself_is_logged_as_the_rest_and_without_secrets(
     warnings = [line for line in lines if line["message"].startswith("Invalid request")]
     assert len(warnings) == 4
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("size", [1, 20, len(DOCUMENT) - 1])
+def test_a_request_may_arrive_in_pieces(server: str, alice: Account, size: int) -> None:
+    body = b'{"title": "Buy milk"}'
+    request = asking("/v1/tasks", alice, "POST", body)
+    with connect(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (request[:size], request[size : -len(body)], body[:5], body[5:]):
+            connection.sendall(piece)
+            assert seconds(server, GET)[0] == 200  # by now the piece has been looked at
+        assert answered(connection)[0] == 201
+
+
+def test_requests_that_are_sent_at_once_are_answered_in_turn(server: str, alice: Account) -> None:
+    bodies = [f'{{"title": "Errand {number}"}}'.encode() for number in range(20)]
+    requests = [asking("/v1/tasks", alice, "POST", body) for body in bodies]
+    with connect(server) as connection:
+        connection.sendall(b"".join([GET, *requests, DOCUMENT, GET]))
+        answers = all_answered(connection, len(requests) + 3)
+    assert [status for status, _ in answers] == [200, *[201] * 20, 200, 200]
+    titles = [json.loads(body)["title"] for _, body in answers[1:21]]
+    assert titles == [f"Errand {number}" for number in range(20)]
+
+
+def test_a_client_may_send_the_next_request_while_one_is_handled(
+    database_url: str, alice: Account, connection: Any, tmp_path: Path
+) -> None:
+    patient = {"DB_STATEMENT_TIMEOUT": "60", "WEB_CONCURRENCY": "1", "WEB_THREADS": "2"}
+    change = asking("/v1/tasks", alice, "POST", b'{"title": "Buy milk"}')
+    with gunicorn(database_url, tmp_path / "log", **patient) as server, connect(server) as client:
+        with held(connection, alice.user_id):
+            client.sendall(change)
+            until(lambda: waiting(connection))
+            for piece in (GET[:10], GET[10:], GET):
+                client.sendall(piece)
+                assert seconds(server, DOCUMENT)[0] == 200
+        assert [status for status, _ in all_answered(client, 3)] == [201, 200, 200]
+        client.sendall(GET)
+        assert answered(client)[0] == 200
+
+
+def test_a_client_that_is_to_wait_for_leave_to_send_its_body_gets_it(
+    server: str, alice: Account
+) -> None:
+    request = asking("/v1/tasks", alice, "POST", b'{"title": "Buy milk"}')
+    head, _, body = request.partition(b"\r\n\r\n")
+    with connect(server) as connection:
+        connection.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert answered(connection)[0] == 201
+
+
+def test_an_answer_is_one_piece(server: str) -> None:
+    with connect(server) as connection:
+        for _ in range(20):
+            connection.sendall(GET)
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert body == b'{"status":"ok"}'
+
+
+def test_a_slow_reader_gets_all_of_an_answer(server: str) -> None:
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        slow.settimeout(60)
+        slow.connect(("127.0.0.1", int(server.rpartition(":")[2])))
+        slow.sendall(DOCUMENT * 20)
+        documents = all_answered(slow, 20)
+    assert len(set(documents)) == 1
+    assert documents[0][0] == 200
 
 
 def test_connections_that_send_nothing_hold_no_thread(database_url: str, tmp_path: Path) -> None:
