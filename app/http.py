@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import orjson
 from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
-from flask import Flask, Request, current_app, request
+from flask import Flask, Request, current_app
 from pydantic import BaseModel, ValidationError
 from werkzeug.routing import UUIDConverter
 from werkzeug.sansio.utils import host_is_trusted
@@ -53,25 +53,25 @@ def read_body(incoming: Request) -> bytes:
     Raises Problem 411, 413.
     """
     limit: int = current_app.config["MAX_BODY_BYTES"]
-    if incoming.content_length is None and not incoming.environ.get("wsgi.input_terminated"):
+    length = incoming.content_length
+    if length is None and not incoming.environ.get("wsgi.input_terminated"):
         raise Problem(LENGTH_REQUIRED)
-    if (incoming.content_length or 0) > limit:
+    # A chunked body has no length to look at beforehand.
+    size = limit + 1 if length is None else length
+    body = _read(incoming, size) if size <= limit + 1 else b""
+    if max(size if length else 0, len(body)) > limit:
         raise Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
-    # A chunked body has no length to look at beforehand, and Werkzeug cuts it without a word.
-    body = _read(incoming, limit + 1)
-    if len(body) > limit:
-        raise Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
+    if len(body) < (length or 0):
+        raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
     return body
 
 
 def _read(incoming: Request, size: int) -> bytes:
     try:
-        body = incoming.stream.read(size)
+        body: bytes = incoming.environ["wsgi.input"].read(size)
     except Exception as error:
         # Each server has exceptions of its own for chunks that are none; all mean the same.
         raise Problem(BAD_REQUEST, "The body is not framed as its headers say.") from error
-    if len(body) < min(incoming.content_length or 0, size):
-        raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
     return body
 
 
@@ -81,12 +81,7 @@ def parse_json(body: bytes) -> Any:
     Raises Problem 400, or 422 for a lone surrogate, which is JSON but no Unicode text.
     """
     try:
-        value = json.loads(
-            body.decode(),
-            object_pairs_hook=_unique_names,
-            parse_constant=_refuse_number,
-            parse_float=_finite,
-        )
+        value = DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise Problem(MALFORMED_JSON) from None
     if SURROGATE.search(body):
@@ -131,6 +126,11 @@ def _finite(text: str) -> float:
 
 
 def _require_media_type(incoming: Request) -> None:
+    if (
+        incoming.environ.get("CONTENT_TYPE") == JSON
+        and "HTTP_CONTENT_ENCODING" not in incoming.environ
+    ):
+        return
     allowed = {JSON, MERGE_PATCH} if incoming.method == "PATCH" else {JSON}
     charset = incoming.mimetype_params.get("charset", "utf-8").lower()
     if incoming.mimetype not in allowed or charset not in {"utf-8", "utf8"}:
@@ -147,6 +147,11 @@ def _query(incoming: Request) -> dict[str, str]:
         twice = next(name for name in names if names.count(name) > 1)
         raise invalid("must be given once", "repeated", parameter=twice)
     return values
+
+
+DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_names, parse_constant=_refuse_number, parse_float=_finite
+)
 
 
 class StrictAdapter(PydanticAdapter):
@@ -206,7 +211,7 @@ def resource(representation: Mapping[str, Any], status: int = 200) -> Response:
 
 def created(representation: Mapping[str, Any]) -> Response:
     """A new resource of this collection."""
-    return created_at(f"{request.path}/{representation['id']}", representation)
+    return created_at(f"{current().path}/{representation['id']}", representation)
 
 
 def created_at(location: str, representation: Mapping[str, Any]) -> Response:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
-from flask import Response, current_app, request
+from flask import Response, current_app
 from sqlalchemy import (
     CTE,
     CheckConstraint,
@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+from app.exchange import current
 from app.problems import IDEMPOTENCY_KEY_REUSED, Problem, invalid
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -84,7 +85,8 @@ def requested(body: dict[str, Any]) -> Once | None:
 
     The fingerprint is keyed, as a body may hold a password. Raises Problem 422.
     """
-    key = request.headers.get("Idempotency-Key")
+    incoming = current()
+    key: str | None = incoming.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if not KEY.fullmatch(key):
@@ -92,7 +94,7 @@ def requested(body: dict[str, Any]) -> Once | None:
         raise invalid(detail, "idempotency_key", header="Idempotency-Key")
     content = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     fingerprint = hmac.digest(current_app.config["FINGERPRINT_KEY"], content, hashlib.sha256)
-    return Once(str(request.url_rule), key, fingerprint)
+    return Once(str(incoming.url_rule), key, fingerprint)
 
 
 def mark(response: Response, replayed: bool) -> Response:

@@ -5,11 +5,12 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
-from flask import Response, current_app, request
+from flask import Response, current_app
 
+from app.exchange import current
 from app.http import json_response
 from app.problems import invalid
 
@@ -68,6 +69,7 @@ def page(rows: Sequence[Any], items: Sequence[Any], limit: int, listing: object)
         cursor = encode(Position(last.sort_key, last.id), listing)
     response = json_response({"items": items[:limit], "next_cursor": cursor})
     if cursor:
-        query = urlencode({**request.args, "cursor": cursor})
-        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
+        incoming = current()
+        query = dict(parse_qsl(incoming.query_string.decode("ascii"))) | {"cursor": cursor}
+        response.headers["Link"] = f'<{incoming.path}?{urlencode(query)}>; rel="next"'
     return response

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
     Boolean,
     ColumnElement,
     FromClause,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
-    literal,
+    literal_column,
     null,
     or_,
     select,
@@ -43,6 +44,7 @@ Element = ColumnElement[Any]
 USER_ID: Element = bindparam("user_id")
 ID: Element = bindparam("id")
 VERSIONS: Element = bindparam("versions")
+ONE: Element = literal_column("1", BigInteger)
 
 
 class Derived(NamedTuple):
@@ -55,8 +57,8 @@ class Derived(NamedTuple):
 class Shape(NamedTuple):
     """What the statements of one table have in common.
 
-    `answered` are the columns that clients see. A guard is a condition on a field's new value
-    without which nothing is written.
+    `answered` are the columns that clients see. A guard is a condition on a field's new
+    value, unless that is null, without which nothing is written.
     """
 
     table: Table
@@ -86,7 +88,7 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
         after = _inserted(shape, fields, count_change(*(g for _, g in guards)))
         return answer(guards, after, shape.answered)
     replayed = idempotency.replayed()
-    bump = count_change(~exists(select(replayed)), *(g for _, g in guards))
+    bump = count_change(~exists().select_from(replayed), *(g for _, g in guards))
     after = _inserted(shape, fields, bump)
     record = func.jsonb_populate_record(
         text(f"null::{shape.table.name}"), replayed.c.answer
@@ -104,10 +106,10 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
 def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Insert the row or write all its fields; `existed` tells which it was."""
     table, guards, before = shape.table, shape.guards_of(fields), live(shape.table)
-    acceptable = select(before).where(is_expected(before), _differs(before, fields))
+    acceptable = exists().where(is_expected(before), _differs(before, fields))
     bump = count_change(
         case(
-            (exists(select(before)), and_(~_flag("must_be_new"), exists(acceptable))),
+            (exists().select_from(before), and_(~_flag("must_be_new"), acceptable)),
             else_=~_flag("must_exist"),
         ),
         *(guard for _, guard in guards),
@@ -127,15 +129,15 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     }
     upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
     after = upserted.returning(table).cte("after")
-    existed = exists(select(before)).label("existed")
+    existed = exists().select_from(before).label("existed")
     return answer(guards, after, shape.answered, otherwise=before).add_columns(existed)
 
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
     guards, before = shape.guards_of(fields), live(shape.table)
-    acceptable = select(before).where(is_expected(before), _differs(before, fields))
-    bump = count_change(exists(acceptable), *(guard for _, guard in guards))
+    acceptable = exists().where(is_expected(before), _differs(before, fields))
+    bump = count_change(acceptable, *(guard for _, guard in guards))
     values: dict[str, Element] = {name: bindparam(name) for name in fields}
     derived = shape.derive(fields, bindparam, lambda name: shape.table.c[name], bump.c.at)
     after = changed_row(shape.table, bump, values | derived)
@@ -145,7 +147,7 @@ def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
 def delete(shape: Shape) -> Select[Any]:
     """Make a live row a tombstone."""
     before = live(shape.table)
-    bump = count_change(exists(select(before).where(is_expected(before))))
+    bump = count_change(exists().where(is_expected(before)).select_from(before))
     after = changed_row(shape.table, bump, {"deleted_at": bump.c.at})
     return answer([], after, shape.answered, otherwise=before)
 
@@ -163,7 +165,7 @@ def is_expected(before: FromClause) -> Element:
     return or_(VERSIONS.is_(None), before.c.version == any_(VERSIONS))
 
 
-def count_change(*conditions: Element, step: Element | int = 1) -> CTE:
+def count_change(*conditions: Element, step: Element = ONE) -> CTE:
     """Count the owner's changes up if the conditions hold: columns `version` and `at`.
 
     The clock is read when the owner's row is held, so that times and versions have one order.
@@ -196,13 +198,13 @@ def answer(
     otherwise: CTE | None = None,
 ) -> Select[Any]:
     """One row: the named columns of what was written, or of what is there otherwise, or nulls."""
-    row: Select[Any] = select(literal(True).label("changed"), *(after.c[name] for name in names))
+    row: Select[Any] = select(true().label("changed"), *(after.c[name] for name in names))
     rows: Any = row
     if otherwise is not None:
-        rest = select(literal(False), *(otherwise.c[name] for name in names))
-        rows = union_all(row, rest.where(~exists(select(after))))
+        rest = select(false(), *(otherwise.c[name] for name in names))
+        rows = union_all(row, rest.where(~exists().select_from(after)))
     found = rows.subquery("found")
-    one = select(literal(1)).subquery("one")
+    one = select(ONE).subquery("one")
     return select(*(guard.label(name) for name, guard in guards), *found.c).select_from(
         one.outerjoin(found, true())
     )

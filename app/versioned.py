@@ -5,7 +5,7 @@ a write has locked the owner's row before (database.py), so the statement sees e
 of that user, and versions become visible in their order.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select
@@ -66,7 +66,7 @@ class VersionedTable:
         if once:
             once.require_same(row.fingerprint)
         if row.id is None:
-            self._require_guards(row, values)
+            self._require_guards(row)
             raise NoAccount
         return self.represent(row), not row.changed
 
@@ -81,7 +81,7 @@ class VersionedTable:
         row = self._write(writing(user_id), statement, row_id, values, conditions._asdict())
         if not row.changed:
             self._require_conditions(row, conditions)
-            self._require_guards(row, values)
+            self._require_guards(row)
         if row.id is None:
             raise NoAccount
         return self.represent(row), not row.existed
@@ -101,7 +101,7 @@ class VersionedTable:
             raise not_found()
         if not row.changed:
             self._require_conditions(row, conditions)
-            self._require_guards(row, values)
+            self._require_guards(row)
         return self.represent(row)
 
     def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
@@ -136,20 +136,24 @@ class VersionedTable:
             current = None if row.id is None else self.represent(row)
             raise Problem(PRECONDITION_FAILED, current=current)
 
-    def _require_guards(self, row: Row, fields: Collection[str]) -> None:
+    def _require_guards(self, row: Row) -> None:
         for field in self.shape.guards:
-            if field in fields and not getattr(row, f"{field}_allowed"):
+            if not getattr(row, f"{field}_allowed", True):
                 detail = "does not name one of your resources"
                 raise invalid(detail, "unknown_reference", pointer=f"/{field}")
 
     def _statement(
         self,
         kind: str,
-        fields: Collection[str],
+        values: Mapping[str, Any],
         build: Callable[..., Select[Any]],
         **options: bool,
     ) -> Statement:
-        key = (kind, frozenset(fields), *options.values())
+        # There is nothing to guard where a field is cleared.
+        guarded = [name for name in self.shape.guards if values.get(name) is not None]
+        key = (kind, frozenset(values), *guarded, *options.values())
         if key not in self.statements:
-            self.statements[key] = Statement(build(self.shape, sorted(fields), **options))
+            guards = {name: self.shape.guards[name] for name in guarded}
+            shape = self.shape._replace(guards=guards)
+            self.statements[key] = Statement(build(shape, sorted(values), **options))
         return self.statements[key]

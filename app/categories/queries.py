@@ -47,7 +47,7 @@ def delete_and_detach(shape: Shape) -> Select[Any]:
     )
     count = select(func.count()).select_from(orphans).scalar_subquery()
     acceptable = select(before).where(statements.is_expected(before))
-    bump = statements.count_change(exists(acceptable), step=count + 1)
+    bump = statements.count_change(exists(acceptable), step=count + statements.ONE)
     after = statements.changed_row(shape.table, bump, {"deleted_at": bump.c.at})
     detached = (
         update(Task)

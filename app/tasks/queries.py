@@ -37,15 +37,10 @@ CONSTRAINTS["ck_tasks_due"] = invalid(
     "due_date and due_at cannot both be set", "due_once", pointer="/due_at"
 )
 
-OWN_CATEGORY: Final = or_(
-    bindparam("category_id").is_(None),
-    exists(
-        select(Category).where(
-            Category.user_id == USER_ID,
-            Category.id == cast(bindparam("category_id"), Uuid(as_uuid=False)),
-            Category.deleted_at.is_(None),
-        )
-    ),
+OWN_CATEGORY: Final = exists().where(
+    Category.user_id == USER_ID,
+    Category.id == cast(bindparam("category_id"), Uuid(as_uuid=False)),
+    Category.deleted_at.is_(None),
 )
 
 TASKS: Final = VersionedTable(
