@@ -21,6 +21,17 @@ class Client(socket.socket):
     """
 
     deadline = 0.0
+    expires = 0.0
+    """When it is closed if nothing comes; in monotonic seconds, as `deadline`."""
+
+    busy = False
+    """Whether a thread has it."""
+
+    muted = True
+    """Whether the poller does not watch it."""
+
+    parting = 0
+    """How many bytes are read for nobody before it is closed; 0 unless it is to be closed."""
 
     def __init__(self, accepted: socket.socket, patience: float) -> None:
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
@@ -111,6 +122,13 @@ class Client(socket.socket):
         """As ever, after what waits."""
         self.flush()
         super().shutdown(how)
+
+    def close(self) -> None:
+        """Nothing yet: gunicorn says it in a thread, and the poller has to forget it first."""
+
+    def end(self) -> None:
+        """What `close` is otherwise."""
+        super().close()
 
     def _write(self, data: Any) -> None:
         until = 0.0

@@ -15,9 +15,11 @@ from tests.raw import MEGABYTE
 @pytest.fixture
 def pair() -> Iterator[tuple[Client, socket.socket]]:
     ours, theirs = socket.socketpair()
-    with Client(ours, patience=0.2) as client, theirs:
-        theirs.settimeout(30)
-        yield client, theirs
+    client = Client(ours, patience=0.2)
+    theirs.settimeout(30)
+    yield client, theirs
+    client.end()
+    theirs.close()
 
 
 def patient(client: Client) -> None:

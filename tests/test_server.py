@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack
 from http.client import parse_headers
 from pathlib import Path
+from select import select
 from threading import Thread
 from typing import Any
 from urllib.request import Request, urlopen
@@ -259,6 +260,39 @@ def test_a_client_may_send_the_next_request_while_one_is_handled(
         assert [status for status, _ in all_answered(client, 3)] == [201, 200, 200]
         client.sendall(GET)
         assert answered(client)[0] == 200
+
+
+def test_a_connection_ends_when_it_was_idle_for_long_and_not_before(
+    database_url: str, tmp_path: Path
+) -> None:
+    short = {"GUNICORN_CMD_ARGS": "--keep-alive=2", "WEB_CONCURRENCY": "1"}
+    with gunicorn(database_url, tmp_path / "log", **short) as server, ExitStack() as stack:
+        silent, idle, busy = (stack.enter_context(connect(server)) for _ in range(3))
+        idle.sendall(GET)
+        assert answered(idle)[0] == 200
+        ended: set[socket.socket] = set()
+        while ended != {silent, idle}:
+            busy.sendall(GET)
+            assert answered(busy)[0] == 200
+            ended |= {one for one in (silent, idle) if select([one], [], [], 0.1)[0]}
+        assert [silent.recv(1), idle.recv(1)] == [b"", b""]
+
+
+def test_who_hangs_up_makes_room_for_others(
+    database_url: str, alice: Account, connection: Any, tmp_path: Path
+) -> None:
+    ten = {"GUNICORN_CMD_ARGS": "--worker-connections=10", "WEB_CONCURRENCY": "1"}
+    patient = {"DB_STATEMENT_TIMEOUT": "60", "WEB_THREADS": "4", **ten}
+    change = asking("/v1/tasks", alice, "POST", b'{"title": "Buy milk"}')
+    with gunicorn(database_url, tmp_path / "log", **patient) as server:
+        with held(connection, alice.user_id):
+            for begun in (b"", b"GET", GET, GET * 2, DOCUMENT[:-2], change, change + GET):
+                with connections(server, 2, begun):
+                    assert seconds(server, GET)[0] == 200
+            until(lambda: waiting(connection))
+        for _ in range(2):
+            with connections(server, 8, GET) as others:
+                assert all(other.recv(12) == b"HTTP/1.1 200" for other in others)
 
 
 def test_a_client_that_is_to_wait_for_leave_to_send_its_body_gets_it(
