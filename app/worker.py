@@ -5,36 +5,13 @@ request. On SIGTERM the worker goes on for a while, and says with each answer th
 its connection.
 """
 
-import math
 import time
 from typing import Any, Final
 
-from gunicorn.http.message import Request
-from gunicorn.http.parser import RequestParser
-
-from app import lifecycle
+from app import lifecycle, messages
 from app.polling import PollingWorker
 
 TURN_SECONDS: Final = 0.1
-
-
-UNREAD_BYTES: Final = 65536
-"""Of a body that the application did not want; what is longer is not read to save a connection."""
-
-
-class LastRequest(Request):  # type: ignore[misc]  # gunicorn has no types
-    """A request that ends its connection where much of its body is left unread."""
-
-    def should_close(self) -> bool:
-        """Whether the answer says `Connection: close`."""
-        return bool(super().should_close()) or unread(self.body) > UNREAD_BYTES
-
-
-def unread(body: Any) -> float:
-    """How many bytes are left of a request's body; infinitely many if it does not say."""
-    if body.failed or getattr(body.reader, "parser", None):
-        return math.inf
-    return getattr(body.reader, "length", 0)
 
 
 class Worker(PollingWorker):
@@ -51,7 +28,7 @@ class Worker(PollingWorker):
 
     def run(self) -> None:
         """Take requests until told to leave."""
-        RequestParser.mesg_class = LastRequest  # gunicorn has no setting for it
+        messages.adapt(self.cfg)
         lifecycle.note_ready(self.age)
         super().run()
 
