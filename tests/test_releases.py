@@ -67,16 +67,23 @@ def statements(step: Script) -> Iterator[str]:
 
 
 def contractions(step: Script) -> list[str]:
-    """What the migration takes away, but from tables that it has made itself."""
+    """What the migration takes away, but of tables, functions and roles it has made itself."""
     found, made = [], {"alembic_version"}
     for statement in statements(step):
-        made |= set(re.findall(r"\bcreate table (?:if not exists )?([\w.]+)", statement))
+        made |= set(
+            re.findall(
+                r"\bcreate (?:or replace )?(?:table|function|role) (?:if not exists )?([\w.]+)",
+                statement,
+            )
+        )
         altered = re.search(r"\balter table (?:if exists )?(?:only )?(\S+) (.*)", statement)
         if altered and altered[1] not in made:
             # Commas within parentheses belong to an expression.
             for action in re.split(r", (?![^(]*\))", altered[2]):
                 found += [what for what, pattern in ACTIONS.items() if re.match(pattern, action)]
-        found += [what for what, pattern in STATEMENTS.items() if re.search(pattern, statement)]
+        revoked = re.search(r"\brevoke .*? on (?:\w+ )?(\S+) from (\w+)", statement)
+        if not (revoked and made & set(revoked.groups())):
+            found += [what for what, pattern in STATEMENTS.items() if re.search(pattern, statement)]
     return found
 
 
@@ -195,6 +202,8 @@ def test_the_rule_finds_what_takes_something_away(
         "op.execute(\"-- drop table tasks\\nselect 'dropped'\")",
         'op.execute("create table t (a int); alter table t drop column a; drop policy p on t")',
         'op.create_table("teams", sa.Column("id", sa.Uuid, nullable=False))',
+        'op.execute("create function f() returns int return 1; revoke all on function f from r")',
+        'op.execute("create role r nologin; revoke create on schema public from r")',
     ],
 )
 def test_the_rule_lets_everything_else_be(sample: Callable[..., Script], body: str) -> None:
