@@ -34,7 +34,7 @@ def list_tasks(filters: TaskFilters) -> Response:
     repeats nothing while others insert and delete.
     """
     user_id = current_user_id()
-    listing = [user_id, filters.model_dump(exclude={"limit", "cursor"})]
+    listing = [user_id, filters.criteria()]
     position = pagination.decode(filters.cursor, listing)
     rows = queries.list_tasks(user_id, filters, position)
     return pagination.page(rows, [represent(row) for row in rows], filters.limit, listing)

@@ -167,6 +167,10 @@ class TaskFilters(Query):
     updated_after: Timestamp | None = None
     q: Annotated[str, Line(200)] | None = None
 
+    def criteria(self) -> dict[str, Any]:
+        """What the listing is of, whichever of its pages is asked for."""
+        return {name: value for name, value in self if name not in {"limit", "cursor"}}
+
 
 def columns(values: dict[str, Any]) -> dict[str, Any]:
     """The fields as the table keeps them."""
