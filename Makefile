@@ -35,7 +35,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_
     RATELIMIT_PER_ADDRESS PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -62,6 +62,9 @@ bench: .venv/.requirements-dev.txt $(PEERS)/.venv/.requirements.txt ## the servi
 
 bench-quick: .venv/.requirements-dev.txt ## the service beside the least it could cost: a minute; ARGS="--operations get"
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks floor service --rounds=1 --seconds=1 $(ARGS)
+
+bench-scale: .venv/.requirements-dev.txt ## requests in 10 thousand and in 10 million rows; ARGS="--sizes 10000,1000000" for less
+	@$(ISOLATED); exec $(PYTHON) -m benchmarks.scale $(ARGS)
 
 check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
 	@$(PYTHON) -m ruff format --check

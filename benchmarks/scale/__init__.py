@@ -1,0 +1,1 @@
+"""Whether a request costs the same in ten thousand rows and in ten million."""

@@ -1,0 +1,125 @@
+"""What is asked: each page, sort, filter and search that there is, and each write."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from apiflask import APIFlask
+
+from app import pagination
+from app.pagination import Position
+from app.tasks.schemas import TaskFilters
+from benchmarks.scale.data import EACH, Size, user_id
+
+CATEGORY: Final = user_id(3)
+
+
+class Request(NamedTuple):
+    """One kind of request."""
+
+    title: str
+    query: Mapping[str, str] = MappingProxyType({})
+    method: str = "GET"
+    far: bool = False
+    """Whether it asks for a page from the far end of the listing."""
+
+
+FIRST: Final = Request("first page")
+REQUESTS: Final = (
+    Request("one task", method="GET one"),
+    FIRST,
+    Request("thousandth page, or the last", far=True),
+    *(
+        Request(f"sort={sort}", {"sort": sort})
+        for name in ("created_at", "updated_at", "due", "priority", "title")
+        for sort in (name, f"-{name}")
+        if sort != "-created_at"
+    ),
+    Request("complete=false", {"complete": "false"}),
+    Request("complete=false, sort=due", {"complete": "false", "sort": "due"}),
+    Request("priority=high", {"priority": "high"}),
+    Request("priority=high, sort=title", {"priority": "high", "sort": "title"}),
+    Request("category_id, of few tasks", {"category_id": CATEGORY}),
+    Request("category_id, sort=title", {"category_id": CATEGORY, "sort": "title"}),
+    Request("category_id=none", {"category_id": "none"}),
+    Request("due_before", {"due_before": "2021-02-01"}),
+    Request("due_before, sort=due", {"due_before": "2024-02-01", "sort": "due"}),
+    Request("due_after", {"due_after": "2026-01-01"}),
+    Request("due_after, sort=created_at", {"due_after": "2026-01-20", "sort": "created_at"}),
+    Request(
+        "updated_after, sort=updated_at",
+        {"updated_after": "2025-12-01T00:00:00Z", "sort": "updated_at"},
+    ),
+    Request(
+        "updated_after, sort=title", {"updated_after": "2025-12-01T00:00:00Z", "sort": "title"}
+    ),
+    Request("q=milk (in a ninth)", {"q": "milk"}),
+    Request("q=milk, sort=title", {"q": "milk", "sort": "title"}),
+    Request("q=zebra (in a thousandth)", {"q": "zebra"}),
+    Request(
+        "q=zebra, complete=false, sort=due", {"q": "zebra", "complete": "false", "sort": "due"}
+    ),
+    Request("q=report budget (two words)", {"q": "report budget"}),
+    Request("q=xylophone (in none)", {"q": "xylophone"}),
+    Request("q=mi (in a fifth)", {"q": "mi"}),
+    Request("q=zq (two letters, in none)", {"q": "zq"}),
+    Request("POST", method="POST"),
+    Request("PATCH", method="PATCH"),
+)
+
+
+class Caller(NamedTuple):
+    """A user, and how they call the service."""
+
+    application: APIFlask
+    user: str
+    token: str
+    tasks: list[str]
+    """Ids of some."""
+
+    cursor: str
+    """Where the thousandth page begins, or the last."""
+
+    def call(self, request: Request, turn: int) -> None:
+        """Send it, a little different each turn. Raises RuntimeError for a wrong answer."""
+        path, options, expected = "/v1/tasks", {}, 200
+        task = f"{path}/{self.tasks[turn % len(self.tasks)]}"
+        method = request.method.removesuffix(" one")
+        if request.method == "GET one":
+            path = task
+        elif method == "POST":
+            options, expected = {"json": {"title": f"Buy milk, {turn}", "priority": "low"}}, 201
+        elif method == "PATCH":
+            path, options = task, {"json": {"priority": "high" if turn % 2 else "low"}}
+        else:
+            options = {
+                "query_string": dict(request.query)
+                | ({"cursor": self.cursor} if request.far else {})
+            }
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = self.application.test_client().open(
+            path, method=method, headers=headers, **options
+        )
+        if answer.status_code != expected:
+            raise RuntimeError(f"{request.title}: {answer.status_code} {answer.text}")
+
+
+def caller(application: APIFlask, cursor: Any, size: Size, number: int) -> Caller:
+    """The user of this number."""
+    user = user_id(number)
+    pages = (size.big if number == 0 else EACH) // 50 - 1
+    cursor.execute(
+        "select created_at::text, id from tasks where user_id = %s and deleted_at is null"
+        " order by created_at desc, id desc offset %s limit 1",
+        (user, min(999, pages) * 50 - 1),
+    )
+    position = Position(*cursor.fetchone())
+    cursor.execute(
+        "select id from tasks where user_id = %s and deleted_at is null limit 200", (user,)
+    )
+    tasks = [row[0] for row in cursor.fetchall()]
+    with application.app_context():
+        filters = TaskFilters().model_dump(exclude={"limit", "cursor"})
+        after = pagination.encode(position, [user, filters])
+    token = application.extensions["token_verifier"].issue(user, seconds=86_000)
+    return Caller(application, user, token, tasks, after)
