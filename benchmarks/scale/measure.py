@@ -8,8 +8,9 @@ from statistics import median
 from typing import Final, NamedTuple
 
 import psycopg2
-from flask import Response, g
+from flask import Response
 
+from app import deadline
 from benchmarks.scale.data import Size, application
 from benchmarks.scale.plans import Log, Plan, explaining
 from benchmarks.scale.requests import REQUESTS, Caller, Request, caller
@@ -48,7 +49,7 @@ def place(url: str, size: Size) -> Place:
 
     @served.after_request
     def note(response: Response) -> Response:
-        seconds.append(g.get("database_seconds", 0.0))
+        seconds.append(deadline.waited())
         return response
 
     with closing(psycopg2.connect(url)) as connection:
