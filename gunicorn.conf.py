@@ -28,6 +28,9 @@ control_socket_disable = True  # nobody uses it, and all servers of one account 
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides, not gunicorn's trust in this host
 worker_tmp_dir = None
 wsgi_app = "wsgi:app"
+preload_app = (
+    True  # so that workers start at once, share what is loaded, and are all of one release
+)
 
 
 def when_ready(arbiter: Any) -> None:

@@ -23,8 +23,6 @@ LASTING_PAUSE_SECONDS: Final = 15.0
 REMINDER_SECONDS: Final = 60.0
 UNASKED_SECONDS: Final = 30.0
 
-JITTER: Final = random.Random()  # noqa: S311 not for a secret
-
 logger = logging.getLogger(__name__)
 
 
@@ -95,5 +93,5 @@ def _pauses() -> Iterator[float]:
     """Seconds between probes, each a little different, so that processes do not march in step."""
     pause = FIRST_PAUSE_SECONDS
     while True:
-        yield pause * JITTER.uniform(0.8, 1.2)
+        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 not for a secret
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
