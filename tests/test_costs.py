@@ -1,7 +1,8 @@
 """What a request costs, in counts that no clock is needed for: calls and statements.
 
-Flights are in test_flights.py. The calls are those inside the application, built-in ones included. A
-bound is what was counted when it was set and a tenth more; whoever makes a request cheaper lowers it.
+Flights are in test_flights.py. The calls are those inside the application, built-in ones included.
+A bound is what was counted when it was set and a tenth more; whoever makes a request cheaper lowers
+it.
 """
 
 import io
