@@ -30,6 +30,11 @@ def minute() -> int:
     return int(time.time() // MINUTE)
 
 
+def seconds_left() -> int:
+    """How long this minute of the clock goes on, rounded up."""
+    return MINUTE - int(time.time() % MINUTE)
+
+
 class Limit:
     """How many requests a minute are taken of whom the name says."""
 

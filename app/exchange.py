@@ -9,7 +9,7 @@ import flask
 from flask import request
 from uuid_utils import uuid7
 
-from app.counters import Limit
+from app.counters import Limit, seconds_left
 from app.users.tokens import Principal
 
 JSON: Final = "application/json"
@@ -39,8 +39,6 @@ class Request(flask.Request):
         self.principal: Principal | None = None
         self.limits: list[tuple[int, Limit]] = []
         """The rate limits it met, and how many more requests each takes."""
-        self.answer_headers: list[tuple[str, str]] = []
-        """What its answer will carry besides its own."""
 
 
 def current() -> Request:
@@ -79,7 +77,9 @@ class Document(Response):
 
 def common_headers(incoming: Request, present: set[str]) -> list[tuple[str, str]]:
     """The headers of every answer, but for those that it has already."""
-    headers = [("X-Request-ID", incoming.id), *ALWAYS, *incoming.answer_headers]
+    headers = [("X-Request-ID", incoming.id), *ALWAYS]
+    if incoming.limits:
+        headers += limit_headers(incoming.limits)
     if "Cache-Control" not in present:
         headers.append(STORE_NOTHING if incoming.method == "POST" else ASK_AGAIN)
     if "Content-Security-Policy" not in present:
@@ -87,3 +87,15 @@ def common_headers(incoming: Request, present: set[str]) -> list[tuple[str, str]
     if incoming.scheme == "https":
         headers.append(OVER_TLS_ONLY)
     return headers
+
+
+def limit_headers(met: list[tuple[int, Limit]]) -> list[tuple[str, str]]:
+    """The limits that a request met, and of the one that is nearest how much is left.
+
+    Source: draft-ietf-httpapi-ratelimit-headers (11).
+    """
+    left, nearest = min(met, key=lambda pair: (pair[0], pair[1].amount))
+    return [
+        ("RateLimit-Policy", ", ".join([limit.policy for _, limit in met])),
+        ("RateLimit", f'"{nearest.name}";r={left};t={seconds_left()}'),
+    ]

@@ -10,14 +10,14 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
-from flask import Flask, Response, current_app
+from flask import Flask, current_app
 from limits import RateLimitItemPerMinute
 from limits.errors import ConfigurationError as StorageConfigurationError
 from limits.strategies import MovingWindowRateLimiter
 
 from app.config import ConfigurationError, Settings
-from app.counters import MINUTE, LastMinute, Limit, PresentMinute, Shared, minute
-from app.exchange import current
+from app.counters import MINUTE, LastMinute, Limit, PresentMinute, Shared, minute, seconds_left
+from app.exchange import Request, current
 from app.problems import TOO_MANY_REQUESTS, Problem
 
 LIMITED_PATH: Final = "/v1/"
@@ -35,12 +35,18 @@ class RequestLimits:
         self.shared = shared
         self.here = PresentMinute()
 
-    def check(self, limit: Limit, who: str) -> None:
+    def by_address(self) -> None:
+        """Take so many requests from one address, whatever they ask for. Raises Problem 429."""
+        incoming = current()
+        if incoming.path.startswith(LIMITED_PATH):
+            self.check(incoming, self.address, network(incoming.remote_addr or ""))
+
+    def check(self, incoming: Request, limit: Limit, who: str) -> None:
         """Count one request. Raises Problem 429 if it is one too many."""
         if not limit.amount:
             return
         count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
-        current().limits.append((max(0, limit.amount - count), limit))
+        incoming.limits.append((max(0, limit.amount - count), limit))
         if count > limit.amount:
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}."
             headers = {"Retry-After": str(seconds_left())}
@@ -81,11 +87,6 @@ def _fail(redis: MovingWindowRateLimiter, key: str) -> None:
     redis.hit(FAILED_SIGN_INS, key)
 
 
-def seconds_left() -> int:
-    """How long this minute of the clock goes on, rounded up."""
-    return MINUTE - int(time.time() % MINUTE)
-
-
 @lru_cache(maxsize=1024)
 def network(address: str) -> str:
     """Whom an address stands for: of IPv6, the /64 that a single subscriber has all of (RFC 6177).
@@ -112,30 +113,12 @@ def sign_in_keys(email: str) -> list[str]:
     return [f"sign-in:{caller_address()}", f"account:{account}"]
 
 
-def by_address() -> None:
-    """Take so many requests from one address, whatever they ask for. Raises Problem 429."""
-    if current().path.startswith(LIMITED_PATH):
-        limits = request_limits()
-        limits.check(limits.address, caller_address())
-
-
 def by_user() -> None:
     """Take so many requests of one user, wherever they come from. Raises Problem 429."""
-    if principal := current().principal:
-        limits = request_limits()
-        limits.check(limits.user, principal.user_id)
-
-
-def tell(response: Response) -> Response:
-    """Tell the client the limits it met, and of the one that is nearest how much is left."""
     incoming = current()
-    if met := incoming.limits:
-        left, nearest = min(met, key=lambda pair: (pair[0], pair[1].amount))
-        incoming.answer_headers += [
-            ("RateLimit-Policy", ", ".join([limit.policy for _, limit in met])),
-            ("RateLimit", f'"{nearest.name}";r={left};t={seconds_left()}'),
-        ]
-    return response
+    if principal := incoming.principal:
+        limits = request_limits()
+        limits.check(incoming, limits.user, principal.user_id)
 
 
 def request_limits() -> RequestLimits:
@@ -162,7 +145,6 @@ def init_app(app: Flask, settings: Settings) -> None:
         raise ConfigurationError(message) from None
     except ValueError:
         raise ConfigurationError("RATELIMIT_STORAGE_URI expects a valid URL") from None
-    app.extensions[REQUESTS] = RequestLimits(settings, shared)
+    app.extensions[REQUESTS] = limits = RequestLimits(settings, shared)
     app.extensions[SIGN_INS] = SignInLimits(shared)
-    app.before_request(by_address)
-    app.after_request(tell)
+    app.before_request(limits.by_address)
