@@ -6,7 +6,7 @@ the row as it now is, which are null where there is none. Their parts are common
 `after` the row written with the new version (PostgreSQL, "Data-Modifying Statements in WITH").
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -66,6 +66,11 @@ class Shape(NamedTuple):
     guards: Mapping[str, Element]
     derived: Mapping[str, Derived]
 
+    @property
+    def columns(self) -> list[Element]:
+        """The columns that clients see."""
+        return [self.table.c[name] for name in self.answered]
+
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
         """The guards of those fields that are written."""
         return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
@@ -85,11 +90,11 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
     """Insert a row; with `once`, only if its idempotency key was not answered before."""
     guards = shape.guards_of(fields)
     if not once:
-        after = _inserted(shape, fields, count_change(*(g for _, g in guards)))
+        after = _inserted(shape, fields, count_change(*(g for _, g in guards)), shape.columns)
         return answer(guards, after, shape.answered)
     replayed = idempotency.replayed()
     bump = count_change(~exists().select_from(replayed), *(g for _, g in guards))
-    after = _inserted(shape, fields, bump)
+    after = _inserted(shape, fields, bump, shape.table.c)
     record = func.jsonb_populate_record(
         text(f"null::{shape.table.name}"), replayed.c.answer
     ).table_valued(*(column.name for column in shape.table.c), name="record")
@@ -105,7 +110,7 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
 
 def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Insert the row or write all its fields; `existed` tells which it was."""
-    table, guards, before = shape.table, shape.guards_of(fields), live(shape.table)
+    table, guards, before = shape.table, shape.guards_of(fields), live(shape)
     acceptable = exists().where(is_expected(before), _differs(before, fields))
     bump = count_change(
         case(
@@ -128,33 +133,34 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
         ),
     }
     upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
-    after = upserted.returning(table).cte("after")
+    after = upserted.returning(*shape.columns).cte("after")
     existed = exists().select_from(before).label("existed")
     return answer(guards, after, shape.answered, otherwise=before).add_columns(existed)
 
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
-    guards, before = shape.guards_of(fields), live(shape.table)
+    guards, before = shape.guards_of(fields), live(shape)
     acceptable = exists().where(is_expected(before), _differs(before, fields))
     bump = count_change(acceptable, *(guard for _, guard in guards))
     values: dict[str, Element] = {name: bindparam(name) for name in fields}
     derived = shape.derive(fields, bindparam, lambda name: shape.table.c[name], bump.c.at)
-    after = changed_row(shape.table, bump, values | derived)
+    after = changed_row(shape, bump, values | derived)
     return answer(guards, after, shape.answered, otherwise=before)
 
 
 def delete(shape: Shape) -> Select[Any]:
     """Make a live row a tombstone."""
-    before = live(shape.table)
+    before = live(shape)
     bump = count_change(exists().where(is_expected(before)).select_from(before))
-    after = changed_row(shape.table, bump, {"deleted_at": bump.c.at})
+    after = changed_row(shape, bump, {"deleted_at": bump.c.at})
     return answer([], after, shape.answered, otherwise=before)
 
 
-def live(table: Table) -> CTE:
+def live(shape: Shape) -> CTE:
     """The row as it stands before the write."""
-    row = select(table).where(
+    table = shape.table
+    row = select(*shape.columns).where(
         table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
     )
     return row.cte("before")
@@ -179,13 +185,14 @@ def count_change(*conditions: Element, step: Element = ONE) -> CTE:
     )
 
 
-def changed_row(table: Table, bump: CTE, values: Mapping[str, Any]) -> CTE:
+def changed_row(shape: Shape, bump: CTE, values: Mapping[str, Any]) -> CTE:
     """The row with these values, the new version and the time of the change."""
+    table = shape.table
     return (
         update(table)
         .where(table.c.user_id == USER_ID, table.c.id == ID)
         .values(**values, version=bump.c.version, updated_at=bump.c.at)
-        .returning(table)
+        .returning(*shape.columns)
         .cte("after")
     )
 
@@ -210,10 +217,10 @@ def answer(
     )
 
 
-def _inserted(shape: Shape, fields: Sequence[str], bump: CTE) -> CTE:
+def _inserted(shape: Shape, fields: Sequence[str], bump: CTE, columns: Iterable[Element]) -> CTE:
     row = _new_row(shape, fields, bump)
     statement = insert(shape.table).from_select(list(row), _selected(row, bump))
-    return statement.returning(shape.table).cte("after")
+    return statement.returning(*columns).cte("after")
 
 
 def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Element]:

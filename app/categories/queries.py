@@ -39,16 +39,16 @@ CONSTRAINTS["uq_categories_name"] = Problem(
 
 def delete_and_detach(shape: Shape) -> Select[Any]:
     """Make the category a tombstone and take its tasks out of it, each with its own version."""
-    before = statements.live(shape.table)
+    before = statements.live(shape)
     orphans = (
         select(Task.id, func.row_number().over(order_by=Task.id.desc()).label("place"))
         .where(Task.user_id == USER_ID, Task.category_id == ID)
         .cte("orphans")
     )
     count = select(func.count()).select_from(orphans).scalar_subquery()
-    acceptable = select(before).where(statements.is_expected(before))
-    bump = statements.count_change(exists(acceptable), step=count + statements.ONE)
-    after = statements.changed_row(shape.table, bump, {"deleted_at": bump.c.at})
+    acceptable = exists().where(statements.is_expected(before)).select_from(before)
+    bump = statements.count_change(acceptable, step=count + statements.ONE)
+    after = statements.changed_row(shape, bump, {"deleted_at": bump.c.at})
     detached = (
         update(Task)
         .where(Task.user_id == USER_ID, Task.id == orphans.c.id)
