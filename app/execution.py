@@ -9,6 +9,7 @@ import logging
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import psycopg2
@@ -60,8 +61,8 @@ class Statement:
         if self.row is None:
             names = [column.name for column in cursor.description]
             named: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-            self.row = named._make
-        return [self.row(row) for row in cursor.fetchall()]
+            self.row = partial(tuple.__new__, named)  # _make, less its count of the columns
+        return [*map(self.row, cursor.fetchall())]
 
 
 def execute(scope: Scope, statement: Statement, **parameters: object) -> list[Row]:

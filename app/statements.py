@@ -1,7 +1,7 @@
 """The statements that write a versioned row: each checks, counts, writes and answers in one.
 
-All answer with exactly one row: `changed`, a `<field>_allowed` for each guard, and the columns of
-the row as it now is, which are null where there is none. Their parts are common table expressions:
+All answer with exactly one row: the columns of the row as it now is, which are null where there is
+none, `changed`, and a `<field>_allowed` for each guard. Their parts are common table expressions:
 `before` is the live row, `bump` the owner's counter, counted up if all conditions hold, and
 `after` the row written with the new version (PostgreSQL, "Data-Modifying Statements in WITH").
 """
@@ -205,14 +205,14 @@ def answer(
     otherwise: CTE | None = None,
 ) -> Select[Any]:
     """One row: the named columns of what was written, or of what is there otherwise, or nulls."""
-    row: Select[Any] = select(true().label("changed"), *(after.c[name] for name in names))
+    row: Select[Any] = select(*(after.c[name] for name in names), true().label("changed"))
     rows: Any = row
     if otherwise is not None:
-        rest = select(false(), *(otherwise.c[name] for name in names))
+        rest = select(*(otherwise.c[name] for name in names), false())
         rows = union_all(row, rest.where(~exists().select_from(after)))
     found = rows.subquery("found")
     one = select(ONE).subquery("one")
-    return select(*(guard.label(name) for name, guard in guards), *found.c).select_from(
+    return select(*found.c, *(guard.label(name) for name, guard in guards)).select_from(
         one.outerjoin(found, true())
     )
 

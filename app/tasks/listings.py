@@ -24,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.statements import USER_ID
-from app.tasks import schemas
 from app.tasks.models import DUE_OR_FIRST, DUE_OR_LAST, INDEXED_AFTER, Task
+from app.tasks.schemas import FIELDS
 from app.users.models import User
 
 MOST: Final = 2000
@@ -55,7 +55,7 @@ FILTERS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] =
 
 ID: Final[ColumnElement[str]] = Task.id.expression
 ROWS: Final[ColumnElement[int]] = bindparam("rows")
-PUBLIC: Final = [Task.__table__.c[name] for name in schemas.Task.model_fields]
+PUBLIC: Final = [Task.__table__.c[name] for name in FIELDS]
 LIVE: Final = select(*PUBLIC).where(Task.user_id == USER_ID, Task.deleted_at.is_(None))
 
 

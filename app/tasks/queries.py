@@ -13,10 +13,9 @@ from app.pagination import Position
 from app.problems import invalid, not_found
 from app.scope import reading
 from app.statements import USER_ID, Derived, Shape
-from app.tasks import schemas
 from app.tasks.listings import LIVE, listing
 from app.tasks.models import Task
-from app.tasks.schemas import PRIORITIES, TaskFilters, columns, represent
+from app.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, represent
 from app.versioned import Preconditions, Representation, VersionedTable
 
 CONSTRAINTS["ck_tasks_due"] = invalid(
@@ -32,7 +31,7 @@ OWN_CATEGORY: Final = exists().where(
 TASKS: Final = VersionedTable(
     Shape(
         Task.__table__,  # type: ignore[arg-type]
-        answered=tuple(schemas.Task.model_fields),
+        answered=FIELDS,
         guards={"category_id": OWN_CATEGORY},
         derived={
             "completed_at": Derived(

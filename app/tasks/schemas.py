@@ -86,6 +86,9 @@ class Task(BaseModel):
     updated_at: Timestamp
 
 
+FIELDS: Final = tuple(Task.model_fields)
+
+
 class TaskPage(BaseModel):
     """One page of a listing; `next_cursor` is null on the last."""
 
@@ -180,19 +183,7 @@ def columns(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def represent(row: Any) -> dict[str, Any]:
-    """A row of the table as the task that clients see."""
-    return {
-        "id": row.id,
-        "user_id": row.user_id,
-        "title": row.title,
-        "description": row.description,
-        "complete": row.complete,
-        "completed_at": row.completed_at,
-        "priority": PRIORITIES[row.priority],
-        "due_date": row.due_date,
-        "due_at": row.due_at,
-        "category_id": row.category_id,
-        "version": row.version,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
+    """A row, which begins with the fields that clients see, as the task that they see."""
+    task = dict(zip(FIELDS, row, strict=False))
+    task["priority"] = PRIORITIES[task["priority"]]
+    return task
