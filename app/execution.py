@@ -16,7 +16,7 @@ import psycopg2
 from flask import has_request_context
 from sqlalchemy import ClauseElement, Dialect, PoolProxiedConnection
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import database, deadline
@@ -133,8 +133,8 @@ def _connect(gate: Gate) -> PoolProxiedConnection:
     except InvalidRequestError:  # each new connection died before it was used; the pool gave up
         _report(LOST)
         raise Problem(DATABASE_UNAVAILABLE) from None
-    except psycopg2.Error as error:
-        failure = while_connecting(error)
+    except (psycopg2.Error, DBAPIError) as error:  # SQLAlchemy wraps what befalls its first look
+        failure = while_connecting(error.orig if isinstance(error, DBAPIError) else error)
         _report(failure)
         raise _problem(failure) from error
 
