@@ -39,7 +39,7 @@ def when_ready(arbiter: Any) -> None:
     # What is loaded by now is never given up. A collection would write into each object, and so
     # give each worker a copy of what all could share (Python, "gc.freeze").
     gc.freeze()
-    # A list of tasks is some hundred objects and no cycle; by default, each would be looked through.
+    # A list of tasks is hundreds of objects and no cycle; by default, each would be looked through.
     gc.set_threshold(20_000, 50, 100)
 
 

@@ -1,7 +1,7 @@
 """Rows with an owner, a version and a tombstone: what their writes take and answer.
 
 The version is the owner's `users.change_seq`, counted up by the statement that writes. The scope of
-a write has locked the owner's row before (database.py), so the statement sees every earlier write
+a write has locked the owner's row before (scope.py), so the statement sees every earlier write
 of that user, and versions become visible in their order.
 """
 
