@@ -64,6 +64,6 @@ class Worker(PollingWorker):
 
     def handle_request(self, request: Any, connection: Any) -> bool:
         """As ever, but one who leaves says so."""
-        if self.leaving is not None:
+        if self.leaving is not None or lifecycle.stopping():
             request.force_close()
         return super().handle_request(request, connection)

@@ -28,7 +28,9 @@ class Cluster:
         self.url = url
         self.port = urlsplit(url).port or 0
         self.data = Path(self._ask("show data_directory")[0][0])
-        program, *arguments = shlex.split((self.data / "postmaster.opts").read_text())
+        # The program, which may have a space in its path, and its arguments in quotation marks.
+        program, mark, quoted = (self.data / "postmaster.opts").read_text().partition(' "')
+        arguments = shlex.split(mark + quoted)
         self._controller = str(Path(program).with_name("pg_ctl"))
         self._arguments = shlex.join(arguments)
         self._frozen: list[int] = []
