@@ -20,11 +20,13 @@ from app.exchange import new_id
 from tests.conftest import SECRET, settings_for
 from tests.databases import migrate, opened
 from tests.faults.clients import Person
+from tests.locks import until
 from tests.rig.cluster import Cluster, children
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.proxy import Proxy
 from tests.rig.service import served
 
+WORKERS = 2  # the default of WEB_CONCURRENCY
 SERVERS = 10  # PgBouncer's, for all clients; the service has eight threads
 
 
@@ -105,7 +107,10 @@ def service(found: Ground, **environment: str) -> Iterator[Service]:
         log = Path(directory) / "log"
         with served(log, DATABASE_URL=found.url, **environment) as (base, program):
             try:
-                yield Service(found, base, program.process, log)
+                serving = Service(found, base, program.process, log)
+                # The first one answers before the next is there.
+                until(lambda: len(serving.workers) == WORKERS)
+                yield serving
             finally:
                 program.send(signal.SIGKILL)  # an orderly end takes seconds, and proves nothing
 
