@@ -56,14 +56,19 @@ def read_body(incoming: Request) -> bytes:
     length = incoming.content_length
     if length is None and not incoming.environ.get("wsgi.input_terminated"):
         raise Problem(LENGTH_REQUIRED)
+    if (length or 0) > limit:
+        raise _too_large(limit)
     # A chunked body has no length to look at beforehand.
-    size = limit + 1 if length is None else length
-    body = _read(incoming, size) if size <= limit + 1 else b""
-    if max(size if length else 0, len(body)) > limit:
-        raise Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
+    body = _read(incoming, limit + 1 if length is None else length)
+    if len(body) > limit:
+        raise _too_large(limit)
     if len(body) < (length or 0):
         raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
     return body
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
 
 
 def _read(incoming: Request, size: int) -> bytes:

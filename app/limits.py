@@ -39,7 +39,7 @@ class RequestLimits:
         """Take so many requests from one address, whatever they ask for. Raises Problem 429."""
         incoming = current()
         if incoming.path.startswith(LIMITED_PATH):
-            self.check(incoming, self.address, network(incoming.remote_addr or ""))
+            self.check(incoming, self.address, caller_address(incoming))
 
     def check(self, incoming: Request, limit: Limit, who: str) -> None:
         """Count one request. Raises Problem 429 if it is one too many."""
@@ -102,15 +102,15 @@ def network(address: str) -> str:
     return str(known.ipv4_mapped or known.packed[:8].hex(":", 2))
 
 
-def caller_address() -> str:
+def caller_address(incoming: Request) -> str:
     """Where the request comes from, as limits see it."""
-    return network(current().remote_addr or "")
+    return network(incoming.remote_addr or "")
 
 
 def sign_in_keys(email: str) -> list[str]:
     """Whom an attempt counts against: the address it comes from and the account it is for."""
     account = hashlib.sha256(email.lower().encode()).hexdigest()
-    return [f"sign-in:{caller_address()}", f"account:{account}"]
+    return [f"sign-in:{caller_address(current())}", f"account:{account}"]
 
 
 def by_user() -> None:
