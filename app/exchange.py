@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import flask
 from flask import request
@@ -64,15 +64,14 @@ class Document(Response):
     def __init__(self, body: bytes, status: int = 200, media_type: str = JSON) -> None:
         super().__init__(status=status, content_type=media_type)
         self.response = [body]
-        self.body = body
 
     def get_wsgi_response(
         self, environ: dict[str, Any]
     ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         """Without another look at headers that are all of our own making."""
-        headers = [*self.headers, ("Content-Length", str(len(self.body)))]
-        body = [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
-        return body, self.status, headers
+        body = cast(list[bytes], self.response)
+        headers = [*self.headers, ("Content-Length", str(sum(map(len, body))))]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body, self.status, headers
 
 
 def common_headers(incoming: Request, present: set[str]) -> list[tuple[str, str]]:
