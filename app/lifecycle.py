@@ -6,9 +6,9 @@ They are forked from one process, which imports this module first and so shares 
 import mmap
 from typing import Final
 
-_STOPPING, _NEWEST = 0, 1
+_STOPPING, _INTERRUPTED, _NEWEST = range(3)
 
-_shared: Final = memoryview(mmap.mmap(-1, 16)).cast("Q")
+_shared: Final = memoryview(mmap.mmap(-1, 3 * 8)).cast("Q")
 
 
 def stop() -> None:
@@ -19,6 +19,16 @@ def stop() -> None:
 def stopping() -> bool:
     """Whether the whole server ends; a worker that only makes room for another does not count."""
     return _shared[_STOPPING] == 1
+
+
+def interrupt() -> None:
+    """Say that the whole server ends, and at once."""
+    _shared[_INTERRUPTED] = 1
+
+
+def interrupted() -> bool:
+    """Whether the whole server ends without waiting for what is under way."""
+    return _shared[_INTERRUPTED] == 1
 
 
 def note_ready(age: int) -> None:

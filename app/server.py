@@ -54,12 +54,21 @@ def answer_with_problems() -> None:
 
 
 def end_in_order(arbiter: Any) -> None:
-    """On SIGTERM, have /health fail before gunicorn does anything; a reload is no such end."""
+    """Have all workers know that the server ends before gunicorn does anything; not on a reload.
+
+    A signal alone may be lost: a worker forked just now still has the handlers of the master.
+    """
+    says = {
+        signal.SIGTERM: lifecycle.stop,
+        signal.SIGINT: lifecycle.interrupt,
+        signal.SIGQUIT: lifecycle.interrupt,
+    }
 
     def receive(number: int, frame: FrameType | None) -> None:
-        # A worker forked just now still has this handler; after USR2 another gunicorn goes on.
+        # In such a worker it is not for the server; and after USR2 another gunicorn goes on.
         if os.getpid() == arbiter.pid and not arbiter.reexec_pid:
-            lifecycle.stop()
+            says[signal.Signals(number)]()
         arbiter.signal(number, frame)
 
-    signal.signal(signal.SIGTERM, receive)
+    for number in says:
+        signal.signal(number, receive)

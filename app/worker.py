@@ -5,6 +5,7 @@ request. On SIGTERM the worker goes on for a while, and says with each answer th
 its connection.
 """
 
+import signal
 import time
 from typing import Any, Final
 
@@ -52,6 +53,8 @@ class Worker(PollingWorker):
         self._leave_in_time()
 
     def _leave_in_time(self) -> None:
+        if lifecycle.interrupted():
+            self.handle_quit(signal.SIGQUIT, None)
         if lifecycle.stopping() and self.leaving is None:
             self.leaving = time.monotonic()
         if self.leaving is not None and self._may_go(self.leaving):

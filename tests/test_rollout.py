@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 from contextlib import closing
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import Account, gunicorn_process
+from tests.conftest import ROOT, Account, gunicorn_process
 from tests.locks import until
 from tests.rig.cluster import children
 from tests.traffic import assert_nothing_failed, load
@@ -102,6 +103,32 @@ def test_an_interrupt_does_not_wait_for_the_grace(
 ) -> None:
     with gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="60") as (_, process):
         process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+
+
+def test_an_interrupt_reaches_a_worker_that_has_just_been_started(
+    database_url: str, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(f"""
+import time
+exec(open({str(ROOT / "gunicorn.conf.py")!r}).read())
+prepare = post_fork
+
+def post_fork(arbiter, worker):
+    if worker.age == 2:
+        time.sleep(2)
+    prepare(arbiter, worker)
+""")
+    serving = gunicorn_process(
+        database_url,
+        tmp_path / "log",
+        SHUTDOWN_GRACE="60",
+        GUNICORN_CMD_ARGS=f"--config {shlex.quote(str(slow))}",
+    )
+    with serving as (_, process):
+        until(lambda: (tmp_path / "log").read_text().count("Booting worker") == 2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
 
 
