@@ -4,7 +4,7 @@ import gc
 import math
 from typing import Any
 
-from app import logs
+from app import lifecycle, logs
 from app.config import load
 from app.engine import warm_up
 from app.server import Logger, answer_with_problems, end_in_order
@@ -41,6 +41,11 @@ def when_ready(arbiter: Any) -> None:
     gc.freeze()
     # A list of tasks is hundreds of objects and no cycle; by default, each would be looked through.
     gc.set_threshold(20_000, 50, 100)
+
+
+def child_exit(_arbiter: Any, worker: Any) -> None:
+    """Called in the master process when a worker has ended, however it did."""
+    lifecycle.note_load(worker.age, None)
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:

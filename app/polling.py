@@ -9,13 +9,16 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from app import deadline
+from app import deadline, lifecycle
 from app.client import Client
 from app.lanes import Lanes
 
 PARTING_SECONDS: Final = 2.0
 PARTING_BYTES: Final = 8 * 1024 * 1024
 PARTING_PIECE: Final = 65536
+
+YIELD_SECONDS: Final = 0.005
+"""How long a new connection is left to the other workers; an idle one needs some 0.1 ms."""
 
 
 class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -36,10 +39,48 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.connections: set[Any] = set()
         self.keepalive = float(self.cfg.keepalive)
         self.last = inf
+        self.yields_until = inf
 
     def get_thread_pool(self) -> Any:
         """Instead of gthread's one pool; where gunicorn ends TLS, all is left as gthread has it."""
         return super().get_thread_pool() if self.cfg.is_ssl else Lanes(self.cfg.threads)
+
+    # New connections
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection, unless another worker has clearly fewer: each was woken by it.
+
+        If the first took it, one would at times have most or all of them, its interpreter's lock
+        would serve them in turn, and another core would be idle.
+        """
+        if self._has_more():
+            self.yields_until = time.monotonic() + YIELD_SECONDS
+        else:
+            super().accept(listener)
+            lifecycle.note_load(self.age, self.nr_conns)
+
+    def _has_more(self) -> bool:
+        # One more is none too many: to wait for that costs clients that connect for each request.
+        return self.nr_conns > lifecycle.least_load() + 1
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One turn: wait until something comes, and do what there is to do about it."""
+        lifecycle.note_load(self.age, self.nr_conns if self.alive else None)
+        yields = self.yields_until < inf
+        super().wait_for_and_dispatch_events(min(timeout, YIELD_SECONDS) if yields else timeout)
+        if yields:
+            self._yield_in_time()
+        may_accept = self.alive and self.yields_until == inf
+        self.set_accept_enabled(may_accept and self.nr_conns < self.worker_connections)
+
+    def _yield_in_time(self) -> None:
+        """Take new connections again: when there are fewer, or none other has taken this one."""
+        if self.yields_until <= time.monotonic():
+            self.yields_until = inf
+            for listener in self.sockets:
+                super().accept(listener)
+        elif not self._has_more():
+            self.yields_until = inf
 
     def enqueue_req(self, connection: Any) -> None:
         """Have a new connection wait until it sends something."""

@@ -42,13 +42,12 @@ class Worker(PollingWorker):
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """As many turns as there are in this time, for gthread has much to do after each.
 
-        Only one where it has to look soon: when it has too many connections, or leaves.
+        Only one where it leaves and has to look soon.
         """
         end = time.monotonic() + (timeout if self.leaving is None else min(timeout, TURN_SECONDS))
         while (left := end - time.monotonic()) > 0:
             super().wait_for_and_dispatch_events(left)
-            full = self.nr_conns >= self.worker_connections
-            if self.leaving is not None or full == self._accepting:
+            if self.leaving is not None:
                 break
         self._leave_in_time()
 
