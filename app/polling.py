@@ -61,7 +61,7 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _has_more(self) -> bool:
         # One more is none too many: to wait for that costs clients that connect for each request.
-        return self.nr_conns > lifecycle.least_load() + 1
+        return bool(self.nr_conns > lifecycle.least_load() + 1)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """One turn: wait until something comes, and do what there is to do about it."""
