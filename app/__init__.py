@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
 from app.application import Application
+from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     set_keys(app, secret or url)
     auth.init_app(app, settings, secret)
     register_blueprints(app)
+    waiting.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)
     cli.init_app(app)
@@ -97,6 +99,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
 def register_blueprints(app: APIFlask) -> None:
     """Every route, with who may call it; what an address may is looked at before, in limits."""
     from app.categories.routes import blueprint as categories
+    from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
     from app.users.routes import auth as authentication
     from app.users.routes import me
@@ -107,6 +110,7 @@ def register_blueprints(app: APIFlask) -> None:
         (me, "/v1/me", (auth.signed_in, limits.by_user)),
         (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
         (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
+        (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -1,44 +1,29 @@
 """Operators' commands: `flask users`, `tokens`, `purge` and `config`, and what `flask db` needs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, Final
+from typing import Any
 
 import click
 import psycopg2
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from pydantic import ValidationError
-from sqlalchemy import delete, func, inspect, literal, select, text, tuple_
+from sqlalchemy import select
 from werkzeug.local import LocalProxy
 from werkzeug.security import generate_password_hash
 
+from app import purging
 from app.auth import token_verifier
-from app.categories.models import Category
 from app.config import Settings
-from app.database import Base, db
+from app.database import db
 from app.exchange import new_id
 from app.execution import Statement, execute
-from app.idempotency import IdempotencyKey
 from app.problems import Problem
-from app.scope import Role, Scope
-from app.tasks.models import Task
 from app.users import queries
-from app.users.models import RefreshToken, User
+from app.users.models import User
 from app.users.schemas import Registration
 from app.users.tokens import ACCESS_SECONDS, MAX_SECONDS
-
-PURGE_CHUNK = 1000
-
-MAINTENANCE = Scope(Role.MAINTENANCE)
-
-DELETED = "deleted_at <= cast(:at as timestamptz) - make_interval(days => :days)"
-OLD: Final[dict[type[Base], str]] = {
-    Task: DELETED,
-    Category: DELETED,
-    IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
-    RefreshToken: "expires_at < cast(:at as timestamptz)",
-}
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -88,7 +73,7 @@ def create_user(email: str, name: str | None, password: str) -> None:
 def list_users() -> None:
     """Print id, e-mail address and day of creation of each account, oldest first."""
     statement = select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
-    for user in execute(MAINTENANCE, Statement(statement)):
+    for user in execute(purging.MAINTENANCE, Statement(statement)):
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
 
 
@@ -122,13 +107,8 @@ def issue_token(email: str, ttl: int) -> None:
 @one_line_errors
 def purge(days: int) -> None:
     """Remove for good what was deleted long ago, and keys and tokens that expired."""
-    # One instant for all, as a category cannot go before the tasks that were in it.
-    [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
-    for name, statement in purges():
-        count = 0
-        while deleted := execute(MAINTENANCE, statement, at=at, days=days):
-            count += len(deleted)
-        click.echo(f"{name}: {count}")
+    for table, count in purging.purge(days):
+        click.echo(f"{table}: {count}")
 
 
 @click.command("config")
@@ -138,15 +118,6 @@ def show_config() -> None:
     settings: Settings = current_app.config["SETTINGS"]
     for variable, value in settings.masked().items():
         click.echo(f"{variable}={value}")
-
-
-def purges() -> Iterator[tuple[str, Statement]]:
-    """What is removed, and how; built here and not at import, which serving would pay for too."""
-    for table, condition in OLD.items():
-        keys = inspect(table).primary_key
-        chunk = select(*keys).where(text(condition)).limit(PURGE_CHUNK)
-        removal = delete(table).where(tuple_(*keys).in_(chunk))
-        yield table.__tablename__, Statement(removal.returning(literal(1).label("removed")))
 
 
 class Commands(AppGroup):

@@ -44,6 +44,11 @@ def left() -> float:
     return _thread.request - time.monotonic()
 
 
+def renew(seconds: float) -> None:
+    """Give the request of this thread so many seconds from now."""
+    _thread.request = time.monotonic() + seconds
+
+
 class within:
     """Let what is done here wait for the server for so many seconds at most, in all."""
 

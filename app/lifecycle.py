@@ -13,6 +13,7 @@ WORKERS: Final = 256
 
 _shared: Final = memoryview(mmap.mmap(-1, (_LOADS + WORKERS) * 8)).cast("Q")
 _loads: Final = _shared[_LOADS:]
+_leaves = False
 
 
 def stop() -> None:
@@ -23,6 +24,17 @@ def stop() -> None:
 def stopping() -> bool:
     """Whether the whole server ends; a worker that only makes room for another does not count."""
     return _shared[_STOPPING] == 1
+
+
+def leave() -> None:
+    """Say that this process ends, whatever the others do."""
+    global _leaves
+    _leaves = True
+
+
+def leaving() -> bool:
+    """Whether this process ends, alone or with the server, so that nobody should wait in it."""
+    return _leaves or stopping() or interrupted()
 
 
 def interrupt() -> None:

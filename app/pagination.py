@@ -29,8 +29,7 @@ class Position(NamedTuple):
 
 def encode(position: Position, listing: object) -> str:
     """An opaque cursor, signed for this listing: its user, sort and filters."""
-    content = f"{position.id}{position.key}".encode()
-    return urlsafe_b64encode(_sign(content, listing) + content).decode().rstrip("=")
+    return seal(f"{position.id}{position.key}", listing)
 
 
 def decode(cursor: str | None, listing: object) -> Position | None:
@@ -40,20 +39,33 @@ def decode(cursor: str | None, listing: object) -> Position | None:
     """
     if cursor is None:
         return None
+    content = unseal(cursor, listing)
+    if content is None:
+        raise invalid("does not belong to this listing", "cursor", parameter="cursor")
+    return Position(content[ID_LENGTH:], content[:ID_LENGTH])
+
+
+def seal(text: str, purpose: object) -> str:
+    """The text, opaque and signed for a purpose, as it can stand in a query."""
+    content = text.encode()
+    return urlsafe_b64encode(_sign(content, purpose) + content).decode().rstrip("=")
+
+
+def unseal(sealed: str, purpose: object) -> str | None:
+    """The text that was sealed for this purpose; None for anything else."""
     try:
-        data = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        canonical = urlsafe_b64encode(data).decode().rstrip("=") == cursor
+        data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
+        canonical = urlsafe_b64encode(data).decode().rstrip("=") == sealed
     except ValueError:
         canonical, data = False, b""
     signature, content = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
-    if not canonical or not hmac.compare_digest(signature, _sign(content, listing)):
-        raise invalid("does not belong to this listing", "cursor", parameter="cursor")
-    text = content.decode()
-    return Position(text[ID_LENGTH:], text[:ID_LENGTH])
+    if not canonical or not hmac.compare_digest(signature, _sign(content, purpose)):
+        return None
+    return content.decode()
 
 
-def _sign(content: bytes, listing: object) -> bytes:
-    message = orjson.dumps(listing, option=orjson.OPT_SORT_KEYS) + b"\n" + content
+def _sign(content: bytes, purpose: object) -> bytes:
+    message = orjson.dumps(purpose, option=orjson.OPT_SORT_KEYS) + b"\n" + content
     key: bytes = current_app.config["CURSOR_KEY"]
     return hmac.digest(key, message, hashlib.sha256)[:SIGNATURE_BYTES]
 

@@ -93,6 +93,14 @@ CONFLICT: Final = Kind(
     "What the request would create is taken already.",
     "Choose another value.",
 )
+CHANGES_GONE: Final = Kind(
+    "changes-gone",
+    410,
+    "Changes gone",
+    "Something that was deleted since this token was given has been removed for good, or the "
+    "database was set back.",
+    "Start over: drop what you have and ask for changes without `since`.",
+)
 LENGTH_REQUIRED: Final = Kind(
     "length-required",
     411,

@@ -37,6 +37,7 @@ class Worker(PollingWorker):
         """SIGTERM: begin to leave; the second changes nothing."""
         if self.leaving is None:
             self.leaving = time.monotonic()
+            lifecycle.leave()
             self.method_queue.defer(lambda: None)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

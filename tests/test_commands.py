@@ -8,7 +8,7 @@ import pytest
 from apiflask import APIFlask
 from click.testing import Result
 
-from app import cli, create_app
+from app import create_app, purging
 from app.exchange import new_id
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
@@ -209,7 +209,7 @@ def test_everything_deleted_can_be_purged_at_once_in_many_chunks(
     aged: tuple[Run, Any, Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, cursor, alice = aged
-    rows = 2 * cli.PURGE_CHUNK + 1
+    rows = 2 * purging.CHUNK + 1
     cursor.execute(
         "insert into tasks (user_id, id, title, complete, priority, version,"
         " created_at, updated_at, deleted_at)"
@@ -228,18 +228,18 @@ def test_a_category_never_goes_before_the_tasks_that_were_in_it(
     run, cursor, alice = aged
     category = alice.create_category()
     task = alice.create_task(category_id=category["id"])
-    real, sent = cli.execute, []
+    real, sent = purging.execute, []
 
     def deleting_meanwhile(scope: Any, statement: Any, **parameters: Any) -> Any:
         result = real(scope, statement, **parameters)
-        if statement.sql.startswith("DELETE FROM tasks") and not sent:
+        if "DELETE FROM tasks" in statement.sql and not sent:
             sent.append(statement)
             for table, row in (("tasks", task), ("categories", category)):
                 sql = f"update {table} set deleted_at = clock_timestamp() where id = %s"
                 cursor.execute(sql, (row["id"],))
         return result
 
-    monkeypatch.setattr(cli, "execute", deleting_meanwhile)
+    monkeypatch.setattr(purging, "execute", deleting_meanwhile)
     assert purged(run("purge", "--days", "0"))["categories"] == 0
     assert sent
     monkeypatch.undo()

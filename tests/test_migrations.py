@@ -229,6 +229,7 @@ def test_policies_are_these(connection: Any) -> None:
             ("users", "find", f"{auth}, {maintenance}", "SELECT", "true", None),
             ("users", "lock", auth, "UPDATE", OWN_ID, None),
             ("users", "own_row", app, "ALL", OWN_ID, OWN_ID),
+            ("users", "purge", maintenance, "UPDATE", "true", "true"),
             ("users", "sign_up", auth, "INSERT", None, OWN_ID),
         ]
 
@@ -244,14 +245,15 @@ def test_grants_are_these(connection: Any) -> None:
             ("tasks", "tasks_app=ISU tasks_maintenance=DS"),
             ("users", "tasks_app=D tasks_auth=S"),
         ]
-        own = "change_seq created_at email id name time_zone updated_at version"
+        own = "change_seq created_at email id name purged_version time_zone updated_at version"
         assert ask(cursor, COLUMN_GRANTS) == [
             ("tasks_app", "INSERT", "id"),
             ("tasks_app", "SELECT", own),
             ("tasks_app", "UPDATE", "change_seq name time_zone updated_at version"),
             ("tasks_auth", "INSERT", "email id name password_hash"),
             ("tasks_auth", "UPDATE", "updated_at"),
-            ("tasks_maintenance", "SELECT", "created_at email id name"),
+            ("tasks_maintenance", "SELECT", "created_at email id name purged_version"),
+            ("tasks_maintenance", "UPDATE", "purged_version"),
         ]
 
 

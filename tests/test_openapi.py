@@ -26,7 +26,7 @@ from tests.contract import ROUTES, Route
 
 EACH = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
-BEYOND_SCHEMAS = {"cursor", "unknown_reference", "time_zone", "due_once"}
+BEYOND_SCHEMAS = {"cursor", "token", "unknown_reference", "time_zone", "due_once"}
 """What only the service can tell: of whom, of which listing, of the row as it is."""
 
 

@@ -28,6 +28,7 @@ MARK = "--- the next block ---"
 CHANGING = {
     "<id>": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "<time>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
+    '"next_token": "<token>"': r'"next_token": "[\w-]+"',
 }
 
 

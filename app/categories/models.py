@@ -43,5 +43,6 @@ class Category(Base):
             id,
             postgresql_where=deleted_at.is_(None),
         ),
+        Index("ix_categories_version", user_id, version),
         Index("ix_categories_deleted_at", deleted_at, postgresql_where=deleted_at.is_not(None)),
     )

@@ -88,6 +88,7 @@ class Task(Base):
             postgresql_where=category_id.is_not(None),
         ),
         Index("ix_tasks_deleted_at", deleted_at, postgresql_where=deleted_at.is_not(None)),
+        Index("ix_tasks_version", user_id, version),
         # What a search goes by. A user's first 500 changes are looked through instead: that takes
         # half a millisecond, and the index costs a write as much as all the others together.
         Index(

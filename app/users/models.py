@@ -32,6 +32,7 @@ class User(Base):
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
+    purged_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
     __table_args__ = (
         CheckConstraint("char_length(email) <= 254 and email like '_%@_%'", name="email"),

@@ -1,0 +1,110 @@
+"""The feed of a user's changes: one statement, read off an index of versions.
+
+A write holds its user's row until it is committed, so that versions become visible in their order:
+whoever has seen one has seen all before it (statements.py).
+"""
+
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    bindparam,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from app.categories.models import Category
+from app.changes.position import Position
+from app.execution import Row, Statement, execute
+from app.problems import CHANGES_GONE, Problem
+from app.scope import reading
+from app.statements import USER_ID
+from app.tasks.models import Task
+from app.tasks.schemas import FIELDS
+from app.users.models import User
+
+TABLES: Final = {"task": Task.__table__, "category": Category.__table__}
+TYPES: Final = {column.name: column.type for table in TABLES.values() for column in table.c}
+COLUMNS: Final = (*FIELDS, "name", "color")
+AFTER: Final[ColumnElement[int]] = bindparam("after", type_=BigInteger)
+COPIED_TO: Final[ColumnElement[int]] = bindparam("copied_to", type_=BigInteger)
+ROWS: Final[ColumnElement[int]] = bindparam("rows")
+
+
+class Feed(NamedTuple):
+    """Some changes, and the position after them."""
+
+    rows: list[Row]
+    position: Position
+    has_more: bool
+
+
+def feed() -> Select[Any]:
+    """One row for each change, or one with nulls, each with the counters of the user's row."""
+    head = (
+        select(User.change_seq, User.purged_version)
+        .where(User.id == USER_ID)
+        .cte("head")
+        .prefix_with("materialized")
+    )
+    both = union_all(
+        *(_changes(kind, table, head).subquery().select() for kind, table in TABLES.items())
+    ).subquery()
+    page = both.select().order_by(both.c.version).limit(ROWS).subquery("page")
+    return (
+        select(*page.c, head.c.change_seq, head.c.purged_version)
+        .select_from(head.outerjoin(page, true()))
+        .order_by(page.c.version)
+    )
+
+
+def _changes(kind: str, table: FromClause, head: FromClause) -> Select[Any]:
+    """Those of one table; a copy is not told what was deleted before it began."""
+    copied_to = select(func.coalesce(COPIED_TO, head.c.change_seq)).scalar_subquery()
+    columns = [
+        table.c[name] if name in table.c else cast(null(), TYPES[name]).label(name)
+        for name in COLUMNS
+    ]
+    return (
+        select(
+            *columns,
+            literal(kind).label("type"),
+            table.c.deleted_at.is_not(None).label("deleted"),
+        )
+        .where(
+            table.c.user_id == USER_ID,
+            table.c.version > AFTER,
+            or_(table.c.deleted_at.is_(None), table.c.version > copied_to),
+        )
+        .order_by(table.c.version)
+        .limit(ROWS)
+    )
+
+
+FEED: Final = Statement(feed())
+
+
+def changes(user_id: str, since: Position | None, limit: int) -> Feed:
+    """What was changed after the position, or all there is; raises Problem 410."""
+    after, copied_to = since or (0, None)
+    rows = execute(
+        reading(user_id), FEED, user_id=user_id, after=after, copied_to=copied_to, rows=limit + 1
+    )
+    if not rows:  # another issuer's user who never wrote
+        return Feed([], since or Position(0, 0), has_more=False)
+    last, purged = rows[0].change_seq, rows[0].purged_version
+    if since and not purged <= max(since) <= last:
+        raise Problem(CHANGES_GONE)
+    copied_to = last if copied_to is None else copied_to
+    if len(rows) > limit:
+        return Feed(rows[:limit], Position(rows[limit - 1].version, copied_to), has_more=True)
+    return Feed([row for row in rows if row.id], Position(last, 0), has_more=False)

@@ -1,0 +1,96 @@
+"""What is removed for good: in chunks, each its own transaction, so that nobody waits for long."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import (
+    ClauseElement,
+    Select,
+    bindparam,
+    cast,
+    delete,
+    func,
+    inspect,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from app.categories.models import Category
+from app.database import Base
+from app.execution import Statement, execute
+from app.idempotency import IdempotencyKey
+from app.scope import Role, Scope
+from app.tasks.models import Task
+from app.users.models import RefreshToken, User
+
+MAINTENANCE: Final = Scope(Role.MAINTENANCE)
+
+CHUNK: Final = 1000
+
+TOMBSTONES: Final = (Task, Category)
+EXPIRED: Final[dict[type[Base], str]] = {
+    IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
+    RefreshToken: "expires_at < cast(:at as timestamptz)",
+}
+
+
+def purge(days: int) -> Iterator[tuple[str, int]]:
+    """Remove what was deleted so many days ago, and what has expired: tables, and rows of each."""
+    # One instant for all, as a category cannot go before the tasks that were in it.
+    [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
+    for table in TOMBSTONES:
+        yield table.__tablename__, _in_chunks(_tombstones(table), at=at, days=days)
+    for expiring, condition in EXPIRED.items():
+        yield expiring.__tablename__, _in_chunks(_expired(expiring, condition), at=at)
+
+
+def _in_chunks(query: ClauseElement, **parameters: object) -> int:
+    statement, count = Statement(query), 0
+    while removed := execute(MAINTENANCE, statement, **parameters, chunk=CHUNK):
+        count += len(removed)
+    return count
+
+
+def _tombstones(table: type[Task | Category]) -> Select[Any]:
+    """Delete some of a table and note on their owners' rows up to which version deletions are gone.
+
+    The owners are locked first, as their own writes do, so that neither waits for the other.
+    """
+    age = func.make_interval(0, 0, 0, bindparam("days"))
+    old = table.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
+    chunk = select(table.user_id, table.id).where(old).limit(bindparam("chunk")).cte("chunk")
+    owners = (
+        select(User.id)
+        .where(User.id.in_(select(chunk.c.user_id)))
+        .order_by(User.id)
+        .with_for_update(key_share=True)
+        .cte("owners")
+    )
+    removed = (
+        delete(table)
+        .where(table.user_id == chunk.c.user_id, table.id == chunk.c.id)
+        .where(table.user_id == owners.c.id, old)
+        .returning(table.user_id, table.version)
+        .cte("removed")
+    )
+    last = func.max(removed.c.version).label("version")
+    gone = select(removed.c.user_id, last).group_by(removed.c.user_id).subquery("gone")
+    noted = (
+        update(User)
+        .where(User.id == gone.c.user_id)
+        .values(purged_version=func.greatest(User.purged_version, gone.c.version))
+        .returning(User.id)
+        .cte("noted")
+    )
+    return select(removed.c.version).add_cte(noted)
+
+
+def _expired(table: type[Base], condition: str) -> ClauseElement:
+    keys = inspect(table).primary_key
+    chunk = select(*keys).where(text(condition)).limit(bindparam("chunk"))
+    removal = delete(table).where(tuple_(*keys).in_(chunk))
+    return removal.returning(literal(1).label("removed"))
