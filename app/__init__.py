@@ -98,6 +98,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
 
 def register_blueprints(app: APIFlask) -> None:
     """Every route, with who may call it; what an address may is looked at before, in limits."""
+    from app.batch.routes import blueprint as batch
     from app.categories.routes import blueprint as categories
     from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
@@ -111,6 +112,7 @@ def register_blueprints(app: APIFlask) -> None:
         (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
         (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
+        (batch, "/v1/batch", (auth.signed_in, limits.by_user)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -30,6 +30,8 @@ from app.problems import (
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 HEALTH_PATHS: Final = {"/health", "/health/db"}
+
+Model = TypeVar("Model", bound=BaseModel)
 
 SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
 
@@ -104,7 +106,7 @@ def _not_unicode(value: Any) -> str:
         try:
             json.dumps({name: member}, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            return _pointer((name,))["pointer"] if _encodable(name) else ""
+            return pointer((name,))["pointer"] if _encodable(name) else ""
     return ""
 
 
@@ -166,29 +168,37 @@ class StrictAdapter(PydanticAdapter):
         """The validated model. Raises Problem 400, 411, 413, 415, 422."""
         incoming = current()  # not the proxy, which looks for it at each use
         if location == "query":
-            return self._validate(_query(incoming), lambda loc: {"parameter": str(loc[0])})
+            model = self.model_class
+            return validated(model, _query(incoming), lambda loc: {"parameter": str(loc[0])})
         _require_media_type(incoming)
-        return self._validate(parse_json(read_body(incoming)), _pointer)
+        return validated(self.model_class, parse_json(read_body(incoming)))
 
-    def _validate(
-        self, value: Any, where: Callable[[tuple[int | str, ...]], dict[str, str]]
-    ) -> BaseModel:
-        try:
-            return self.model_class.model_validate(value)
-        except ValidationError as error:
-            details = error.errors(include_url=False, include_context=False, include_input=False)
-            errors = [
-                {**where(item["loc"]), "code": item["type"], "detail": item["msg"]}
-                for item in details[:100]
-            ]
-            raise Problem(VALIDATION_FAILED, errors=errors) from None
+
+Where = Callable[[tuple[int | str, ...]], dict[str, str]]
+
+
+def validated(model: type[Model], value: Any, where: Where | None = None) -> Model:
+    """The value as the model has it; `where` says where a part of it stands, by its location.
+
+    Raises Problem 422.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        place = where or pointer
+        errors = [
+            {**place(item["loc"]), "code": item["type"], "detail": item["msg"]}
+            for item in details[:100]
+        ]
+        raise Problem(VALIDATION_FAILED, errors=errors) from None
 
 
 # Routes are bound to their adapter when they are defined, which is when this module is imported.
 registry.register("pydantic", StrictAdapter)
 
 
-def _pointer(location: tuple[int | str, ...]) -> dict[str, str]:
+def pointer(location: tuple[int | str, ...]) -> dict[str, str]:
     """A JSON pointer (RFC 6901)."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
     return {"pointer": "".join(f"/{part}" for part in parts)}

@@ -13,8 +13,10 @@ from apiflask import APIFlask
 from app.http import MERGE_PATCH
 from app.limits import LIMITED_PATH
 from app.problems import (
+    BATCH_FAILED,
     BY_STATUS,
     KINDS,
+    NOT_FOUND,
     PRECONDITION_FAILED,
     VALIDATION_FAILED,
     Kind,
@@ -39,10 +41,20 @@ somebody made meanwhile is answered with 412 and the current state instead of be
 **Limits.** Requests are limited by the minute, for each user and each address. Every answer tells
 in `RateLimit` what is left; past the limit it is 429 with `Retry-After`.
 
+**Copies.** `/v1/changes` tells of everything created, changed or deleted since a token.
+
+**Batches.** `/v1/batch` does up to a hundred writes, all of them or none.
+
 **Pages.** Collections are `{"items", "next_cursor"}`. Follow `next_cursor` until it is null.
 """
 
-CONFLICTING: Final = {"register_account", "create_category", "replace_category", "update_category"}
+CONFLICTING: Final = {
+    "register_account",
+    "create_category",
+    "replace_category",
+    "update_category",
+    "run_batch",
+}
 OWN_FORM: Final = {
     "get_health": "The service is about to end.",
     "get_database_health": "The database does not answer.",
@@ -50,7 +62,7 @@ OWN_FORM: Final = {
 """What 503 means where it is no problem document but has the form of 200."""
 
 LIMITS: Final = ["RateLimit", "RateLimit-Policy"]
-STATUSES: Final = {400, 401, 404, 409, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
+STATUSES: Final = {400, 401, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
 """Of the problems that an operation can answer with."""
 
 TEXT: Final = {"type": "string"}
@@ -87,6 +99,15 @@ PROBLEM: Final = {
             "type": ["object", "null"],
             "description": "Of precondition-failed: the resource as it is now.",
         },
+        "operation": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of batch-failed: which operation cannot be done.",
+        },
+        "problem": {
+            "type": "object",
+            "description": "Of batch-failed: what that would have been answered with alone.",
+        },
     },
 }
 
@@ -98,6 +119,15 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
     },
     PRECONDITION_FAILED: {
         "current": {"id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50", "title": "Buy oat milk"}
+    },
+    BATCH_FAILED: {
+        "operation": 2,
+        "problem": {
+            "type": f"/problems/{NOT_FOUND.slug}",
+            "title": NOT_FOUND.title,
+            "status": NOT_FOUND.status,
+            "detail": NOT_FOUND.meaning,
+        },
     },
 }
 """What the examples of these problems hold beyond the members that all have."""
@@ -230,6 +260,7 @@ def _complete(
     statuses |= {422} if operation["parameters"] else set()
     statuses |= {412} if writes else set()
     statuses |= {409} if name in CONFLICTING else set()
+    statuses |= {410} if name == "get_changes" else set()
     statuses |= {429} if limited else set()
     _complete_responses(operation, method, single=single, limited=limited)
     if method == "PUT":

@@ -93,6 +93,13 @@ CONFLICT: Final = Kind(
     "What the request would create is taken already.",
     "Choose another value.",
 )
+BATCH_FAILED: Final = Kind(
+    "batch-failed",
+    409,
+    "Batch failed",
+    "One operation cannot be done as things are, and so nothing was done.",
+    "Look at `operation`, which counts from 0, and its `problem`; correct it and send all again.",
+)
 CHANGES_GONE: Final = Kind(
     "changes-gone",
     410,
@@ -241,6 +248,7 @@ BY_STATUS: Final = {
     404: NOT_FOUND,
     405: METHOD_NOT_ALLOWED,
     409: CONFLICT,
+    410: CHANGES_GONE,
     411: LENGTH_REQUIRED,
     412: PRECONDITION_FAILED,
     413: CONTENT_TOO_LARGE,

@@ -14,7 +14,7 @@ from app import statements
 from app.execution import Row, Statement, execute
 from app.idempotency import Once
 from app.problems import PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
-from app.scope import Scope, writing
+from app.scope import writing
 from app.statements import Shape
 
 Representation = dict[str, Any]
@@ -36,6 +36,16 @@ class NoAccount(Problem):
 
     def __init__(self) -> None:
         super().__init__(UNAUTHENTICATED, "This account does not exist.")
+
+
+class Write(NamedTuple):
+    """A write that is ready to be sent, and what to make of the row that it answers."""
+
+    statement: Statement
+    parameters: Mapping[str, Any]
+    outcome: Callable[[Row], tuple[Representation, bool]]
+    """The resource as it now is, or last was, and whether it is new. Raises Problem."""
+    removes: bool = False
 
 
 class VersionedTable:
@@ -62,7 +72,7 @@ class VersionedTable:
         statement = self._statement("create", values, statements.create, once=once is not None)
         scope = writing(user_id, once=once is not None)
         rest = once.parameters if once else {}
-        row = self._write(scope, statement, row_id, values, rest)
+        [row] = execute(scope, statement, user_id=user_id, id=row_id, **values, **rest)
         if once:
             once.require_same(row.fingerprint)
         if row.id is None:
@@ -77,14 +87,24 @@ class VersionedTable:
 
         Raises NoAccount, Problem 412, 422.
         """
+        return send(user_id, self.replacement(user_id, row_id, values, conditions))
+
+    def replacement(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Write:
+        """The write that `replace` sends."""
+
+        def outcome(row: Row) -> tuple[Representation, bool]:
+            if not row.changed:
+                self._require_conditions(row, conditions)
+                self._require_guards(row)
+            if row.id is None:
+                raise NoAccount
+            return self.represent(row), not row.existed
+
         statement = self._statement("replace", values, statements.replace)
-        row = self._write(writing(user_id), statement, row_id, values, conditions._asdict())
-        if not row.changed:
-            self._require_conditions(row, conditions)
-            self._require_guards(row)
-        if row.id is None:
-            raise NoAccount
-        return self.represent(row), not row.existed
+        parameters = {"user_id": user_id, "id": row_id, **values, **conditions._asdict()}
+        return Write(statement, parameters, outcome)
 
     def update(
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
@@ -93,37 +113,45 @@ class VersionedTable:
 
         Raises Problem 404, 412, 422.
         """
+        representation, _ = send(user_id, self.change(user_id, row_id, values, conditions))
+        return representation
+
+    def change(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Write:
+        """The write that `update` sends."""
+
         statement = self._statement("update", values, statements.change)
-        row = self._write(
-            writing(user_id), statement, row_id, values, {"versions": conditions.versions}
-        )
-        if row.id is None:
-            raise not_found()
-        if not row.changed:
-            self._require_conditions(row, conditions)
-            self._require_guards(row)
-        return self.represent(row)
+        return self._to_existing(statement, user_id, row_id, conditions, values)
 
     def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
         """Leave a tombstone. Raises Problem 404, 412."""
-        versions = {"versions": conditions.versions}
-        row = self._write(writing(user_id), self.delete_statement, row_id, {}, versions)
-        if row.id is None:
-            raise not_found()
-        if not row.changed:
-            self._require_conditions(row, conditions)
+        send(user_id, self.deletion(user_id, row_id, conditions))
 
-    def _write(
+    def deletion(self, user_id: str, row_id: str, conditions: Preconditions) -> Write:
+        """The write that `delete` sends."""
+
+        write = self._to_existing(self.delete_statement, user_id, row_id, conditions, {})
+        return write._replace(removes=True)
+
+    def _to_existing(
         self,
-        scope: Scope,
         statement: Statement,
+        user_id: str,
         row_id: str,
+        conditions: Preconditions,
         values: Mapping[str, Any],
-        rest: Mapping[str, Any],
-    ) -> Row:
-        parameters = {"user_id": scope.user_id, "id": row_id, **values, **rest}
-        [row] = execute(scope, statement, **parameters)
-        return row
+    ) -> Write:
+        def outcome(row: Row) -> tuple[Representation, bool]:
+            if row.id is None:
+                raise not_found()
+            if not row.changed:
+                self._require_conditions(row, conditions)
+                self._require_guards(row)
+            return self.represent(row), False
+
+        parameters = {"user_id": user_id, "id": row_id, **values, "versions": conditions.versions}
+        return Write(statement, parameters, outcome)
 
     def _require_conditions(self, row: Row, conditions: Preconditions) -> None:
         if row.id is None:
@@ -157,3 +185,9 @@ class VersionedTable:
             shape = self.shape._replace(guards=guards)
             self.statements[key] = Statement(build(shape, sorted(values), **options))
         return self.statements[key]
+
+
+def send(user_id: str, write: Write) -> tuple[Representation, bool]:
+    """What became of the write, alone and at once."""
+    [row] = execute(writing(user_id), write.statement, **write.parameters)
+    return write.outcome(row)

@@ -79,7 +79,8 @@ def sending(application: APIFlask, look: Callable[[str], str]) -> Iterator[None]
 
     class Cursor(psycopg2.extensions.cursor):
         def execute(self, statement: Any, parameters: Any = None) -> Any:
-            return super().execute(look(statement), parameters)
+            text = statement if isinstance(statement, str) else statement.decode()
+            return super().execute(look(text), parameters)
 
     def watch(connection: Any, *_: object) -> None:
         connection.cursor_factory = Cursor

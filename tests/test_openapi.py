@@ -112,6 +112,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     expected |= {422} if described["parameters"] else set()
     expected |= {412} if "If-Match" in parameters(document, route) else set()
     expected |= {409} if route.name in CONFLICTING else set()
+    expected |= {410} if route.name == "get_changes" else set()
     expected |= {429} if route.rule.startswith("/v1/") else set()
     assert listed == expected
 

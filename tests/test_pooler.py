@@ -120,6 +120,12 @@ def go_through(app: APIFlask) -> None:
     ):
         write_one(user, f"/v1/{collection}", body, change)
     expect(user.get("/v1/tasks?q=buy&sort=-due&complete=false"), 200)
+    expect(user.get("/v1/changes?limit=1"), 200)
+    own = new_id()
+    for body in ({"title": "Buy tea"}, {"title": "Buy coffee"}):
+        step = {"op": "create", "type": "task", "id": own, "body": body}
+        answer = user.post("/v1/batch", json={"operations": [step]})
+        assert answer.status_code in {200, 409}
     expect(user.get("/v1/me"), 200)
     expect(user.patch("/v1/me", json={"name": "Ada"}), 200)
     expect(user.delete("/v1/me"), 204)

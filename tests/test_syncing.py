@@ -11,6 +11,7 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -52,6 +53,24 @@ class Machine(RuleBasedStateMachine):
     @rule(task=tasks, title=TITLES)
     def write_task(self, task: str, title: str) -> None:
         self.account.put(f"/v1/tasks/{task}", json={"title": title})
+
+    @rule(target=tasks, titles=st.lists(TITLES, min_size=2, max_size=4), category=categories)
+    def send_batch(self, titles: list[str], category: str) -> Any:
+        """Some tasks at once, the first of them in a category that may be gone; all or none."""
+        ids = [new_id() for _ in titles]
+        rest = [{"title": title} for title in titles[1:]]
+        bodies = [{"title": titles[0], "category_id": category}, *rest]
+        response = self.account.post(
+            "/v1/batch",
+            json={
+                "operations": [
+                    {"op": "create", "type": "task", "id": row_id, "body": body}
+                    for row_id, body in zip(ids, bodies, strict=True)
+                ]
+            },
+        )
+        assert response.status_code in {200, 422}
+        return multiple(*ids)
 
     @rule(task=tasks)
     def delete_task(self, task: str) -> None:

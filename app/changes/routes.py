@@ -18,8 +18,8 @@ blueprint: Final = APIBlueprint("changes", __name__, tag="Changes")
 @blueprint.get("")
 @blueprint.input(ChangesQuery, location="query", arg_name="query")
 @blueprint.output(Changes)
-def list_changes(query: ChangesQuery) -> Response:
-    """List changes
+def get_changes(query: ChangesQuery) -> Response:
+    """Get changes
 
     Everything of the user's that was created, changed or deleted after `since`, in the order of
     its versions: nothing is missed and nothing comes twice, whatever is written meanwhile. What

@@ -1,0 +1,1 @@
+"""Batch: several writes of tasks and categories, all of them or none."""

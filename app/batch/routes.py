@@ -1,0 +1,36 @@
+"""/v1/batch"""
+
+from typing import Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app import idempotency
+from app.auth import current_user_id, provisioning
+from app.batch import queries
+from app.batch.operations import writes
+from app.batch.schemas import Batch, Results
+from app.exchange import Document
+
+blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
+
+
+@blueprint.post("")
+@blueprint.input(Batch, arg_name="batch")
+@blueprint.output(Results)
+@provisioning
+def run_batch(batch: Batch) -> Response:
+    """Run a batch
+
+    Up to a hundred writes of tasks and categories in their order, all of them or none. Each is what
+    a request would be alone: `create` is PUT with `If-None-Match: *`, `replace` PUT, `update`
+    PATCH, `delete` DELETE, and `if_match` its `If-Match`. Later ones may name what earlier ones
+    create, as the ids are the client's.
+
+    If one cannot be done, nothing is: 422 with pointers to what is wrong, or 409 and `batch-failed`
+    with the number of the operation and the problem that it would have been answered with alone.
+    """
+    user_id = current_user_id()
+    once = idempotency.requested(batch.model_dump())
+    body, replayed = queries.run(user_id, writes(user_id, batch.operations), once)
+    return idempotency.mark(Document(body), replayed)

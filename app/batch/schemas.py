@@ -1,0 +1,118 @@
+"""What a batch consists of, and what it answers."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from app.categories import schemas as categories
+from app.fields import Body, Id, Matching
+from app.tasks import schemas as tasks
+
+MOST: Final = 100
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "operations": [
+        {
+            "op": "create",
+            "type": "category",
+            "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e51",
+            "body": {"name": "Groceries"},
+        },
+        {
+            "op": "replace",
+            "type": "task",
+            "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50",
+            "body": {
+                "title": "Buy milk",
+                "category_id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e51",
+            },
+        },
+        {
+            "op": "update",
+            "type": "task",
+            "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50",
+            "body": {"complete": True},
+        },
+    ]
+}
+
+ANSWER: Final[dict[str, Any]] = {
+    "results": [
+        {"status": 200, "etag": '"7"', "body": tasks.EXAMPLE},
+        {"status": 204, "etag": None, "body": None},
+    ]
+}
+
+BODIES: Final[dict[tuple[str, str], type[Body]]] = {
+    ("create", "task"): tasks.TaskReplace,
+    ("replace", "task"): tasks.TaskReplace,
+    ("update", "task"): tasks.TaskPatch,
+    ("create", "category"): categories.CategoryReplace,
+    ("replace", "category"): categories.CategoryReplace,
+    ("update", "category"): categories.CategoryPatch,
+}
+
+Kind = Literal["task", "category"]
+EntityTag = Annotated[
+    str, Matching(r'^"[1-9][0-9]{0,17}"$', "entity_tag", 'must be an entity tag such as "7"')
+]
+
+
+class Operation(Body):
+    """One write: what PUT with `If-None-Match: *`, PATCH, PUT or DELETE would do alone."""
+
+    op: Literal["create", "update", "replace", "delete"]
+    type: Kind
+    id: Id
+    if_match: EntityTag | None = None
+    body: dict[str, Any] | None = Field(
+        None, description="What the body of the request alone would be; none for delete."
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The schema, with the body that goes with each kind of operation."""
+        document = handler.resolve_ref_schema(handler(schema))
+        document["oneOf"] = [
+            {
+                "properties": {
+                    "op": {"const": op},
+                    "type": {"const": kind},
+                    "body": model.model_json_schema(),
+                    **({"if_match": {"type": "null"}} if op == "create" else {}),
+                },
+                "required": ["body"],
+            }
+            for (op, kind), model in BODIES.items()
+        ]
+        document["oneOf"].append(
+            {"properties": {"op": {"const": "delete"}, "body": {"type": "null"}}}
+        )
+        return document
+
+
+class Batch(Body):
+    """Writes that are done in their order, all of them or none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    operations: list[Operation] = Field(min_length=1, max_length=MOST)
+
+
+class Result(BaseModel):
+    """What the operation would have been answered alone."""
+
+    status: Literal[200, 201, 204]
+    etag: str | None
+    body: tasks.Task | categories.Category | None
+
+
+class Results(BaseModel):
+    """The results in the order of the operations."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
+
+    results: list[Result]
