@@ -58,6 +58,13 @@ def test_a_keyed_create_is_one_flight_and_so_is_its_replay(caller: Account, prox
         assert proxy.flights - before == 1
 
 
+def test_a_page_of_changes_is_one_flight(caller: Account, proxy: Proxy) -> None:
+    caller.create_task()
+    before = proxy.flights
+    assert len(caller.get("/v1/changes").json["items"]) == 1
+    assert proxy.flights - before == 1
+
+
 def test_health_takes_no_flight(caller: Account, proxy: Proxy) -> None:
     before = proxy.flights
     assert caller.get("/health").status_code == 200

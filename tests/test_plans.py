@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.changes.queries import FEED
 from app.execution import Statement
 from app.scope import reading
 from app.tasks import queries
@@ -71,6 +72,24 @@ def test_one_task_is_read_by_its_primary_key(connection: Any, crowd: str) -> Non
         plan = "\n".join(row[0] for row in cursor.fetchall())
 
     assert "Index Scan using pk_tasks" in plan, plan
+
+
+@pytest.mark.parametrize("after", [0, 2500, 5000])
+@pytest.mark.parametrize("copied_to", [0, None])
+def test_a_page_of_changes_is_read_off_the_index_of_versions(
+    connection: Any, crowd: str, after: int, copied_to: int | None
+) -> None:
+    parameters = {"user_id": crowd, "after": after, "copied_to": copied_to, "rows": 51}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{reading(crowd).prefix(5000)} explain (analyze, buffers, timing off) {FEED.sql}",
+            FEED.constants | parameters,
+        )
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert re.search(r"Index Cond: .*version > ", plan), plan
+    assert "Index Scan using ix_tasks_version" in plan, plan
+    assert touched(plan) < 200, plan
 
 
 def explained(connection: Any, user_id: str, names: set[str], **values: object) -> str:

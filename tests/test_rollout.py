@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import socket
+import time
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -130,6 +131,22 @@ def post_fork(arbiter, worker):
         until(lambda: (tmp_path / "log").read_text().count("Booting worker") == 2)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_waits_for_a_change_is_answered_when_the_worker_ends(
+    database_url: str, alice: Account, tmp_path: Path, number: signal.Signals
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="5")
+    with serving as (base, process), closing(connect(base)) as waiting:
+        token = json.loads(look(base, "/v1/changes", alice).body)["next_token"]
+        started = time.monotonic()
+        headers = {"Authorization": f"Bearer {alice.token}"}
+        waiting.request("GET", f"/v1/changes?since={token}&wait=25", headers=headers)
+        process.send_signal(number)
+        answer = waiting.getresponse()
+        assert (answer.status, json.loads(answer.read())["items"]) == (200, [])
+        assert time.monotonic() - started < 20
 
 
 def test_an_idle_connection_does_not_keep_the_server_from_ending(
