@@ -35,7 +35,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_
     RATELIMIT_PER_ADDRESS PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -65,6 +65,9 @@ bench-quick: .venv/.requirements-dev.txt ## the service beside the least it coul
 
 bench-scale: .venv/.requirements-dev.txt ## requests in 10 thousand and in 10 million rows; ARGS="--sizes 10000,1000000" for less
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.scale $(ARGS)
+
+bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on a bare cursor: a minute
+	@$(ISOLATED); exec $(PYTHON) -m benchmarks.bulk --write $(ARGS)
 
 check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
 	@$(PYTHON) -m ruff format --check

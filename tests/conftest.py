@@ -82,8 +82,16 @@ def sending(application: APIFlask, look: Callable[[str], str]) -> Iterator[None]
             text = statement if isinstance(statement, str) else statement.decode()
             return super().execute(look(text), parameters)
 
+    with cursors(application, Cursor):
+        yield
+
+
+@contextmanager
+def cursors(application: APIFlask, kind: type[psycopg2.extensions.cursor]) -> Iterator[None]:
+    """While entered, the connections of this application have cursors of this kind."""
+
     def watch(connection: Any, *_: object) -> None:
-        connection.cursor_factory = Cursor
+        connection.cursor_factory = kind
 
     def leave(connection: Any, *_: object) -> None:
         if connection:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import table
+from benchmarks import bulk, table
 from benchmarks.answers import Different, check, examine, newest_task, speaking
 from benchmarks.contestants import FLOOR, OURS, Contestant, started
 from benchmarks.data import Ground, ground
@@ -172,3 +172,11 @@ def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path) -> N
 def test_the_pages_have_a_place_for_the_table(page: str) -> None:
     text = (Path(__file__).parent.parent / page).read_text()
     assert text.count(table.BEGIN) == text.count(table.END) == 1
+
+
+def test_bulk_requests_are_measured_beside_their_own_statements(prepared: Ground) -> None:
+    figures = bulk.measure(prepared, rounds=1)
+    assert figures.keys() == bulk.CASES.keys()
+    assert all(0 < pair.floor < pair.service for pair in figures.values())
+    table = bulk.tabulated(figures)
+    assert all(f"| {name} |" in table for name in figures)

@@ -58,13 +58,23 @@ class Answer(NamedTuple):
 def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
     """Do all of them or none: two flights, or three with an idempotency key.
 
+    As many again where a constraint is violated: the database does not say by which operation.
     Raises NoAccount, Problem 409, 422.
     """
+    try:
+        return _attempt(user_id, writes, once, marked=False)
+    except psycopg2.Error as error:
+        if error.diag.constraint_name not in CONSTRAINTS:
+            raise
+    return _attempt(user_id, writes, once, marked=True)
 
+
+def _attempt(user_id: str, writes: Sequence[Write], once: Once | None, *, marked: bool) -> Answer:
     def work(transaction: Transaction) -> Answer:
         if once and (earlier := _replayed(transaction, user_id, once)):
             return Answer(earlier, replayed=True)
-        body = orjson.dumps({"results": _results(transaction, writes)}, option=orjson.OPT_UTC_Z)
+        results = _results(transaction, writes, marked=marked)
+        body = orjson.dumps({"results": results}, option=orjson.OPT_UTC_Z)
         if once:
             kept = {"user_id": user_id, "answer": body.decode(), **once.parameters}
             transaction.last = (KEPT, kept)
@@ -82,17 +92,20 @@ def _replayed(transaction: Transaction, user_id: str, once: Once) -> bytes | Non
     return str(row.answer).encode()
 
 
-def _results(transaction: Transaction, writes: Sequence[Write]) -> list[dict[str, Any]]:
+def _results(
+    transaction: Transaction, writes: Sequence[Write], *, marked: bool
+) -> list[dict[str, Any]]:
     """What each operation would have been answered alone, in one flight."""
     steps: list[Sent] = []
     for index, write in enumerate(writes):
         place = {"place": f"{SETTING}{index}"}
-        steps += [(_mark(index), {}), (_captured(write.statement), {**write.parameters, **place})]
+        steps += [(_mark(index), {})] if marked else []
+        steps.append((_captured(write.statement), {**write.parameters, **place}))
     try:
         [row] = transaction.send(*steps, (_answers(len(writes)), {}))
     except psycopg2.Error as error:
         problem = CONSTRAINTS.get(error.diag.constraint_name or "")
-        if problem is None:
+        if not (marked and problem):
             raise
         raise failed(_reached(transaction), problem) from error
     return [_result(index, write, row.answers[index]) for index, write in enumerate(writes)]
