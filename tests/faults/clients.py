@@ -4,7 +4,8 @@ import asyncio
 import json
 import random
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from tests.faults.ledger import Ledger
@@ -42,14 +43,16 @@ class Client:
         self.shift = shift
         self.wire = Wire(shift.address)
         self.known: list[str] = []
+        self.token: str | None = None
 
     async def work(self) -> None:
         """Read and write in turns until the shift is over."""
-        deeds = [self.create, self.create, self.put, self.list, self.list, self.read, self.read]
+        writes = [self.create, self.create, self.put, self.batch]
+        reads = [self.list, self.list, self.read, self.read, self.follow]
         try:
             while not self.shift.over:
                 await asyncio.sleep(random.uniform(*self.shift.think))
-                await random.choice(deeds)()
+                await random.choice(writes + reads)()
                 if random.random() < REOPENED:
                     self.wire.close()
         finally:
@@ -57,11 +60,33 @@ class Client:
 
     async def create(self) -> None:
         """A keyed create, repeated with its key until it is acknowledged."""
-        await self._insist("POST", "/v1/tasks", f"Idempotency-Key: {uuid4()}\r\n")
+        title = self.shift.ledger.title()
+        answer = await self._insist("POST", "/v1/tasks", {"title": title}, key())
+        self._note([title], [answer] if answer else [])
 
     async def put(self) -> None:
         """A write under an id of the client's own, repeated until it is acknowledged."""
-        await self._insist("PUT", f"/v1/tasks/{uuid4()}")
+        title = self.shift.ledger.title()
+        answer = await self._insist("PUT", f"/v1/tasks/{uuid4()}", {"title": title})
+        self._note([title], [answer] if answer else [])
+
+    async def batch(self) -> None:
+        """A keyed batch of three, repeated with its key until it is acknowledged."""
+        titles = [self.shift.ledger.title() for _ in range(3)]
+        operations = [
+            {"op": "create", "type": "task", "id": str(uuid4()), "body": {"title": title}}
+            for title in titles
+        ]
+        answer = await self._insist("POST", "/v1/batch", {"operations": operations}, key())
+        self._note(titles, [result["body"] for result in answer["results"]] if answer else [])
+
+    async def follow(self) -> None:
+        """What was changed since the client asked last."""
+        since = f"&since={self.token}" if self.token else ""
+        answer = await self._ask("GET", f"/v1/changes?limit=20{since}")
+        if answer is not None and answer.status == 200:
+            self.token = json.loads(answer.body)["next_token"]
+        await self._pause(answer)
 
     async def list(self) -> None:
         """A page of tasks."""
@@ -72,17 +97,22 @@ class Client:
         path = f"/v1/tasks/{random.choice(self.known)}" if self.known else "/v1/tasks?limit=1"
         await self._pause(await self._ask("GET", path))
 
-    async def _insist(self, method: str, path: str, headers: str = "") -> None:
-        title = self.shift.ledger.title()
-        body = json.dumps({"title": title})
+    async def _insist(
+        self, method: str, path: str, content: dict[str, Any], headers: str = ""
+    ) -> dict[str, Any] | None:
+        """What it is answered with in the end; None if the shift is over before."""
+        body = json.dumps(content)
         while not self.shift.over:
             answer = await self._ask(method, path, headers, body)
             if answer is not None and answer.status in {200, 201}:
-                task_id = json.loads(answer.body)["id"]
-                self.shift.ledger.acknowledge(title, task_id)
-                self.known = [*self.known[-20:], task_id]
-                return
+                return dict(json.loads(answer.body))
             await self._pause(answer)
+        return None
+
+    def _note(self, titles: Sequence[str], tasks: Sequence[dict[str, Any]]) -> None:
+        for title, task in zip(titles, tasks, strict=False):
+            self.shift.ledger.acknowledge(title, task["id"])
+            self.known = [*self.known[-20:], task["id"]]
 
     async def _ask(
         self, method: str, path: str, headers: str = "", body: str = ""
@@ -115,6 +145,11 @@ async def ask(wire: Wire, request: bytes, outcomes: list[Outcome]) -> Answer | N
     said = "" if answer.status < 400 else kind(answer)
     outcomes.append(Outcome(sent, taken, answer.status, said))
     return answer
+
+
+def key() -> str:
+    """The header that says that a request is to be done once."""
+    return f"Idempotency-Key: {uuid4()}\r\n"
 
 
 def kind(answer: Answer) -> str:
