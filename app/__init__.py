@@ -101,6 +101,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.categories.routes import blueprint as categories
     from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
+    from app.trash.routes import blueprint as trash
     from app.users.routes import auth as authentication
     from app.users.routes import me
 
@@ -111,6 +112,7 @@ def register_blueprints(app: APIFlask) -> None:
         (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
         (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
+        (trash, "/v1/trash", (auth.signed_in, limits.by_user)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -42,7 +42,13 @@ in `RateLimit` what is left; past the limit it is 429 with `Retry-After`.
 **Pages.** Collections are `{"items", "next_cursor"}`. Follow `next_cursor` until it is null.
 """
 
-CONFLICTING: Final = {"register_account", "create_category", "replace_category", "update_category"}
+CONFLICTING: Final = {
+    "register_account",
+    "create_category",
+    "replace_category",
+    "update_category",
+    "restore_category",
+}
 OWN_FORM: Final = {
     "get_health": "The service is about to end.",
     "get_database_health": "The database does not answer.",
@@ -214,7 +220,7 @@ def _complete(
 ) -> None:
     name = endpoint.split(".")[-1]
     single = "{" in path or path.endswith("/me")
-    writes = single and method in {"PUT", "PATCH", "DELETE"}
+    writes = (single and method != "GET") or method == "DELETE"
     limited = path.startswith(LIMITED_PATH)
     operation["operationId"] = name
     operation["security"] = [{"bearer": []}] if secured else []

@@ -29,6 +29,9 @@ from app.users.models import RefreshToken, User
 
 MAINTENANCE: Final = Scope(Role.MAINTENANCE)
 
+KEPT_DAYS: Final = 30
+"""How long what was deleted can be restored, unless the operator says otherwise."""
+
 CHUNK: Final = 1000
 
 TOMBSTONES: Final = (Task, Category)
