@@ -102,6 +102,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.categories.routes import blueprint as categories
     from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
+    from app.trash.routes import blueprint as trash
     from app.users.routes import auth as authentication
     from app.users.routes import me
 
@@ -113,6 +114,7 @@ def register_blueprints(app: APIFlask) -> None:
         (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
         (batch, "/v1/batch", (auth.signed_in, limits.by_user)),
+        (trash, "/v1/trash", (auth.signed_in, limits.by_user)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -99,7 +99,7 @@ def issue_token(email: str, ttl: int) -> None:
 @click.option(
     "--days",
     type=click.IntRange(0, 36_500),
-    default=30,
+    default=purging.KEPT_DAYS,
     show_default=True,
     help="How long deleted tasks and categories are kept.",
 )

@@ -54,6 +54,7 @@ CONFLICTING: Final = {
     "replace_category",
     "update_category",
     "run_batch",
+    "restore_category",
 }
 OWN_FORM: Final = {
     "get_health": "The service is about to end.",
@@ -244,7 +245,7 @@ def _complete(
 ) -> None:
     name = endpoint.split(".")[-1]
     single = "{" in path or path.endswith("/me")
-    writes = single and method in {"PUT", "PATCH", "DELETE"}
+    writes = (single and method != "GET") or method == "DELETE"
     limited = path.startswith(LIMITED_PATH)
     operation["operationId"] = name
     operation["security"] = [{"bearer": []}] if secured else []

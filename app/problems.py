@@ -231,6 +231,13 @@ DATABASE_BUSY: Final = Kind(
     "The database took too long; nothing was changed.",
     "Repeat the request after Retry-After.",
 )
+UNFINISHED: Final = Kind(
+    "unfinished",
+    503,
+    "Unfinished",
+    "Part of the work is done for good; there was no time for the rest.",
+    "Repeat the request after Retry-After; it goes on where it ended.",
+)
 ISSUER_UNAVAILABLE: Final = Kind(
     "issuer-unavailable",
     503,

@@ -29,6 +29,9 @@ from app.users.models import RefreshToken, User
 
 MAINTENANCE: Final = Scope(Role.MAINTENANCE)
 
+KEPT_DAYS: Final = 30
+"""How long what was deleted can be restored, unless the operator says otherwise."""
+
 CHUNK: Final = 1000
 
 TOMBSTONES: Final = (Task, Category)
@@ -58,22 +61,23 @@ def _in_chunks(query: ClauseElement, **parameters: object) -> int:
 def _tombstones(table: type[Task | Category]) -> Select[Any]:
     """Delete some of a table and note on their owners' rows up to which version deletions are gone.
 
-    The owners are locked first, as their own writes do, so that neither waits for the other.
+    The owners are locked first, as their own writes do. One who writes just now is passed over, so
+    that neither waits for the other; the next purge finds what is left.
     """
     age = func.make_interval(0, 0, 0, bindparam("days"))
     old = table.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
-    chunk = select(table.user_id, table.id).where(old).limit(bindparam("chunk")).cte("chunk")
-    owners = (
-        select(User.id)
-        .where(User.id.in_(select(chunk.c.user_id)))
-        .order_by(User.id)
-        .with_for_update(key_share=True)
-        .cte("owners")
+    chunk = (
+        select(table.user_id, table.id)
+        .join(User, User.id == table.user_id)
+        .where(old)
+        .order_by(table.deleted_at)
+        .limit(bindparam("chunk"))
+        .with_for_update(of=User, key_share=True, skip_locked=True)
+        .cte("chunk")
     )
     removed = (
         delete(table)
-        .where(table.user_id == chunk.c.user_id, table.id == chunk.c.id)
-        .where(table.user_id == owners.c.id, old)
+        .where(table.user_id == chunk.c.user_id, table.id == chunk.c.id, old)
         .returning(table.user_id, table.version)
         .cte("removed")
     )

@@ -95,10 +95,7 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
     replayed = idempotency.replayed()
     bump = count_change(~exists().select_from(replayed), *(g for _, g in guards))
     after = _inserted(shape, fields, bump, shape.table.c)
-    record = func.jsonb_populate_record(
-        text(f"null::{shape.table.name}"), replayed.c.answer
-    ).table_valued(*(column.name for column in shape.table.c), name="record")
-    stored = select(record).select_from(replayed.join(record, true())).cte("stored")
+    stored = stored_answer(shape, replayed).cte("stored")
     fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
     kept = idempotency.kept(func.to_jsonb(text("after")), after)
     return (
@@ -155,6 +152,14 @@ def delete(shape: Shape) -> Select[Any]:
     bump = count_change(exists().where(is_expected(before)).select_from(before))
     after = changed_row(shape, bump, {"deleted_at": bump.c.at})
     return answer([], after, shape.answered, otherwise=before)
+
+
+def stored_answer(shape: Shape, replayed: CTE) -> Select[Any]:
+    """The row that an idempotency key was answered with, as it then was."""
+    record = func.jsonb_populate_record(
+        text(f"null::{shape.table.name}"), replayed.c.answer
+    ).table_valued(*(column.name for column in shape.table.c), name="record")
+    return select(record).select_from(replayed.join(record, true()))
 
 
 def live(shape: Shape) -> CTE:

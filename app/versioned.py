@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select
 
-from app import statements
+from app import restoring, statements
 from app.execution import Row, Statement, execute
 from app.idempotency import Once
 from app.problems import PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
@@ -60,6 +60,8 @@ class VersionedTable:
         self.shape = shape
         self.represent = represent
         self.delete_statement = Statement(delete(shape))
+        self.restore_statement = Statement(restoring.restore(shape))
+        self.restore_once_statement = Statement(restoring.restore_once(shape))
         self.statements: dict[object, Statement] = {}
 
     def create(
@@ -133,6 +135,27 @@ class VersionedTable:
 
         write = self._to_existing(self.delete_statement, user_id, row_id, conditions, {})
         return write._replace(removes=True)
+
+    def restore(
+        self, user_id: str, row_id: str, conditions: Preconditions, once: Once | None
+    ) -> tuple[Representation, bool]:
+        """Take the row out of the trash, or find it live or what its idempotency key was answered;
+        and whether it was that.
+
+        Raises Problem 404, 412, 422.
+        """
+        statement = self.restore_once_statement if once else self.restore_statement
+        scope = writing(user_id, once=once is not None)
+        rest = {"versions": conditions.versions, **(once.parameters if once else {})}
+        [row] = execute(scope, statement, user_id=user_id, id=row_id, **rest)
+        replayed = once is not None and row.fingerprint is not None
+        if once:
+            once.require_same(row.fingerprint)
+        if row.id is None:
+            raise not_found()
+        if not row.changed and not replayed:
+            self._require_conditions(row, conditions)
+        return self.represent(row), replayed
 
     def _to_existing(
         self,

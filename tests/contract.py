@@ -31,7 +31,8 @@ class Route(NamedTuple):
     @property
     def parameter(self) -> str:
         """The part of the path that is an id; empty if there is none."""
-        return self.rule[self.rule.find("<") :] if "<" in self.rule else ""
+        start = self.rule.find("<")
+        return self.rule[start : self.rule.find(">") + 1] if start >= 0 else ""
 
     @property
     def name(self) -> str:

@@ -174,6 +174,16 @@ def test_a_name_can_be_passed_on(alice: Account) -> None:
     assert len(alice.get("/v1/categories").json["items"]) == 2
 
 
+def test_what_a_batch_is_told_leaves_what_others_are_told(alice: Account) -> None:
+    for _ in range(2):
+        task = alice.create_task(due_date="2027-01-31")
+        body = {"due_at": "2027-01-31T09:30:00Z"}
+        refused = send(alice, operation("update", "task", task["id"], body))
+        assert refused.json["errors"][0]["pointer"] == "/operations/0/body/due_at"
+        alone = alice.patch(f"/v1/tasks/{task['id']}", json=body)
+        assert alone.json["errors"][0]["pointer"] == "/due_at"
+
+
 # Bad input
 
 

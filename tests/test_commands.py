@@ -12,6 +12,7 @@ from app import create_app, purging
 from app.exchange import new_id
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
+from tests.locks import held
 from tests.people import give_password, session, sign_in
 from tests.test_config import start
 
@@ -220,6 +221,43 @@ def test_everything_deleted_can_be_purged_at_once_in_many_chunks(
     live = alice.create_task()
     assert purged(run("purge", "--days", "0"))["tasks"] == rows
     assert [task["id"] for task in alice.get("/v1/tasks").json["items"]] == [live["id"]]
+
+
+def test_a_user_who_writes_just_now_is_passed_over_and_holds_nobody_up(
+    aged: tuple[Run, Any, Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, cursor, alice = aged
+    monkeypatch.setattr(purging, "CHUNK", 2)
+    other = new_id()
+    cursor.execute("insert into users (id) values (%s)", (other,))
+    for user_id, hours in ((alice.user_id, 2), (other, 1)):
+        cursor.execute(
+            "insert into tasks (user_id, id, title, complete, priority, version, created_at,"
+            " updated_at, deleted_at) select %s, gen_random_uuid(), 'Buy milk', false, 0, n,"
+            " now(), now(), now() - make_interval(hours => %s) from generate_series(1, 5) n",
+            (user_id, hours),
+        )
+    with held(cursor.connection, alice.user_id):
+        assert purged(run("purge", "--days", "0"))["tasks"] == 5
+        cursor.execute("select distinct user_id::text from tasks")
+        assert cursor.fetchall() == [(alice.user_id,)]
+    assert purged(run("purge", "--days", "0"))["tasks"] == 5
+    cursor.execute("select purged_version from users")
+    assert cursor.fetchall() == [(5,), (5,)]
+
+
+def test_what_was_erased_is_purged_with_the_rest_when_its_time_comes(
+    aged: tuple[Run, Any, Account],
+) -> None:
+    run, cursor, alice = aged
+    for days in (29, 31):
+        task = alice.create_task()
+        assert alice.delete(f"/v1/tasks/{task['id']}").status_code == 204
+        assert alice.delete(f"/v1/trash/{task['id']}").status_code == 204
+        sql = "update tasks set deleted_at = now() - make_interval(days => %s) where id = %s"
+        cursor.execute(sql, (days, task["id"]))
+    assert purged(run("purge"))["tasks"] == 1
+    assert count(cursor, "tasks") == 1
 
 
 def test_a_category_never_goes_before_the_tasks_that_were_in_it(

@@ -66,6 +66,7 @@ class Owner(NamedTuple):
     account: Account
     task_id: str
     category_id: str
+    trashed_id: str
     refresh_token: str
     cursor: str
 
@@ -75,11 +76,12 @@ class Owner(NamedTuple):
 
 
 class Intruder(NamedTuple):
-    """A user with one task and one category."""
+    """A user with one task, one category and one task in the trash."""
 
     account: Account
     task_id: str
     category_id: str
+    trashed_id: str
 
 
 class Attempt(NamedTuple):
@@ -102,7 +104,7 @@ def owner(alice: Account, connection: Any) -> Owner:
     alice.create_task()
     assert alice.delete(f"/v1/tasks/{deleted}").status_code == 204
     cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
-    return Owner(alice, made["id"], category_id, tokens["refresh_token"], cursor)
+    return Owner(alice, made["id"], category_id, deleted, tokens["refresh_token"], cursor)
 
 
 @pytest.fixture
@@ -112,7 +114,9 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
     def make(application: APIFlask) -> Intruder:
         account = auth(application)
         category_id = account.create_category(name="Work")["id"]
-        return Intruder(account, account.create_task()["id"], category_id)
+        trashed_id = account.create_task()["id"]
+        assert account.delete(f"/v1/tasks/{trashed_id}").status_code == 204
+        return Intruder(account, account.create_task()["id"], category_id, trashed_id)
 
     return make
 
@@ -170,11 +174,16 @@ def routes(application: APIFlask, prefix: str) -> Iterator[tuple[str, Rule]]:
 
 def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[Attempt]:
     """Every way to name the id to a route: in the path, in the body, in the query."""
-    own = {"task_id": intruder.task_id, "category_id": intruder.category_id}
+    own = {
+        "task_id": intruder.task_id,
+        "category_id": intruder.category_id,
+        "item_id": intruder.trashed_id,
+    }
     places = dict.fromkeys(rule.arguments, it)
     theirs = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: places[place[1]], rule.rule)
     mine = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: own.get(place[1], "x"), rule.rule)
-    body = BODIES[method, rule.rule] if method in {"POST", "PUT", "PATCH"} else None
+    takes_one = method in {"POST", "PUT", "PATCH"} and not rule.rule.endswith("/restore")
+    body = BODIES[method, rule.rule] if takes_one else None
     if rule.arguments:
         unnamed = {"json": body(intruder.category_id)} if body else {}
         yield Attempt(method, theirs, unnamed)
@@ -232,7 +241,7 @@ def compare(
             assert answer == told(call(right, harmless), right, random), (attempt, harmless)
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "user_id"])
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "user_id"])
 def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     intact: APIFlask,
     owner: Owner,
@@ -245,7 +254,7 @@ def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     assert rows_of(connection, owner.account) == before
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "user_id"])
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "user_id"])
 def test_a_query_that_forgets_the_owner_gives_and_changes_nothing_of_his(
     intact: APIFlask,
     careless: APIFlask,
@@ -271,10 +280,11 @@ def test_listings_hold_ones_own_and_a_strangers_cursor_leads_nowhere(
     intruder: Callable[[APIFlask], Intruder],
     application: str,
 ) -> None:
-    account, task_id, category_id = intruder(request.getfixturevalue(application))
+    account, task_id, category_id, trashed_id = intruder(request.getfixturevalue(application))
     more = account.create_task()["id"]
     assert ids(walk(account, limit=1)) == [more, task_id]
     assert ids(walk(account, "/v1/categories", limit=1)) == [category_id]
+    assert [item["data"]["id"] for item in walk(account, "/v1/trash")] == [trashed_id]
     assert walk(account, category_id=owner.category_id) == []
     response = account.get(f"/v1/tasks?limit=1&cursor={owner.cursor}")
     assert refused(response, "cursor", parameter="cursor")
@@ -462,6 +472,11 @@ def test_a_role_that_is_only_a_member_serves_the_whole_api(
         assert account.put(f"{path}/{new_id()}", json=named).status_code == 201
     assert account.delete(f"/v1/tasks/{task['id']}").status_code == 204
     assert account.delete(f"/v1/categories/{category['id']}").status_code == 204
+    assert account.post(f"/v1/tasks/{task['id']}/restore").status_code == 200
+    assert account.delete(f"/v1/tasks/{task['id']}").status_code == 204
+    assert len(walk(account, "/v1/trash", limit=1)) == 2
+    assert account.delete(f"/v1/trash/{task['id']}").status_code == 204
+    assert account.delete("/v1/trash").status_code == 204
     signed_out = client.post(
         "/v1/auth/logout", json={"refresh_token": renewed.json["refresh_token"]}
     )

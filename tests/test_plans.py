@@ -1,17 +1,21 @@
 """Every order of a listing is read off an index, from wherever a page begins."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from app import purging
 from app.changes.queries import FEED
 from app.execution import Statement
 from app.scope import reading
 from app.tasks import queries
 from app.tasks.listings import listing
-from app.tasks.models import INDEXED_AFTER
+from app.tasks.models import INDEXED_AFTER, Task
+from app.trash import erasing
+from app.trash import queries as trash
 
 KEYS = {
     "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),
@@ -138,3 +142,66 @@ def test_a_search_reads_a_small_part_of_a_users_many_tasks(
     plan = explained(connection, crowd, {"q"}, q=f"%{sought}%", sought=sought)
     assert "never executed" in plan, plan
     assert touched(plan) < INDEXED_AFTER + 300, plan
+
+
+# The trash
+
+
+@pytest.fixture
+def heap(connection: Any) -> Iterator[str]:
+    """The id of a user with 5,000 tasks in the trash and as many live ones, among others' trash."""
+    with connection.cursor() as cursor:
+        cursor.execute("begin")
+        cursor.execute(
+            "with owner as (insert into users (id, email, password_hash) select"
+            " gen_random_uuid(), n || '@heap.example', 'none' from generate_series(1, 3) n"
+            " returning id), rows as ("
+            " insert into tasks (user_id, id, title, complete, priority, version, created_at,"
+            " updated_at, deleted_at) select id, gen_random_uuid(), 'Task ' || n, false, 0, n,"
+            " now(), now(), case when n % 2 = 0 then now() - n * interval '1 second' end"
+            " from owner, generate_series(1, 10000) n) select id from owner limit 1"
+        )
+        user_id = cursor.fetchone()[0]
+        cursor.execute("analyze tasks")
+        yield user_id
+        cursor.execute("reset role; rollback; analyze tasks")
+
+
+def run(connection: Any, user_id: str, statement: Statement, **values: object) -> str:
+    """The plan of a statement of the trash, as it was run."""
+    parameters = statement.constants | {"user_id": user_id, **values}
+    prefix = reading(user_id).prefix(5000)
+    with connection.cursor() as cursor:
+        sql = f"{prefix} explain (analyze, buffers, timing off) {statement.sql}"
+        cursor.execute(sql, parameters)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+@pytest.mark.parametrize("seconds", [1, 5000, 9990])
+def test_a_page_of_the_trash_begins_where_its_cursor_says_by_an_index_condition(
+    connection: Any, heap: str, seconds: int
+) -> None:
+    at = str(datetime.now(UTC) - timedelta(seconds=seconds))
+    values = {"rows": 51, "after_time": at, "after_id": heap, "after_type": "task"}
+    plan = run(connection, heap, trash.NEXT, **values)
+    assert re.search(r"Index Scan Backward using ix_tasks_trash", plan), plan
+    assert re.search(r"Index Cond: .*ROW\(", plan), plan
+    assert touched(plan) < 200, plan
+
+
+def test_a_part_of_the_trash_is_erased_without_reading_the_rest(connection: Any, heap: str) -> None:
+    values = {"until": None, "chunk": 10}
+    plan = run(connection, heap, erasing.ERASE_CHUNK, **values)
+    assert re.search(r"Tid Scan on tasks .*rows=10\b", plan), plan
+    assert touched(plan) < 1000, plan
+
+
+def test_purging_reads_off_the_index_of_deletions(connection: Any, heap: str) -> None:
+    statement = Statement(purging._tombstones(Task))
+    parameters = statement.constants | {"at": datetime.now(UTC), "days": 0, "chunk": 100}
+    with connection.cursor() as cursor:
+        sql = f"{purging.MAINTENANCE.prefix(5000)} explain {statement.sql}"
+        cursor.execute(sql, parameters)
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "using ix_tasks_deleted_at" in plan, plan
+    assert "LockRows" in plan, plan

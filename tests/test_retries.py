@@ -92,11 +92,31 @@ def test_a_keyed_create_that_dies_twice_has_an_unknown_outcome_and_its_key_settl
     assert titles(caller, database_url) == ["Buy milk"]
 
 
+@pytest.mark.parametrize("where", ["lose_answer_to", "cut_within"])
+def test_a_keyed_restore_whose_connection_dies_is_done_once(
+    caller: Account, cutting: Proxy, where: str
+) -> None:
+    task = caller.create_task()
+    path = f"/v1/tasks/{task['id']}"
+    assert caller.delete(path).status_code == 204
+    setattr(cutting.faults, where, STATEMENT)
+    cutting.faults.every = 2
+    cutting._matches = 1
+    response = caller.post(f"{path}/restore", headers={"Idempotency-Key": new_id()})
+    assert (response.status_code, response.json["version"]) == (200, task["version"] + 2)
+    assert cutting.cuts == 1
+    cutting.faults.lose_answer_to = cutting.faults.cut_within = b""
+    assert caller.get(path).json == response.json
+
+
 WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "POST without a key": ("POST", "/v1/tasks", {"title": "Buy bread"}),
     "PUT": ("PUT", "/v1/tasks/{id}", {"title": "Buy bread"}),
     "PATCH": ("PATCH", "/v1/tasks/{id}", {"title": "Buy bread"}),
     "DELETE": ("DELETE", "/v1/tasks/{id}", None),
+    "restore without a key": ("POST", "/v1/tasks/{trashed}/restore", None),
+    "DELETE of what is in the trash": ("DELETE", "/v1/trash/{trashed}", None),
+    "DELETE of the trash": ("DELETE", "/v1/trash", None),
     "PATCH of the account": ("PATCH", "/v1/me", {"name": "Alice"}),
     "DELETE of the account": ("DELETE", "/v1/me", None),
 }
@@ -107,9 +127,11 @@ def test_a_write_whose_connection_dies_is_never_sent_again_and_told_to_be_unknow
     caller: Account, cutting: Proxy, name: str
 ) -> None:
     method, path, body = WRITES[name]
-    task = caller.create_task()
+    task, trashed = caller.create_task(), caller.create_task()
+    assert caller.delete(f"/v1/tasks/{trashed['id']}").status_code == 204
     cutting.faults.lose_answer_to = STATEMENT
-    response = caller.call(method, path.format(id=task["id"]), json=body)
+    path = path.format(id=task["id"], trashed=trashed["id"])
+    response = caller.call(method, path, json=body)
     assert (response.status_code, response.json["type"]) == (503, "/problems/outcome-unknown")
     assert int(response.headers["Retry-After"]) >= 1
     assert "Idempotency-Key" in caller.client.get(response.json["type"]).text

@@ -24,7 +24,7 @@ def writes(user_id: str, operations: Sequence[Operation]) -> list[Write]:
         try:
             planned.append(_write(user_id, operation))
         except Problem as problem:
-            errors += _placed(index, problem)
+            errors += _placed(f"/operations/{index}", problem)
     if errors:
         raise Problem(VALIDATION_FAILED, errors=errors[:100])
     return planned
@@ -63,9 +63,7 @@ def failed(index: int, problem: Problem) -> Problem:
     """The answer to a batch of which this operation would have been answered so alone."""
     kind = problem.kind
     if kind is VALIDATION_FAILED:
-        for error in problem.members["errors"]:
-            error["pointer"] = f"/body{error['pointer']}"
-        return Problem(VALIDATION_FAILED, errors=_placed(index, problem))
+        return Problem(VALIDATION_FAILED, errors=_placed(f"/operations/{index}/body", problem))
     alone = {
         "type": f"/problems/{kind.slug}",
         "title": kind.title,
@@ -77,9 +75,8 @@ def failed(index: int, problem: Problem) -> Problem:
     return Problem(BATCH_FAILED, detail, operation=index, problem=alone)
 
 
-def _placed(index: int, problem: Problem) -> list[dict[str, Any]]:
+def _placed(place: str, problem: Problem) -> list[dict[str, Any]]:
     """The errors of one operation, where they stand in the batch."""
-    place = f"/operations/{index}"
     return [
         {**error, "pointer": f"{place}{error['pointer']}"} for error in problem.members["errors"]
     ]

@@ -17,26 +17,20 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app import idempotency
 from app.batch.operations import failed
-from app.categories.models import Category
 from app.conditional import entity_tag
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, first
 from app.idempotency import Once
+from app.kinds import TYPES
 from app.problems import Problem
 from app.scope import writing
 from app.statements import ONE
-from app.tasks.models import Task
 from app.transaction import Sent, Transaction, in_transaction
 from app.versioned import NoAccount, Representation, Write
 
 SETTING: Final = "batch.answer_"
 
-INSTANTS: Final = {
-    column.name
-    for table in (Task.__table__, Category.__table__)
-    for column in table.c
-    if isinstance(column.type, TIMESTAMP)
-}
+INSTANTS: Final = {name for name, type_ in TYPES.items() if isinstance(type_, TIMESTAMP)}
 
 REPLAYED: Final = Statement(select(idempotency.replayed()))
 KEPT: Final = Statement(

@@ -24,11 +24,17 @@ class Category(Base):
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
     deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    erased_version: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         CheckConstraint("char_length(name) between 1 and 100 and name = btrim(name)", name="name"),
         CheckConstraint("color ~ '^#[0-9a-f]{6}$'", name="color"),
         CheckConstraint("version > 0", name="version"),
+        CheckConstraint(
+            "erased_version is distinct from version or (deleted_at is not null and name = '-' and"
+            " color is null)",
+            name="erased",
+        ),
         Index(
             "uq_categories_name",
             user_id,
@@ -42,6 +48,13 @@ class Category(Base):
             created_at,
             id,
             postgresql_where=deleted_at.is_(None),
+        ),
+        Index(
+            "ix_categories_trash",
+            user_id,
+            deleted_at,
+            id,
+            postgresql_where=deleted_at.is_not(None) & erased_version.is_distinct_from(version),
         ),
         Index("ix_categories_version", user_id, version),
         Index("ix_categories_deleted_at", deleted_at, postgresql_where=deleted_at.is_not(None)),

@@ -130,3 +130,10 @@ def update_category(
 def delete_category(user_id: str, category_id: str, conditions: Preconditions) -> None:
     """Leave a tombstone in the category's place, and its tasks uncategorised."""
     CATEGORIES.delete(user_id, category_id, conditions)
+
+
+def restore_category(
+    user_id: str, category_id: str, conditions: Preconditions, once: Once | None
+) -> tuple[Representation, bool]:
+    """The category, live again; and whether that was answered to an earlier request."""
+    return CATEGORIES.restore(user_id, category_id, conditions, once)

@@ -100,3 +100,20 @@ def delete_category(category_id: str) -> Response:
     """
     queries.delete_category(current_user_id(), category_id, preconditions())
     return no_content()
+
+
+@blueprint.post("/<id:category_id>/restore")
+@blueprint.output(Category)
+def restore_category(category_id: str) -> Response:
+    """Restore a category
+
+    Take it out of the trash: it is live again, with a new version. The tasks that were in it when
+    it was deleted stay uncategorised. One that is live already is answered as it is. If another
+    category has its name by now, the answer is 409: rename or delete that one first. `If-Match`
+    takes the version that the trash shows.
+    """
+    once = idempotency.requested({"id": category_id})
+    representation, replayed = queries.restore_category(
+        current_user_id(), category_id, preconditions(), once
+    )
+    return idempotency.mark(resource(representation), replayed)

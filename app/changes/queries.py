@@ -12,29 +12,21 @@ from sqlalchemy import (
     FromClause,
     Select,
     bindparam,
-    cast,
     func,
-    literal,
-    null,
     or_,
     select,
     true,
     union_all,
 )
 
-from app.categories.models import Category
 from app.changes.position import Position
 from app.execution import Row, Statement, execute
+from app.kinds import TABLES, columns_of
 from app.problems import CHANGES_GONE, Problem
 from app.scope import reading
 from app.statements import USER_ID
-from app.tasks.models import Task
-from app.tasks.schemas import FIELDS
 from app.users.models import User
 
-TABLES: Final = {"task": Task.__table__, "category": Category.__table__}
-TYPES: Final = {column.name: column.type for table in TABLES.values() for column in table.c}
-COLUMNS: Final = (*FIELDS, "name", "color")
 AFTER: Final[ColumnElement[int]] = bindparam("after", type_=BigInteger)
 COPIED_TO: Final[ColumnElement[int]] = bindparam("copied_to", type_=BigInteger)
 ROWS: Final[ColumnElement[int]] = bindparam("rows")
@@ -56,9 +48,7 @@ def feed() -> Select[Any]:
         .cte("head")
         .prefix_with("materialized")
     )
-    both = union_all(
-        *(_changes(kind, table, head).subquery().select() for kind, table in TABLES.items())
-    ).subquery()
+    both = union_all(*(_changes(kind, head).subquery().select() for kind in TABLES)).subquery()
     page = both.select().order_by(both.c.version).limit(ROWS).subquery("page")
     return (
         select(*page.c, head.c.change_seq, head.c.purged_version)
@@ -67,19 +57,12 @@ def feed() -> Select[Any]:
     )
 
 
-def _changes(kind: str, table: FromClause, head: FromClause) -> Select[Any]:
+def _changes(kind: str, head: FromClause) -> Select[Any]:
     """Those of one table; a copy is not told what was deleted before it began."""
+    table = TABLES[kind]
     copied_to = select(func.coalesce(COPIED_TO, head.c.change_seq)).scalar_subquery()
-    columns = [
-        table.c[name] if name in table.c else cast(null(), TYPES[name]).label(name)
-        for name in COLUMNS
-    ]
     return (
-        select(
-            *columns,
-            literal(kind).label("type"),
-            table.c.deleted_at.is_not(None).label("deleted"),
-        )
+        select(*columns_of(kind), table.c.deleted_at.is_not(None).label("deleted"))
         .where(
             table.c.user_id == USER_ID,
             table.c.version > AFTER,

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.categories import schemas as categories
 from app.fields import Id, Query, WholeNumber
+from app.kinds import REPRESENT
 from app.tasks import schemas as tasks
 
 DEFAULT_LIMIT: Final = 200
@@ -71,6 +72,3 @@ def represent(row: Any) -> dict[str, Any]:
         "deleted": row.deleted,
         "data": None if row.deleted else REPRESENT[row.type](row),
     }
-
-
-REPRESENT: Final = {"task": tasks.represent, "category": categories.represent}

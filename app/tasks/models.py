@@ -64,6 +64,7 @@ class Task(Base):
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
     deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    erased_version: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         ForeignKeyConstraint(
@@ -81,6 +82,12 @@ class Task(Base):
         CheckConstraint("due_date between '0001-01-01' and '9999-12-31'", name="due_date"),
         CheckConstraint("due_at >= '0001-01-01Z' and due_at < '10000-01-01Z'", name="due_at"),
         CheckConstraint("version > 0", name="version"),
+        CheckConstraint(
+            "erased_version is distinct from version or (deleted_at is not null and title = '-' and"
+            " description is null and not complete and priority = 0 and due_date is null and"
+            " due_at is null and category_id is null)",
+            name="erased",
+        ),
         Index(
             "ix_tasks_category_id",
             user_id,
@@ -88,6 +95,13 @@ class Task(Base):
             postgresql_where=category_id.is_not(None),
         ),
         Index("ix_tasks_deleted_at", deleted_at, postgresql_where=deleted_at.is_not(None)),
+        Index(
+            "ix_tasks_trash",
+            user_id,
+            deleted_at,
+            id,
+            postgresql_where=deleted_at.is_not(None) & erased_version.is_distinct_from(version),
+        ),
         Index("ix_tasks_version", user_id, version),
         # What a search goes by. A user's first 500 changes are looked through instead: that takes
         # half a millisecond, and the index costs a write as much as all the others together.

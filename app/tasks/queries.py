@@ -94,6 +94,13 @@ def delete_task(user_id: str, task_id: str, conditions: Preconditions) -> None:
     TASKS.delete(user_id, task_id, conditions)
 
 
+def restore_task(
+    user_id: str, task_id: str, conditions: Preconditions, once: Once | None
+) -> tuple[Representation, bool]:
+    """The task, live again; and whether that was answered to an earlier request."""
+    return TASKS.restore(user_id, task_id, conditions, once)
+
+
 def filter_values(filters: TaskFilters) -> dict[str, Any]:
     """The filters that are set, as their conditions are bound to them."""
     criteria = filters.criteria()

@@ -96,3 +96,19 @@ def delete_task(task_id: str) -> Response:
     """Delete a task"""
     queries.delete_task(current_user_id(), task_id, preconditions())
     return no_content()
+
+
+@blueprint.post("/<id:task_id>/restore")
+@blueprint.output(Task)
+def restore_task(task_id: str) -> Response:
+    """Restore a task
+
+    Take it out of the trash: it is live again, with a new version. It is in no category if its own
+    was deleted meanwhile. One that is live already is answered as it is. `If-Match` takes the
+    version that the trash shows.
+    """
+    once = idempotency.requested({"id": task_id})
+    representation, replayed = queries.restore_task(
+        current_user_id(), task_id, preconditions(), once
+    )
+    return idempotency.mark(resource(representation), replayed)

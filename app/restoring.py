@@ -1,0 +1,80 @@
+"""The statements that take a row out of the trash: live again, with a new version.
+
+In the trash are tombstones that nobody has erased. Erasing (trash/erasing.py) empties a tombstone
+and notes its version in `erased_version`: whatever is written to the row later counts its version
+up, and so ends the mark by itself.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    exists,
+    func,
+    null,
+    select,
+    text,
+    union_all,
+)
+
+from app import idempotency
+from app.statements import (
+    ID,
+    USER_ID,
+    Element,
+    Shape,
+    answer,
+    changed_row,
+    count_change,
+    is_expected,
+    stored_answer,
+)
+
+
+def is_kept(table: FromClause) -> ColumnElement[bool]:
+    """Whether the row, live or not, has not been erased."""
+    return table.c.erased_version.is_distinct_from(table.c.version)
+
+
+def in_trash(table: FromClause) -> ColumnElement[bool]:
+    """Whether the row was deleted and can still be restored."""
+    return and_(table.c.deleted_at.is_not(None), is_kept(table))
+
+
+def restore(shape: Shape) -> Select[Any]:
+    """Make the tombstone a live row, unless it is one already."""
+    before = _before(shape)
+    after = _restored(shape, before)
+    return answer([], after, shape.answered, otherwise=before)
+
+
+def restore_once(shape: Shape) -> Select[Any]:
+    """The same, unless its idempotency key was answered before; a row that is live already is
+    an answer to keep too.
+    """
+    before, replayed = _before(shape), idempotency.replayed()
+    unanswered = ~exists().select_from(replayed)
+    after = _restored(shape, before, unanswered)
+    alive = before.select().where(before.c.deleted_at.is_(None), is_expected(before), unanswered)
+    done = union_all(after.select(), alive).cte("done")
+    rest = union_all(stored_answer(shape, replayed), before.select().where(unanswered)).cte("rest")
+    kept = idempotency.kept(func.to_jsonb(text("done")), done)
+    fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
+    return answer([], done, shape.answered, otherwise=rest).add_columns(fingerprint).add_cte(kept)
+
+
+def _before(shape: Shape) -> CTE:
+    table = shape.table
+    row = select(*table.c).where(table.c.user_id == USER_ID, table.c.id == ID, is_kept(table))
+    return row.cte("before")
+
+
+def _restored(shape: Shape, before: CTE, *conditions: Element) -> CTE:
+    deleted = exists().where(before.c.deleted_at.is_not(None), is_expected(before))
+    bump = count_change(deleted, *conditions)
+    whole = shape._replace(answered=shape.table.c.keys())
+    return changed_row(whole, bump, {"deleted_at": null()})
