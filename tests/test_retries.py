@@ -116,7 +116,6 @@ WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "DELETE": ("DELETE", "/v1/tasks/{id}", None),
     "restore without a key": ("POST", "/v1/tasks/{trashed}/restore", None),
     "DELETE of what is in the trash": ("DELETE", "/v1/trash/{trashed}", None),
-    "DELETE of the trash": ("DELETE", "/v1/trash", None),
     "PATCH of the account": ("PATCH", "/v1/me", {"name": "Alice"}),
     "DELETE of the account": ("DELETE", "/v1/me", None),
 }

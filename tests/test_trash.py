@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.categories.schemas import CategoryCreate
 from app.exchange import new_id
+from app.execution import Statement
 from app.problems import DATABASE_BUSY, Problem
 from app.tasks.queries import TASKS
 from app.tasks.schemas import TaskCreate
@@ -414,6 +415,7 @@ def test_a_search_does_not_find_what_is_in_the_trash_or_erased(alice: Account) -
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(erasing, "CHUNK", 3)
+    monkeypatch.setattr(erasing, "BOUNDS", Statement(erasing.bounds()))
     return 3
 
 
@@ -446,11 +448,10 @@ def test_what_is_deleted_while_the_trash_is_emptied_stays_in_it(
     (other,) = callers(alice, 1)
     real, calls = erasing._erase_chunk, []
 
-    def deleting_meanwhile(user_id: str, until: object) -> Any:
-        chunk = real(user_id, until)
+    def deleting_meanwhile(*chunk: Any) -> None:
+        real(*chunk)
         if not calls:
             calls.extend(other.delete(f"/v1/tasks/{task['id']}").status_code for task in late)
-        return chunk
 
     monkeypatch.setattr(erasing, "_erase_chunk", deleting_meanwhile)
     assert alice.delete("/v1/trash").status_code == 204
@@ -462,26 +463,27 @@ def test_what_is_deleted_while_the_trash_is_emptied_stays_in_it(
 def test_a_trash_that_cannot_be_emptied_at_once_is_503_and_goes_on_when_asked_again(
     alice: Account, small_chunks: int, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    fill(alice, 7)
-    real = erasing._erase_chunk
+    fill(alice, 4)
+    real, chunks = erasing._erase_chunk, []
 
-    def failing(user_id: str, until: object) -> Any:
-        if until is not None:
+    def failing(*chunk: Any) -> None:
+        chunks.append(chunk)
+        if len(chunks) % 2 == 0:
             raise Problem(DATABASE_BUSY)
-        return real(user_id, until)
+        real(*chunk)
 
     with monkeypatch.context() as patched:
         if why == "time is short":
             patched.setattr(erasing, "SPARE_SECONDS", 3600.0)
         else:
             patched.setattr(erasing, "_erase_chunk", failing)
-        left = [14]
+        left = [8]
         for _ in range(2):
             response = alice.delete("/v1/trash")
             left.append(len(trash(alice)))
             assert (response.status_code, response.json["type"]) == (503, "/problems/unfinished")
             assert int(response.headers["Retry-After"]) >= 1
-    assert left == [14, 8, 2]
+    assert left == [8, 5, 4]
     assert alice.delete("/v1/trash").status_code == 204
     assert trash(alice) == []
 

@@ -10,15 +10,13 @@ import psycopg2
 from sqlalchemy import (
     CTE,
     Select,
-    Table,
-    any_,
     bindparam,
     cast,
     false,
     func,
     literal,
-    literal_column,
     null,
+    or_,
     select,
     union_all,
     update,
@@ -26,17 +24,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app import deadline
-from app.execution import Row, Statement, execute
+from app.execution import Statement, execute
 from app.kinds import REPRESENT, TABLES
 from app.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
 from app.restoring import in_trash
-from app.scope import writing
+from app.scope import reading, writing
 from app.statements import ID, USER_ID, Element, is_expected
 from app.trash.queries import items_of
 from app.versioned import Preconditions
 
 CHUNK: Final = 500
-"""How many rows of a table one statement erases: other writes of the user wait for as long."""
+"""How many rows one statement erases: other writes of the user wait for as long."""
 
 SPARE_SECONDS: Final = 1.0
 """What the last chunk of a request has to leave of its time."""
@@ -67,32 +65,33 @@ def erase() -> Select[Any]:
     return select(found.cte("found")).add_cte(*erased)
 
 
-def erase_chunk() -> Select[Any]:
-    """Erase some of what was deleted up to an instant, or up to now: the instant, and `most`, how
-    many rows of the table that had more.
-    """
-    given = cast(bindparam("until"), TIMESTAMP(timezone=True))
-    until = select(func.coalesce(given, func.now()).label("instant")).cte("until")
-    counts = []
-    for kind, table in TABLES.items():
-        # In the order of the index, and rows by their place: whatever the statistics say of this
-        # user, a chunk does not read the whole trash. The owner's row is held, so none moves.
-        some = (
-            select(_place(table).label("place"))
-            .where(table.c.user_id == USER_ID, in_trash(table))
-            .where(table.c.deleted_at <= select(until.c.instant).scalar_subquery())
-            .order_by(table.c.deleted_at)
-            .limit(bindparam("chunk"))
-            .cte(f"{kind}_chunk")
+def bounds() -> Select[Any]:
+    """Where each chunk of the trash ends: its type, and the instant of its last deletion."""
+    both = union_all(*(_bounds_of(kind) for kind in TABLES)).subquery("both")
+    return both.select().order_by(both.c.type, both.c.until)
+
+
+def _bounds_of(kind: str) -> Select[Any]:
+    table = TABLES[kind]
+    ranked = (
+        select(
+            table.c.deleted_at.label("until"),
+            func.row_number().over(order_by=table.c.deleted_at).label("place"),
+            func.count().over().label("total"),
         )
-        places = func.array(select(some.c.place).scalar_subquery())
-        erased = _erased(kind, _place(table) == any_(places))
-        counts.append(select(func.count()).select_from(erased).scalar_subquery())
-    return select(until.c.instant, func.greatest(*counts).label("most"))
+        .where(table.c.user_id == USER_ID, in_trash(table))
+        .subquery()
+    )
+    last = or_(ranked.c.place % CHUNK == 0, ranked.c.place == ranked.c.total)
+    return select(literal(kind).label("type"), ranked.c.until).where(last)
 
 
-def _place(table: Table) -> Element:
-    return literal_column(f"{table.name}.ctid")
+def erase_chunk(kind: str) -> Select[Any]:
+    """Erase what was deleted after one instant and up to another."""
+    deleted_at = TABLES[kind].c.deleted_at
+    after, until = (cast(bindparam(name), TIMESTAMP(timezone=True)) for name in ("after", "until"))
+    erased = _erased(kind, in_trash(TABLES[kind]), deleted_at > after, deleted_at <= until)
+    return select(func.count()).select_from(erased)
 
 
 def _erased(kind: str, *which: Element) -> CTE:
@@ -107,7 +106,8 @@ def _erased(kind: str, *which: Element) -> CTE:
 
 
 ERASE: Final = Statement(erase())
-ERASE_CHUNK: Final = Statement(erase_chunk())
+BOUNDS: Final = Statement(bounds())
+ERASE_CHUNK: Final = {kind: Statement(erase_chunk(kind)) for kind in TABLES}
 
 
 def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
@@ -128,16 +128,18 @@ def empty_trash(user_id: str) -> None:
 
     Raises Problem 503 `unfinished` if there is no time for all of it.
     """
-    chunk = _erase_chunk(user_id, None)
-    while chunk.most == CHUNK:
-        if deadline.left() < SPARE_SECONDS:
+    after: dict[str, object] = dict.fromkeys(TABLES, "-infinity")
+    for number, (kind, until) in enumerate(execute(reading(user_id), BOUNDS, user_id=user_id)):
+        if number and deadline.left() < SPARE_SECONDS:
             raise Problem(UNFINISHED)
         try:
-            chunk = _erase_chunk(user_id, chunk.instant)
-        except (psycopg2.Error, Problem) as error:  # they would say that nothing was changed
-            raise Problem(UNFINISHED) from error
+            _erase_chunk(user_id, kind, after[kind], until)
+        except (psycopg2.Error, Problem) as error:
+            if not number:
+                raise
+            raise Problem(UNFINISHED) from error  # the error may say that nothing was changed
+        after[kind] = until
 
 
-def _erase_chunk(user_id: str, until: object) -> Row:
-    [row] = execute(writing(user_id), ERASE_CHUNK, user_id=user_id, until=until, chunk=CHUNK)
-    return row
+def _erase_chunk(user_id: str, kind: str, after: object, until: object) -> None:
+    execute(writing(user_id), ERASE_CHUNK[kind], user_id=user_id, after=after, until=until)
