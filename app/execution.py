@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import database, deadline
 from app.database import Gate
+from app.exchange import current
 from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.problems import (
     DATABASE_BUSY,
@@ -152,8 +153,18 @@ def _send(
     prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
         cursor = connection.cursor()
-        cursor.execute(prefix + statement.sql, statement.constants | parameters)
+        try:
+            cursor.execute(prefix + statement.sql, statement.constants | parameters)
+        except psycopg2.IntegrityError:  # what stands before the statement was passed
+            _note_token(scope)
+            raise
+        _note_token(scope)
         return statement.rows(cursor)
+
+
+def _note_token(scope: Scope) -> None:
+    if scope.token_id and has_request_context():
+        current().token_checked = True
 
 
 def _report(failure: Failure) -> None:

@@ -72,6 +72,13 @@ FORBIDDEN: Final = Kind(
     "The server refuses this request.",
     "Do not repeat it.",
 )
+INSUFFICIENT_SCOPE: Final = Kind(
+    "insufficient-scope",
+    403,
+    "Insufficient scope",
+    "The access token is valid, but may not be used for this.",
+    "Use a token that has the scopes that `scope` names.",
+)
 NOT_FOUND: Final = Kind(
     "not-found",
     404,
@@ -92,6 +99,13 @@ CONFLICT: Final = Kind(
     "Conflict",
     "What the request would create is taken already.",
     "Choose another value.",
+)
+TOO_MANY_TOKENS: Final = Kind(
+    "too-many-tokens",
+    409,
+    "Too many tokens",
+    "The user has a hundred personal access tokens, and there can be no more.",
+    "Revoke one that is no longer needed; `last_used_at` tells which those may be.",
 )
 CHANGES_GONE: Final = Kind(
     "changes-gone",

@@ -24,6 +24,7 @@ from tests.walking import ids, page, walk
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+RANDOM = re.compile(r'(?<=tasks_pat_)\w+|(?<="last_four":")\w+')
 FIGURE = re.compile(r'"(\w+_ms|open|in_use)":[\d.]+')
 
 OWNED = {
@@ -32,6 +33,7 @@ OWNED = {
     "tasks": "user_id",
     "refresh_tokens": "user_id",
     "idempotency_keys": "user_id",
+    "personal_access_tokens": "user_id",
 }
 
 # A condition on the owner, as SQLAlchemy writes it; with `true` in its place a query forgets him.
@@ -49,6 +51,7 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any]]] = {
     ("POST", "/v1/categories"): lambda it: {"name": it},
     ("PUT", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
     ("PATCH", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
+    ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
 }
 """A body for every route that takes one, with an id wherever it has a place for one."""
 
@@ -59,6 +62,7 @@ class Owner(NamedTuple):
     account: Account
     task_id: str
     category_id: str
+    token_id: str
     refresh_token: str
     cursor: str
 
@@ -68,11 +72,12 @@ class Owner(NamedTuple):
 
 
 class Intruder(NamedTuple):
-    """A user with one task and one category."""
+    """A user with one task, one category and one token."""
 
     account: Account
     task_id: str
     category_id: str
+    token_id: str
 
 
 class Attempt(NamedTuple):
@@ -95,7 +100,8 @@ def owner(alice: Account, connection: Any) -> Owner:
     alice.create_task()
     assert alice.delete(f"/v1/tasks/{deleted}").status_code == 204
     cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
-    return Owner(alice, made["id"], category_id, tokens["refresh_token"], cursor)
+    token_id = alice.create_token()["id"]
+    return Owner(alice, made["id"], category_id, token_id, tokens["refresh_token"], cursor)
 
 
 @pytest.fixture
@@ -105,7 +111,8 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
     def make(application: APIFlask) -> Intruder:
         account = auth(application)
         category_id = account.create_category(name="Work")["id"]
-        return Intruder(account, account.create_task()["id"], category_id)
+        task_id, token_id = account.create_task()["id"], account.create_token()["id"]
+        return Intruder(account, task_id, category_id, token_id)
 
     return make
 
@@ -162,7 +169,7 @@ def routes(application: APIFlask, prefix: str) -> Iterator[tuple[str, Rule]]:
 
 def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[Attempt]:
     """Every way to name the id to a route: in the path, in the body, in the query."""
-    own = {"task_id": intruder.task_id, "category_id": intruder.category_id}
+    own = {name: getattr(intruder, name) for name in ("task_id", "category_id", "token_id")}
     places = dict.fromkeys(rule.arguments, it)
     theirs = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: places[place[1]], rule.rule)
     mine = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: own.get(place[1], "x"), rule.rule)
@@ -184,6 +191,7 @@ def told(response: TestResponse, intruder: Intruder, it: str) -> tuple[Any, ...]
     def same(text: str) -> str:
         for value, name in ((it, "<it>"), (intruder.account.user_id, "<me>")):
             text = text.replace(value, name)
+        text = RANDOM.sub("<random>", text)
         return FIGURE.sub("<figure>", TIME.sub("<time>", UUID.sub("<id>", text)))
 
     headers = {name: same(value) for name, value in response.headers if name != "X-Request-ID"}
@@ -224,7 +232,7 @@ def compare(
             assert answer == told(call(right, harmless), right, random), (attempt, harmless)
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "user_id"])
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "token_id", "user_id"])
 def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     intact: APIFlask,
     owner: Owner,
@@ -237,7 +245,7 @@ def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     assert rows_of(connection, owner.account) == before
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "user_id"])
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "token_id", "user_id"])
 def test_a_query_that_forgets_the_owner_gives_and_changes_nothing_of_his(
     intact: APIFlask,
     careless: APIFlask,
@@ -262,7 +270,7 @@ def test_listings_hold_ones_own_and_a_strangers_cursor_leads_nowhere(
     intruder: Callable[[APIFlask], Intruder],
     application: str,
 ) -> None:
-    account, task_id, category_id = intruder(request.getfixturevalue(application))
+    account, task_id, category_id, _ = intruder(request.getfixturevalue(application))
     more = account.create_task()["id"]
     assert ids(walk(account, limit=1)) == [more, task_id]
     assert ids(walk(account, "/v1/categories", limit=1)) == [category_id]
