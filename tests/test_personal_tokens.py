@@ -180,6 +180,26 @@ def test_tokens_that_expired_make_room(alice: Account, connection: Any) -> None:
     assert [token["id"] for token in walk(alice, "/v1/tokens")] == [made["id"]]
 
 
+def test_a_creation_waits_for_no_token_that_is_being_removed(
+    alice: Account, connection: Any
+) -> None:
+    fill(connection, alice, 3, expiry="now()")
+    with connection.cursor() as cursor:
+        cursor.execute("begin")
+        cursor.execute(
+            "select from personal_access_tokens where id = (select min(id::text)::uuid"
+            " from personal_access_tokens where user_id = %s) for update",
+            (alice.user_id,),
+        )
+        try:
+            made = alice.create_token()
+        finally:
+            cursor.execute("rollback")
+    left = [token["id"] for token in walk(alice, "/v1/tokens")]
+    assert made["id"] in left
+    assert len(left) == 2
+
+
 # What a token may make
 
 

@@ -144,6 +144,22 @@ def test_tokens_are_revoked_under_their_etag_as_everything_is(
     assert alice.delete(path, headers=current).status_code == 404
 
 
+def test_a_long_poll_ends_when_its_token_is_revoked(
+    server: str, alice: Account, script: Script
+) -> None:
+    since = alice.get("/v1/changes").json["next_token"]
+    path = f"/v1/changes?since={since}&wait=25"
+    answers: list[int] = []
+    waits = Thread(target=lambda: answers.append(status(server, script.account.token, path)))
+    waits.start()
+    try:
+        until(lambda: alice.get("/v1/tokens").json["items"][0]["last_used_at"])
+        assert alice.delete(f"/v1/tokens/{script.token_id}").status_code == 204
+    finally:
+        waits.join(timeout=60)
+    assert answers == [401]
+
+
 # Where no statement is needed
 
 

@@ -157,8 +157,10 @@ def _inserted(*conditions: ColumnElement[bool]) -> Any:
 
 
 def _expired_removed() -> Any:
-    """Those that have expired make room, so that no user has more than the limit for long."""
-    removal = delete(Token).where(Token.user_id == USER_ID, Token.expires_at <= func.now())
+    """Those that have expired make room, but for one that `flask purge` is about to remove."""
+    old = select(Token.id).where(Token.user_id == USER_ID, Token.expires_at <= func.now())
+    free = old.with_for_update(skip_locked=True)
+    removal = delete(Token).where(Token.user_id == USER_ID, Token.id.in_(free))
     return removal.returning(Token.id).cte("expired")
 
 
