@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     health.init_app(app)
     cli.init_app(app)
     admit_browsers(app, settings)
+    app.after_request(auth.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
     return app
 
@@ -97,11 +98,15 @@ def configure(app: APIFlask, settings: Settings) -> None:
 
 
 def register_blueprints(app: APIFlask) -> None:
-    """Every route, with who may call it; what an address may is looked at before, in limits."""
+    """Every route, with who may call it; what an address may is looked at before, in limits.
+
+    Who has to be signed in also needs the scope for tasks, unless another one is named here.
+    """
     from app.batch.routes import blueprint as batch
     from app.categories.routes import blueprint as categories
     from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
+    from app.tokens.routes import blueprint as tokens
     from app.trash.routes import blueprint as trash
     from app.users.routes import auth as authentication
     from app.users.routes import me
@@ -109,7 +114,8 @@ def register_blueprints(app: APIFlask) -> None:
     policies: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
         (health.blueprint, "", (auth.public,)),
         (authentication, "/v1/auth", (auth.issuing,)),
-        (me, "/v1/me", (auth.signed_in, limits.by_user)),
+        (me, "/v1/me", (auth.signed_in, limits.by_user, auth.for_account)),
+        (tokens, "/v1/tokens", (auth.signed_in, limits.by_user, auth.for_account)),
         (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
         (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
@@ -118,13 +124,16 @@ def register_blueprints(app: APIFlask) -> None:
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)
-        app.before_request_funcs.setdefault(blueprint.name, []).extend(checks)
+        scope = () if auth.for_account in checks else (auth.for_tasks,)
+        scoped = (*checks, *scope) if auth.signed_in in checks else checks
+        app.before_request_funcs.setdefault(blueprint.name, []).extend(scoped)
     app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.signed_in in c}
+    app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.for_account in c}
 
 
 def set_keys(app: APIFlask, root: str) -> None:
     """Derive from one secret a key for each purpose."""
-    for purpose in ("CURSOR_KEY", "FINGERPRINT_KEY", "REFRESH_TOKEN_KEY"):
+    for purpose in ("CURSOR_KEY", "FINGERPRINT_KEY", "REFRESH_TOKEN_KEY", "PERSONAL_TOKEN_KEY"):
         app.config[purpose] = hmac.digest(root.encode(), purpose.encode(), hashlib.sha256)
 
 

@@ -1,19 +1,25 @@
 """Who may call: the policies that blueprints are registered with, and whom a request comes from."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Final
 
+import psycopg2
 from flask import Flask, Response, current_app
 
+from app import errors
 from app.config import Settings
 from app.exchange import current
-from app.problems import NOT_FOUND, UNAUTHENTICATED, Problem
+from app.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
+from app.tokens import queries as personal_tokens
+from app.tokens.permissions import required
+from app.tokens.secret import PREFIX, PersonalToken
 from app.users import queries
-from app.users.tokens import Principal, TokenVerifier
+from app.users.tokens import CACHED_TOKENS, Principal, TokenVerifier, unauthenticated
 from app.versioned import NoAccount
 
 EXTENSION: Final = "token_verifier"
+BEARERS: Final = "bearers"
 
 
 def public() -> None:
@@ -37,7 +43,67 @@ def signed_in() -> None:
     scheme, _, token = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(UNAUTHENTICATED)
-    incoming.principal = token_verifier().verify(token.strip())
+    token = token.strip()
+    if token.startswith(PREFIX):
+        incoming.principal = current_app.extensions[BEARERS](token)
+    else:
+        incoming.principal = token_verifier().verify(token)
+
+
+def for_tasks() -> None:
+    """Only with the scope that the method takes of tasks. Raises Problem 403."""
+    require_scopes(required(current().method))
+
+
+def for_account() -> None:
+    """Only with the scope of the account. Raises Problem 403."""
+    require_scopes("account")
+
+
+def require_scopes(*scopes: str) -> None:
+    """Let only a token go on that has all of these; that of a sign-in has. Raises Problem 403."""
+    principal = current().principal
+    if principal is None or principal.scopes is None:
+        return
+    missing = " ".join(scope for scope in scopes if scope not in principal.scopes)
+    if missing:
+        detail = f"The access token lacks the scope {missing}."
+        challenge = f'Bearer error="insufficient_scope", scope="{missing}"'
+        headers = {"WWW-Authenticate": challenge}
+        raise Problem(INSUFFICIENT_SCOPE, detail, headers=headers, scope=missing)
+
+
+def confirm(response: Response) -> Response:
+    """The answer, or 401 to a personal access token that was revoked.
+
+    A statement has asked before, where there was one. An answer that needed none still tells
+    nothing to a token that no longer counts; what says to come again later tells nothing anyway.
+    """
+    incoming = current()
+    principal, status = incoming.principal, response.status_code
+    if principal is None or principal.token_id is None or incoming.token_checked:
+        return response
+    if status in {401, 429} or status >= 500:
+        return response
+    try:
+        personal_tokens.require_token(principal.user_id)
+    except Problem as problem:
+        return errors.respond(problem)
+    except psycopg2.Error as error:
+        return errors.from_database(error)
+    return response
+
+
+def bearer(token: str) -> Principal:
+    """Whom a personal access token speaks for. Raises Problem 401.
+
+    What no token can be is refused without the database. The rest never changes once it was found,
+    but that the token is revoked or expires, which the database is asked with each statement.
+    """
+    parsed = PersonalToken.parse(token)
+    if parsed is None:
+        raise unauthenticated("The access token is not valid here.")
+    return personal_tokens.find_bearer(parsed)
 
 
 def current_principal() -> Principal:
@@ -81,3 +147,4 @@ def provisioning(view: Callable[..., Response]) -> Callable[..., Response]:
 def init_app(app: Flask, settings: Settings, secret: str | None) -> None:
     """Verify tokens by these settings, and sign own ones with the secret."""
     app.extensions[EXTENSION] = TokenVerifier(settings, secret)
+    app.extensions[BEARERS] = lru_cache(CACHED_TOKENS)(bearer)

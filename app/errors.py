@@ -18,12 +18,16 @@ from app.problems import (
     Kind,
     Problem,
 )
+from app.users.tokens import unauthenticated
 
 MEDIA_TYPE: Final = "application/problem+json"
 
 # PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not to be had, serialization
 # failure, deadlock, and all of class 53, insufficient resources.
 BUSY: Final = ("57014", "55P03", "40001", "40P01", "53")
+
+# What `require_token` of the database raises for a personal access token that no longer counts.
+REVOKED: Final = "TA401"
 
 CONSTRAINTS: Final[dict[str, Problem]] = {}
 """What a violated constraint means to the client, by its name; features add theirs."""
@@ -74,6 +78,8 @@ def from_database(error: psycopg2.Error) -> Response:
     A connection that failed is no such thing; execution.py knows what that means.
     """
     code = error.pgcode or ""
+    if code == REVOKED:
+        return respond(unauthenticated("The access token is not valid here."))
     if problem := CONSTRAINTS.get(error.diag.constraint_name or ""):
         return respond(problem)
     if code.startswith(BUSY):

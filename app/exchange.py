@@ -37,6 +37,8 @@ class Request(flask.Request):
         self.id: str = given if given and REQUEST_ID.fullmatch(given) else new_id()
         self.started = time.perf_counter()
         self.principal: Principal | None = None
+        self.token_checked = False
+        """Whether a statement has found that the personal access token still counts."""
         self.limits: list[tuple[int, Limit]] = []
         """The rate limits it met, and how many more requests each takes."""
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import database, deadline
 from app.database import Gate
+from app.exchange import current
 from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.problems import (
     DATABASE_BUSY,
@@ -153,8 +154,19 @@ def _send(
     prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
         cursor = connection.cursor()
-        cursor.execute(prefix + statement.sql, statement.constants | parameters)
+        try:
+            cursor.execute(prefix + statement.sql, statement.constants | parameters)
+        except psycopg2.IntegrityError:  # what stands before the statement was passed
+            note_token(scope)
+            raise
+        note_token(scope)
         return statement.rows(cursor)
+
+
+def note_token(scope: Scope) -> None:
+    """Remember for this request that the database has been asked about its token."""
+    if scope.token_id and has_request_context():
+        current().token_checked = True
 
 
 def report(failure: Failure) -> None:

@@ -21,6 +21,7 @@ SECRETS: Final = re.compile(
     r"|(?P<header>\b(?:authorization|(?:set-)?cookie)['\"]?\s*[=:]\s*)[^\r\n]+"
     r"|(?P<bearer>\bbearer\s+)\S+"
     r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]*"
+    r"|(?P<personal>tasks_pat_)\w+"
     r"|(?P<pair>(?:password|passwd|secret|token|cookie)\w*['\"]?\s*[=:]\s*)"
     r"(?:'[^']*'|\"[^\"]*\"|[^\s,;)}]+)",
     re.IGNORECASE,

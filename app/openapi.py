@@ -15,12 +15,14 @@ from app.limits import LIMITED_PATH
 from app.problems import (
     BATCH_FAILED,
     BY_STATUS,
+    INSUFFICIENT_SCOPE,
     KINDS,
     NOT_FOUND,
     PRECONDITION_FAILED,
     VALIDATION_FAILED,
     Kind,
 )
+from app.tokens.permissions import required
 
 VERSION: Final = "1.0.0"
 TITLE: Final = "Tasks API"
@@ -28,7 +30,10 @@ DESCRIPTION: Final = """\
 Tasks and categories of many users, kept apart by the database itself.
 
 **Authentication.** Create an account, sign in, and send the access token as
-`Authorization: Bearer …`. It lives for 15 minutes; the refresh token gets the next pair.
+`Authorization: Bearer …`. It lives for 15 minutes; the refresh token gets the next pair. Scripts
+send a personal access token in its place, whose scopes say what it may be used for: `tasks:read`,
+`tasks:write` (which includes it) and `account`. Without the scope that an operation names, it is
+403.
 
 **Errors** are `application/problem+json` (RFC 9457); each `type` leads to a page that explains it.
 
@@ -55,6 +60,7 @@ CONFLICTING: Final = {
     "update_category",
     "run_batch",
     "restore_category",
+    "create_token",
 }
 OWN_FORM: Final = {
     "get_health": "The service is about to end.",
@@ -63,7 +69,7 @@ OWN_FORM: Final = {
 """What 503 means where it is no problem document but has the form of 200."""
 
 LIMITS: Final = ["RateLimit", "RateLimit-Policy"]
-STATUSES: Final = {400, 401, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
+STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
 """Of the problems that an operation can answer with."""
 
 TEXT: Final = {"type": "string"}
@@ -109,6 +115,7 @@ PROBLEM: Final = {
             "type": "object",
             "description": "Of batch-failed: what that would have been answered with alone.",
         },
+        "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
     },
 }
 
@@ -118,6 +125,7 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
             {"pointer": "/title", "code": "string_too_long", "detail": "at most 200 characters"}
         ]
     },
+    INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
     PRECONDITION_FAILED: {
         "current": {"id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50", "title": "Buy oat milk"}
     },
@@ -209,7 +217,7 @@ def document(app: APIFlask) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
     for path, method, operation, endpoint in _operations(app, spec):
-        _complete(operation, path, method, endpoint, secured=_secured(app, endpoint))
+        _complete(operation, path, method, endpoint, scope=_scope(app, method, endpoint))
     return spec
 
 
@@ -236,26 +244,31 @@ def _operations(
                 yield path, method, operation, rule.endpoint
 
 
-def _secured(app: APIFlask, endpoint: str) -> bool:
-    return endpoint.split(".")[0] in app.config["SECURED_BLUEPRINTS"]
+def _scope(app: APIFlask, method: str, endpoint: str) -> str | None:
+    """The scope that a token needs for it; None where none is needed."""
+    blueprint = endpoint.split(".")[0]
+    if blueprint in app.config["ACCOUNT_BLUEPRINTS"]:
+        return "account"
+    return required(method) if blueprint in app.config["SECURED_BLUEPRINTS"] else None
 
 
 def _complete(
-    operation: dict[str, Any], path: str, method: str, endpoint: str, *, secured: bool
+    operation: dict[str, Any], path: str, method: str, endpoint: str, *, scope: str | None
 ) -> None:
     name = endpoint.split(".")[-1]
     single = "{" in path or path.endswith("/me")
     writes = (single and method != "GET") or method == "DELETE"
     limited = path.startswith(LIMITED_PATH)
     operation["operationId"] = name
-    operation["security"] = [{"bearer": []}] if secured else []
+    operation["security"] = [{"bearer": [scope]}] if scope else []
     if body := operation.get("requestBody"):
         body["required"] = True
         if method == "PATCH":
             body["content"][MERGE_PATCH] = body["content"]["application/json"]
     _complete_parameters(operation, method, single=single, writes=writes)
     statuses = {400, 414, 431} | (set() if name == "get_health" else {500, 503})
-    statuses |= {401} if secured or name in {"sign_in", "refresh_session"} else set()
+    statuses |= {401} if scope or name in {"sign_in", "refresh_session"} else set()
+    statuses |= {403} if scope else set()
     statuses |= {404} if "{" in path else set()
     statuses |= {411, 413, 415, 422} if body else set()
     statuses |= {422} if operation["parameters"] else set()
@@ -323,7 +336,7 @@ def _complete_responses(
 def problem_response(status: int) -> dict[str, Any]:
     """A response with a problem document, and an example of each kind that has this status."""
     names = ["X-Request-ID", *LIMITS]
-    names += ["WWW-Authenticate"] if status == 401 else []
+    names += ["WWW-Authenticate"] if status in {401, 403} else []
     names += ["Retry-After"] if status in {429, 503} else []
     return {
         "description": BY_STATUS[status].title,

@@ -72,6 +72,13 @@ FORBIDDEN: Final = Kind(
     "The server refuses this request.",
     "Do not repeat it.",
 )
+INSUFFICIENT_SCOPE: Final = Kind(
+    "insufficient-scope",
+    403,
+    "Insufficient scope",
+    "The access token is valid, but may not be used for this.",
+    "Use a token that has the scopes that `scope` names.",
+)
 NOT_FOUND: Final = Kind(
     "not-found",
     404,
@@ -99,6 +106,13 @@ BATCH_FAILED: Final = Kind(
     "Batch failed",
     "One operation cannot be done as things are, and so nothing was done.",
     "Look at `operation`, which counts from 0, and its `problem`; correct it and send all again.",
+)
+TOO_MANY_TOKENS: Final = Kind(
+    "too-many-tokens",
+    409,
+    "Too many tokens",
+    "The user has a hundred personal access tokens, and there can be no more.",
+    "Revoke one that is no longer needed; `last_used_at` tells which those may be.",
 )
 CHANGES_GONE: Final = Kind(
     "changes-gone",

@@ -25,6 +25,7 @@ from app.execution import Statement, execute
 from app.idempotency import IdempotencyKey
 from app.scope import Role, Scope
 from app.tasks.models import Task
+from app.tokens.models import PersonalAccessToken
 from app.users.models import RefreshToken, User
 
 MAINTENANCE: Final = Scope(Role.MAINTENANCE)
@@ -38,6 +39,7 @@ TOMBSTONES: Final = (Task, Category)
 EXPIRED: Final[dict[type[Base], str]] = {
     IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
     RefreshToken: "expires_at < cast(:at as timestamptz)",
+    PersonalAccessToken: "expires_at < cast(:at as timestamptz)",
 }
 
 

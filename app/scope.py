@@ -1,9 +1,13 @@
 """The scope of a statement: as whom it runs, for how long, and whether it may run twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from uuid import UUID
+
+from flask import has_request_context
+
+from app.exchange import current
 
 
 class Role(StrEnum):
@@ -12,6 +16,12 @@ class Role(StrEnum):
     APP = "tasks_app"
     AUTH = "tasks_auth"
     MAINTENANCE = "tasks_maintenance"
+
+
+def presented_token() -> str | None:
+    """The id of the personal access token that this thread's request came with, if it did."""
+    principal = current().principal if has_request_context() else None
+    return principal.token_id if principal else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,8 @@ class Scope:
     writes: bool = False
     once: bool = False
     """Whether an idempotency key makes it harmless to do a write twice."""
+    token_id: str | None = field(default_factory=presented_token)
+    """The token that must still count when the statement is run, whoever made the scope."""
 
     @property
     def repeatable(self) -> bool:
@@ -40,10 +52,12 @@ class Scope:
         """
         identity = _identity(self.role, self.user_id)
         settings = f"{identity} set local statement_timeout = {timeout:d}; "
-        if not self.writes:
-            return settings
-        user = UUID(self.user_id) if self.user_id else ""
-        return f"{settings}select from users where id = '{user}' for no key update; "
+        if self.writes:
+            user = UUID(self.user_id) if self.user_id else ""
+            settings += f"select from users where id = '{user}' for no key update; "
+        if self.token_id:  # after the wait for the lock, as the token may be revoked meanwhile
+            settings += f"select require_token('{UUID(self.token_id)}'); "
+        return settings
 
 
 @lru_cache(maxsize=4096)

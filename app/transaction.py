@@ -31,7 +31,7 @@ class Transaction:
 
     def __init__(self, cursor: Any, scope: Scope, longest: float) -> None:
         self.cursor = cursor
-        self.longest = longest
+        self.scope = scope
         milliseconds = round(min(longest, max(0.0, deadline.left())) * 1000)
         self.prefix = BEGIN + scope.prefix(max(1, milliseconds))
         self.last: Sent | None = None
@@ -42,7 +42,9 @@ class Transaction:
     def send(self, *statements: Sent) -> list[Row]:
         """Run them in one flight, one after the other; the rows of the last."""
         self._execute(self.prefix.encode() + b"; ".join(map(self._text, statements)))
-        self.prefix = ""
+        if self.prefix:
+            execution.note_token(self.scope)
+            self.prefix = ""
         return statements[-1][0].rows(self.cursor)
 
     @property

@@ -72,6 +72,12 @@ class Account(NamedTuple):
         assert response.status_code == 201, response.text
         return response.json
 
+    def create_token(self, **fields: Any) -> dict[str, Any]:
+        body = {"name": "A script", "scopes": ["tasks:read", "tasks:write", "account"], **fields}
+        response = self.post("/v1/tokens", json=body)
+        assert response.status_code == 201, response.text
+        return response.json
+
 
 @contextmanager
 def sending(application: APIFlask, look: Callable[[str], str]) -> Iterator[None]:

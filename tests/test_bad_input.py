@@ -41,7 +41,8 @@ PARAMETERS = [
 COUNTS = """
 select (select count(*) from users), (select sum(change_seq) from users),
        (select count(*) from tasks), (select count(*) from categories),
-       (select count(*) from refresh_tokens), (select count(*) from idempotency_keys)
+       (select count(*) from refresh_tokens), (select count(*) from idempotency_keys),
+       (select count(*) from personal_access_tokens)
 """
 
 EACH_TYPE = {

@@ -196,12 +196,25 @@ def test_what_is_old_is_purged_and_what_is_younger_stays(
         " (select max(created_at) from refresh_tokens)"
     )
 
+    alice.create_token()
+    alice.create_token(name="Expired")
+    cursor.execute(
+        "update personal_access_tokens set created_at = now() - interval '1 day',"
+        " expires_at = now() - interval '1 second' where name = 'Expired'"
+    )
+
     first, second = run("purge"), run("purge")
 
-    tables = ("tasks", "categories", "idempotency_keys", "refresh_tokens")
+    tables = (
+        "tasks",
+        "categories",
+        "idempotency_keys",
+        "refresh_tokens",
+        "personal_access_tokens",
+    )
     assert purged(first) == dict.fromkeys(tables, 1)
     assert purged(second) == dict.fromkeys(tables, 0)
-    assert [count(cursor, table) for table in tables] == [2, 4, 1, 1]
+    assert [count(cursor, table) for table in tables] == [2, 4, 1, 1, 1]
     assert kept.lives
     assert len(alice.get("/v1/tasks").json["items"]) == 1
 

@@ -49,7 +49,7 @@ def entities() -> dict[str, list[tuple[str, str, bool, bool]]]:
     found = {}
     for name, body in re.findall(r"^    (\w+) \{\n(.*?)^    \}", diagram, re.M | re.S):
         columns = [
-            re.fullmatch(r' {8}(\w+) (\w+)((?:,? [PF]K)*)(?: "(.*)")?', line)
+            re.fullmatch(r' {8}([\w[\]]+) (\w+)((?:,? [PF]K)*)(?: "(.*)")?', line)
             for line in body.splitlines()
         ]
         assert all(columns), name

@@ -27,6 +27,7 @@ class Creation(NamedTuple):
 ROUTES = [
     "/v1/tasks",
     "/v1/categories",
+    "/v1/tokens",
     "/v1/auth/register",
     "/v1/auth/token",
     "/v1/auth/refresh",
@@ -46,6 +47,9 @@ def creation(alice: Account, connection: Any) -> Callable[[str], Creation]:
         if route == "/v1/categories":
             body = {"name": "Home", "color": "#00ff00"}
             return Creation(route, 201, body, {"name": "Work"})
+        if route == "/v1/tokens":
+            body = {"name": "A script", "scopes": ["tasks:read"]}
+            return Creation(route, 201, body, {**body, "scopes": ["account"]})
         if route == "/v1/auth/register":
             other = {**credentials, "email": f"{new_id()}@example.com"}
             return Creation(route, 201, {**other, "name": "Alice"}, other)
@@ -247,7 +251,7 @@ def test_the_key_of_a_registration_tells_strangers_nothing_of_the_account(
     assert refusal.json.keys() == {"type", "title", "status", "detail", "instance"}
 
 
-@pytest.mark.parametrize("route", ROUTES[:4])
+@pytest.mark.parametrize("route", ROUTES[:5])
 def test_a_request_that_breaks_a_rule_leaves_the_key_unused(
     alice: Account, creation: Callable[[str], Creation], route: str
 ) -> None:

@@ -24,6 +24,7 @@ from tests.walking import ids, page, walk
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+RANDOM = re.compile(r'(?<=tasks_pat_)\w+|(?<="last_four":")\w+')
 FIGURE = re.compile(r'"(\w+_ms|open|in_use)":[\d.]+')
 
 OWNED = {
@@ -32,6 +33,7 @@ OWNED = {
     "tasks": "user_id",
     "refresh_tokens": "user_id",
     "idempotency_keys": "user_id",
+    "personal_access_tokens": "user_id",
 }
 
 # A condition on the owner, as SQLAlchemy writes it; with `true` in its place a query forgets him.
@@ -56,6 +58,7 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any]]] = {
     },
     ("PUT", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
     ("PATCH", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
+    ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
 }
 """A body for every route that takes one, with an id wherever it has a place for one."""
 
@@ -67,6 +70,7 @@ class Owner(NamedTuple):
     task_id: str
     category_id: str
     trashed_id: str
+    token_id: str
     refresh_token: str
     cursor: str
 
@@ -76,12 +80,13 @@ class Owner(NamedTuple):
 
 
 class Intruder(NamedTuple):
-    """A user with one task, one category and one task in the trash."""
+    """A user with one task, one category, one task in the trash and one token."""
 
     account: Account
     task_id: str
     category_id: str
     trashed_id: str
+    token_id: str
 
 
 class Attempt(NamedTuple):
@@ -104,7 +109,9 @@ def owner(alice: Account, connection: Any) -> Owner:
     alice.create_task()
     assert alice.delete(f"/v1/tasks/{deleted}").status_code == 204
     cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
-    return Owner(alice, made["id"], category_id, deleted, tokens["refresh_token"], cursor)
+    token_id = alice.create_token()["id"]
+    refresh = tokens["refresh_token"]
+    return Owner(alice, made["id"], category_id, deleted, token_id, refresh, cursor)
 
 
 @pytest.fixture
@@ -116,7 +123,8 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
         category_id = account.create_category(name="Work")["id"]
         trashed_id = account.create_task()["id"]
         assert account.delete(f"/v1/tasks/{trashed_id}").status_code == 204
-        return Intruder(account, account.create_task()["id"], category_id, trashed_id)
+        task_id, token_id = account.create_task()["id"], account.create_token()["id"]
+        return Intruder(account, task_id, category_id, trashed_id, token_id)
 
     return make
 
@@ -174,11 +182,8 @@ def routes(application: APIFlask, prefix: str) -> Iterator[tuple[str, Rule]]:
 
 def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[Attempt]:
     """Every way to name the id to a route: in the path, in the body, in the query."""
-    own = {
-        "task_id": intruder.task_id,
-        "category_id": intruder.category_id,
-        "item_id": intruder.trashed_id,
-    }
+    own = {name: getattr(intruder, name) for name in ("task_id", "category_id", "token_id")}
+    own["item_id"] = intruder.trashed_id
     places = dict.fromkeys(rule.arguments, it)
     theirs = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: places[place[1]], rule.rule)
     mine = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: own.get(place[1], "x"), rule.rule)
@@ -201,6 +206,7 @@ def told(response: TestResponse, intruder: Intruder, it: str) -> tuple[Any, ...]
     def same(text: str) -> str:
         for value, name in ((it, "<it>"), (intruder.account.user_id, "<me>")):
             text = text.replace(value, name)
+        text = RANDOM.sub("<random>", text)
         return FIGURE.sub("<figure>", TIME.sub("<time>", UUID.sub("<id>", text)))
 
     headers = {name: same(value) for name, value in response.headers if name != "X-Request-ID"}
@@ -241,7 +247,7 @@ def compare(
             assert answer == told(call(right, harmless), right, random), (attempt, harmless)
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "user_id"])
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "token_id", "user_id"])
 def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     intact: APIFlask,
     owner: Owner,
@@ -254,7 +260,7 @@ def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     assert rows_of(connection, owner.account) == before
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "user_id"])
+@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "token_id", "user_id"])
 def test_a_query_that_forgets_the_owner_gives_and_changes_nothing_of_his(
     intact: APIFlask,
     careless: APIFlask,
@@ -280,7 +286,7 @@ def test_listings_hold_ones_own_and_a_strangers_cursor_leads_nowhere(
     intruder: Callable[[APIFlask], Intruder],
     application: str,
 ) -> None:
-    account, task_id, category_id, trashed_id = intruder(request.getfixturevalue(application))
+    account, task_id, category_id, trashed_id, _ = intruder(request.getfixturevalue(application))
     more = account.create_task()["id"]
     assert ids(walk(account, limit=1)) == [more, task_id]
     assert ids(walk(account, "/v1/categories", limit=1)) == [category_id]
@@ -470,7 +476,10 @@ def test_a_role_that_is_only_a_member_serves_the_whole_api(
         body = {"title": "Buy milk", "name": "x"}.items()
         named = {k: v for k, v in body if (k == "title") is (path == "/v1/tasks")}
         assert account.put(f"{path}/{new_id()}", json=named).status_code == 201
-    assert account.delete(f"/v1/tasks/{task['id']}").status_code == 204
+    made = account.create_token()
+    script = account._replace(token=made["token"])
+    assert script.delete(f"/v1/tasks/{task['id']}").status_code == 204
+    assert script.delete(f"/v1/tokens/{made['id']}").status_code == 204
     assert account.delete(f"/v1/categories/{category['id']}").status_code == 204
     assert account.post(f"/v1/tasks/{task['id']}/restore").status_code == 200
     assert account.delete(f"/v1/tasks/{task['id']}").status_code == 204

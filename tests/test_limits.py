@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from app import counters, create_app, limits
 from app.counters import LastMinute, PresentMinute, Shared
+from app.tokens.secret import PersonalToken
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
 from tests.redis_server import RedisServer
@@ -87,6 +88,25 @@ def test_a_user_has_so_many_requests_a_minute(
     assert [answer.status_code for answer in answers] == [200] * 3
     assert [told(answer)[1] for answer in answers] == [2, 1, 0]
     assert refused(user.get("/v1/tasks"), "user")
+
+
+def test_requests_are_counted_by_user_whichever_token_they_come_with(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=5))
+    scripts = [user._replace(token=user.create_token()["token"]) for _ in range(2)]
+    answers = [caller.get("/v1/tasks") for caller in (user, *scripts)]
+    assert [told(answer)[1] for answer in answers] == [2, 1, 0]
+    assert all(refused(caller.get("/v1/tasks"), "user") for caller in (user, *scripts))
+
+
+def test_a_guess_at_a_token_does_not_count_against_the_user_whom_it_names(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=1))
+    guess = user._replace(token=str(PersonalToken(user.user_id, bytes(24))))
+    assert [guess.get("/v1/tasks").status_code for _ in range(3)] == [401] * 3
+    assert user.get("/v1/tasks").status_code == 200
 
 
 def test_the_next_minute_begins_anew(

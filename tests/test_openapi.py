@@ -26,7 +26,7 @@ from tests.contract import ROUTES, Route
 
 EACH = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
-BEYOND_SCHEMAS = {"cursor", "token", "unknown_reference", "time_zone", "due_once"}
+BEYOND_SCHEMAS = {"cursor", "token", "unknown_reference", "time_zone", "due_once", "past"}
 """What only the service can tell: of whom, of which listing, of the row as it is."""
 
 
@@ -94,7 +94,10 @@ def test_an_operation_says_what_it_is_for_and_who_may_call(
     secured = answer.status_code == 401
     assert described["summary"]
     assert described["tags"]
-    assert described["security"] == ([{"bearer": []}] if secured else [])
+    account = route.rule.startswith(("/v1/me", "/v1/tokens"))
+    tasks = "tasks:read" if route.method == "GET" else "tasks:write"
+    scope = "account" if account else tasks
+    assert described["security"] == ([{"bearer": [scope]}] if secured else [])
 
 
 @EACH
@@ -107,6 +110,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     expected |= {503} if route.name == "get_health" else {500, 503}
     checked = described["security"] or route.name in {"sign_in", "refresh_session"}
     expected |= {401} if checked else set()
+    expected |= {403} if described["security"] else set()
     expected |= {404} if route.parameter else set()
     expected |= {411, 413, 415, 422} if route.body else set()
     expected |= {422} if described["parameters"] else set()
@@ -135,7 +139,7 @@ def test_headers_are_documented_where_they_are_sent_or_read(
         succeeds = status.startswith("2")
         sent |= {"Idempotency-Replayed"} if succeeds and route.method == "POST" else set()
         sent |= {"Link"} if status == "200" and route.name.startswith("list_") else set()
-        sent |= {"WWW-Authenticate"} if status == "401" else set()
+        sent |= {"WWW-Authenticate"} if status in {"401", "403"} else set()
         limited = route.rule.startswith("/v1/") or "application/problem+json" in response["content"]
         sent |= {"RateLimit", "RateLimit-Policy"} if limited else set()
         retried = {"429"} if route.name in OWN_FORM else {"429", "503"}

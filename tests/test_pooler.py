@@ -37,7 +37,15 @@ CONNECTIONS = 20
 
 API = [
     f"tests/test_{name}.py"
-    for name in ("tasks", "categories", "users", "sign_in", "idempotency", "conditional")
+    for name in (
+        "tasks",
+        "categories",
+        "users",
+        "sign_in",
+        "idempotency",
+        "conditional",
+        "personal_tokens",
+    )
 ]
 
 MATCHING = {"If-Match": "*"}
@@ -126,6 +134,11 @@ def go_through(app: APIFlask) -> None:
         step = {"op": "create", "type": "task", "id": own, "body": body}
         answer = user.post("/v1/batch", json={"operations": [step]})
         assert answer.status_code in {200, 409}
+    made = user.create_token()
+    script = user._replace(token=made["token"])
+    expect(script.get("/v1/tokens"), 200)
+    expect(script.delete(f"/v1/tokens/{made['id']}"), 204)
+    expect(script.get("/v1/tasks"), 401)
     expect(user.get("/v1/me"), 200)
     expect(user.patch("/v1/me", json={"name": "Ada"}), 200)
     expect(user.delete("/v1/me"), 204)

@@ -109,6 +109,34 @@ def test_a_keyed_restore_whose_connection_dies_is_done_once(
     assert caller.get(path).json == response.json
 
 
+@pytest.mark.parametrize("where", ["lose_answer_to", "cut_within"])
+def test_a_keyed_token_whose_connection_dies_is_made_once_and_works(
+    caller: Account, cutting: Proxy, where: str
+) -> None:
+    setattr(cutting.faults, where, STATEMENT)
+    cutting.faults.every = 2
+    cutting._matches = 1
+    body = {"name": "A script", "scopes": ["account"]}
+    made = caller.post("/v1/tokens", json=body, headers={"Idempotency-Key": new_id()})
+    assert (made.status_code, cutting.cuts) == (201, 1), made.text
+    cutting.faults.every = 1_000_000
+    listed = caller._replace(token=made.json["token"]).get("/v1/tokens")
+    assert [token["id"] for token in listed.json["items"]] == [made.json["id"]]
+
+
+@pytest.mark.parametrize("where", ["lose_answer_to", "cut_within"])
+def test_a_read_with_a_token_whose_connection_dies_is_answered_all_the_same(
+    caller: Account, cutting: Proxy, where: str
+) -> None:
+    script = caller._replace(token=caller.create_token()["token"])
+    assert script.get("/v1/tasks").status_code == 200
+    setattr(cutting.faults, where, b"require_token")
+    cutting.faults.every = 2
+    cutting._matches = 1
+    assert script.get("/v1/tasks").status_code == 200
+    assert cutting.cuts == 1
+
+
 WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "POST without a key": ("POST", "/v1/tasks", {"title": "Buy bread"}),
     "PUT": ("PUT", "/v1/tasks/{id}", {"title": "Buy bread"}),
@@ -118,6 +146,8 @@ WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "DELETE of what is in the trash": ("DELETE", "/v1/trash/{trashed}", None),
     "PATCH of the account": ("PATCH", "/v1/me", {"name": "Alice"}),
     "DELETE of the account": ("DELETE", "/v1/me", None),
+    "POST of a token": ("POST", "/v1/tokens", {"name": "A script", "scopes": ["account"]}),
+    "DELETE of a token": ("DELETE", "/v1/tokens/{id}", None),
 }
 
 

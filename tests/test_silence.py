@@ -17,7 +17,7 @@ import pytest
 from app.logs import redact
 from tests.conftest import ROOT
 from tests.databases import migrate, own_database
-from tests.issuer import claims_of
+from tests.issuer import FromNow, claims_of
 from tests.locks import until
 from tests.redis_server import PASSWORD as REDIS_PASSWORD
 from tests.redis_server import RedisServer
@@ -28,7 +28,12 @@ JWT_SECRET = "jwt-hunter2-and-so-on-until-it-is-long-enough"
 USER_PASSWORD = "user-hunter2-horse"
 AWAY_REDIS = "redis-hunter2-open-sesame"
 ACCESS_TOKEN = jwt.encode(
-    claims_of(iss="tasks-api", aud="tasks-api", sub="00000000-0000-7000-8000-000000000000"),
+    claims_of(
+        iss="tasks-api",
+        aud="tasks-api",
+        sub="00000000-0000-7000-8000-000000000000",
+        exp=FromNow(12 * 60 * 60),  # longer than any run of the suite
+    ),
     JWT_SECRET,
     "HS256",
 )

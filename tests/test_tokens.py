@@ -369,6 +369,7 @@ def test_an_account_appears_when_its_user_first_writes(
         ("POST", "/v1/categories", {"name": "Home"}, 201),
         ("PUT", "/v1/tasks/{id}", {"title": "Buy milk"}, 201),
         ("PUT", "/v1/categories/{id}", {"name": "Home"}, 201),
+        ("POST", "/v1/tokens", {"name": "A script", "scopes": ["account"]}, 201),
         ("PATCH", "/v1/me", {"time_zone": "Europe/Oslo"}, 200),
         ("DELETE", "/v1/me", None, 204),
         ("PATCH", "/v1/tasks/{id}", {"title": "Buy milk"}, 404),
@@ -381,6 +382,12 @@ def test_every_write_may_be_the_first(
     options = {"json": body} if body else {}
     answer = stranger.call(method, path.format(id=uuid4()), **options)
     assert answer.status_code == status, answer.text
+
+
+def test_another_issuers_user_has_tokens_for_scripts(stranger: Account) -> None:
+    script = stranger._replace(token=stranger.create_token()["token"])
+    assert script.create_task()["user_id"] == stranger.user_id
+    assert script.get("/v1/me").json == stranger.get("/v1/me").json
 
 
 def test_eight_first_writes_at_once_make_one_account(stranger: Account) -> None:

@@ -360,6 +360,7 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
     for account in (member, bob):
         category = account.create_category()
         account.create_task(category_id=category["id"])
+        account.create_token()
         account.post("/v1/tasks", json={"title": "Buy milk"}, headers=ONCE)
         deleted = account.create_task()
         account.delete(f"/v1/tasks/{deleted['id']}")

@@ -8,6 +8,7 @@ import hmac
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
+from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID, uuid5
@@ -34,10 +35,17 @@ ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
 
 
 class Principal(NamedTuple):
-    """Who a request comes from; `external` if another issuer says so."""
+    """Who a request comes from; `external` if another issuer says so.
+
+    With a personal access token, what it may be used for, its id and when it expires; a sign-in may
+    do everything.
+    """
 
     user_id: str
     external: bool
+    scopes: frozenset[str] | None = None
+    token_id: str | None = None
+    expires_at: datetime | None = None
 
 
 class TokenVerifier:

@@ -1,0 +1,199 @@
+"""What is asked of personal access tokens; each function is one statement and one flight."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+
+from app import idempotency, statements
+from app.errors import CONSTRAINTS
+from app.execution import Row, Statement, execute, first
+from app.idempotency import Once
+from app.pagination import Position
+from app.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
+from app.scope import Role, Scope, reading, writing
+from app.statements import ID, USER_ID
+from app.tokens.models import PersonalAccessToken as Token
+from app.tokens.permissions import granted
+from app.tokens.schemas import Token as Answer
+from app.tokens.schemas import represent
+from app.tokens.secret import PersonalToken
+from app.users.tokens import Principal, unauthenticated
+from app.versioned import NoAccount, Preconditions
+
+MOST: Final = 100
+
+PUBLIC: Final = [getattr(Token, name) for name in Answer.model_fields]
+UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())
+
+CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
+    "must be in the future", "past", pointer="/expires_at"
+)
+
+
+class Made(NamedTuple):
+    """A token's row, what its secret was made of, and whether an earlier request made it."""
+
+    row: Row
+    seed: str
+    replayed: bool
+
+
+def find_bearer(token: PersonalToken) -> Principal:
+    """Whom the token speaks for, which never changes; `require_token` says if it still does.
+
+    Raises Problem 401.
+    """
+    scope = Scope(Role.AUTH, token.user_id)
+    row = first(execute(scope, FIND, user_id=token.user_id, token_hash=token.hash))
+    if row is None:
+        raise unauthenticated("The access token is not valid here.")
+    return Principal(token.user_id, False, granted(row.scopes), row.id, row.expires_at)
+
+
+def require_token(user_id: str) -> None:
+    """Nothing, if the token that the request came with still counts; its scope asks."""
+    execute(reading(user_id), NOTHING)
+
+
+def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
+    """A page of tokens, oldest first, and one more row if another page follows."""
+    scope, rows = reading(user_id), limit + 1
+    if position is None:
+        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows)
+    after = {"after_key": position.key, "after_id": position.id}
+    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after)
+
+
+def create_token(
+    user_id: str, token_id: str, values: dict[str, Any], seed: str, once: Once | None
+) -> Made:
+    """A new token, or that of an earlier request with the same key.
+
+    Raises NoAccount, Problem 409 for one too many, 422.
+    """
+    statement = CREATE_ONCE if once else CREATE
+    rest = {**once.parameters, "seed": seed} if once else {}
+    scope = writing(user_id, once=once is not None)
+    [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
+    if once:
+        once.require_same(row.fingerprint)
+    if row.id is None:
+        raise NoAccount if row.has_room else Problem(TOO_MANY_TOKENS)
+    return Made(row, seed if row.changed else row.seed, not row.changed)
+
+
+def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None:
+    """Revoke a token: from now on no statement that it comes with is run.
+
+    Raises Problem 404, 412.
+    """
+    parameters = {"user_id": user_id, "id": token_id, "versions": conditions.versions}
+    [row] = execute(writing(user_id), DELETE, **parameters)
+    if row.id is None:
+        raise not_found()
+    if not row.changed:
+        raise Problem(PRECONDITION_FAILED, current=represent(row))
+
+
+def _create(once: bool) -> Select[Any]:
+    own = Token.user_id == USER_ID
+    count = select(func.count()).select_from(Token).where(own, UNEXPIRED).scalar_subquery()
+    has_room: ColumnElement[bool] = count < literal_column(str(MOST))
+    names = list(Answer.model_fields)
+    if not once:
+        after = _inserted(has_room)
+        statement = statements.answer([("has_room", has_room)], after, names)
+        return statement.add_cte(_expired_removed())
+    replayed = idempotency.replayed()
+    after = _inserted(has_room, ~exists().select_from(replayed))
+    columns = [column.name for column in Token.__table__.columns]
+    record = func.jsonb_populate_record(
+        text(f"null::{Token.__tablename__}"), replayed.c.answer
+    ).table_valued(*columns, name="record")
+    stored = select(record).select_from(replayed.join(record, true())).cte("stored")
+    seed = func.jsonb_build_object("seed", cast(bindparam("seed"), Text))
+    kept = idempotency.kept(func.to_jsonb(text("after")).op("||")(seed), after)
+    statement = statements.answer([("has_room", has_room)], after, names, otherwise=stored)
+    return statement.add_columns(
+        select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
+        select(replayed.c.answer["seed"].astext).scalar_subquery().label("seed"),
+    ).add_cte(kept, _expired_removed())
+
+
+def _inserted(*conditions: ColumnElement[bool]) -> Any:
+    bump = statements.count_change(*conditions)
+    row = {
+        "user_id": USER_ID,
+        "id": ID,
+        "name": bindparam("name"),
+        "scopes": cast(bindparam("scopes"), ARRAY(Text)),
+        "token_hash": bindparam("token_hash"),
+        "last_four": bindparam("last_four"),
+        "expires_at": cast(bindparam("expires_at"), TIMESTAMP(timezone=True)),
+        "version": bump.c.version,
+        "created_at": bump.c.at,
+    }
+    insertion = insert(Token).from_select(list(row), select(*row.values()).select_from(bump))
+    return insertion.returning(*PUBLIC).cte("after")
+
+
+def _expired_removed() -> Any:
+    """Those that have expired make room, but for one that `flask purge` is about to remove."""
+    old = select(Token.id).where(Token.user_id == USER_ID, Token.expires_at <= func.now())
+    free = old.with_for_update(skip_locked=True)
+    removal = delete(Token).where(Token.user_id == USER_ID, Token.id.in_(free))
+    return removal.returning(Token.id).cte("expired")
+
+
+def _delete() -> Select[Any]:
+    this = (Token.user_id == USER_ID, Token.id == ID)
+    before = select(*PUBLIC).where(*this).cte("before")
+    expected = exists(select(before.c.id).where(statements.is_expected(before)))
+    after = delete(Token).where(*this, expected).returning(*PUBLIC).cte("after")
+    return statements.answer([], after, list(Answer.model_fields), otherwise=before)
+
+
+FIND: Final = Statement(
+    select(Token.id, Token.scopes, Token.expires_at).where(
+        Token.user_id == USER_ID, Token.token_hash == bindparam("token_hash"), UNEXPIRED
+    )
+)
+NOTHING: Final = Statement(select(literal_column("1").label("one")))
+CREATE: Final = Statement(_create(once=False))
+CREATE_ONCE: Final = Statement(_create(once=True))
+DELETE: Final = Statement(_delete())
+FIRST_PAGE: Final = (
+    select(*PUBLIC, cast(Token.created_at, Text).label("sort_key"))
+    .where(Token.user_id == USER_ID)
+    .order_by(Token.created_at, Token.id)
+    .limit(bindparam("rows"))
+)
+LIST_FIRST: Final = Statement(FIRST_PAGE)
+LIST_NEXT: Final = Statement(
+    FIRST_PAGE.where(
+        tuple_(Token.created_at, Token.id)
+        > tuple_(
+            cast(bindparam("after_key"), TIMESTAMP(timezone=True)),
+            cast(bindparam("after_id"), Uuid(as_uuid=False)),
+        )
+    )
+)
