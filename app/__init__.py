@@ -18,8 +18,10 @@ from app.application import Application
 from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
+from app.transfer import places
 
 EXPOSED_HEADERS: Final = (
+    "Content-Disposition",
     "ETag",
     "Idempotency-Replayed",
     "Link",
@@ -70,6 +72,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     auth.init_app(app, settings, secret)
     register_blueprints(app)
     waiting.init_app(app, settings)
+    places.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)
     cli.init_app(app)
@@ -85,6 +88,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         TESTING=settings.app_env == "test",
         PROPAGATE_EXCEPTIONS=False,
         MAX_BODY_BYTES=settings.max_body_bytes,
+        MAX_IMPORT_BYTES=64 * settings.max_body_bytes,
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
         HOSTS=[host.lower() for host in settings.trusted_hosts],
         OPENAPI_VERSION="3.1.0",
@@ -101,6 +105,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.categories.routes import blueprint as categories
     from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
+    from app.transfer.routes import blueprint as transfer
     from app.users.routes import auth as authentication
     from app.users.routes import me
 
@@ -111,6 +116,7 @@ def register_blueprints(app: APIFlask) -> None:
         (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
         (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
+        (transfer, "/v1", (auth.signed_in, limits.by_user)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Final
+from typing import Final, TypeVar
 
-from flask import Flask, Response, current_app
+from flask import Flask, current_app
 
 from app.config import Settings
 from app.exchange import current
@@ -14,6 +14,8 @@ from app.users.tokens import Principal, TokenVerifier
 from app.versioned import NoAccount
 
 EXTENSION: Final = "token_verifier"
+
+Result = TypeVar("Result")
 
 
 def public() -> None:
@@ -59,14 +61,14 @@ def token_verifier() -> TokenVerifier:
     return verifier
 
 
-def provisioning(view: Callable[..., Response]) -> Callable[..., Response]:
+def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
     """Make another issuer's user an account when they first write, and write then.
 
     An own user without one was erased: 401.
     """
 
     @wraps(view)
-    def wrapper(*args: object, **kwargs: object) -> Response:
+    def wrapper(*args: object, **kwargs: object) -> Result:
         try:
             return view(*args, **kwargs)
         except NoAccount:

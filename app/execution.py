@@ -88,7 +88,7 @@ def _attempt(
     scope: Scope, statement: Statement, parameters: dict[str, object], *, again: bool
 ) -> list[Row]:
     gate = database.gate()
-    connection = _connect(gate)
+    connection = connect(gate)
     try:
         return _send(connection, gate.statement_timeout, scope, statement, parameters)
     except psycopg2.Error as error:
@@ -98,9 +98,9 @@ def _attempt(
         failure = while_waiting(error)
         if again and failure.cause is Cause.LOST:
             return _attempt_again(scope, statement, parameters)
-        _report(failure)
+        report(failure)
         unknown = scope.writes and failure.sent
-        raise (Problem(OUTCOME_UNKNOWN) if unknown else _problem(failure)) from error
+        raise (Problem(OUTCOME_UNKNOWN) if unknown else problem(failure)) from error
     except BaseException as error:  # half of what was said may be on its way yet
         connection.invalidate(error)
         raise
@@ -118,7 +118,7 @@ def _attempt_again(scope: Scope, statement: Statement, parameters: dict[str, obj
         raise
 
 
-def _connect(gate: Gate) -> PoolProxiedConnection:
+def connect(gate: Gate) -> PoolProxiedConnection:
     """A connection, as long as the request has time left; nothing is sent before there is one."""
     left = deadline.left()
     if left <= 0:
@@ -128,15 +128,15 @@ def _connect(gate: Gate) -> PoolProxiedConnection:
         with deadline.within(left):
             return gate.pool.connect()
     except PoolTimeout:
-        _report(POOL_FULL)
+        report(POOL_FULL)
         raise Problem(DATABASE_BUSY) from None
     except InvalidRequestError:  # each new connection died before it was used; the pool gave up
-        _report(LOST)
+        report(LOST)
         raise Problem(DATABASE_UNAVAILABLE) from None
     except (psycopg2.Error, DBAPIError) as error:  # SQLAlchemy wraps what befalls its first look
         failure = while_connecting(error.orig if isinstance(error, DBAPIError) else error)
-        _report(failure)
-        raise _problem(failure) from error
+        report(failure)
+        raise problem(failure) from error
 
 
 def _send(
@@ -156,7 +156,7 @@ def _send(
         return statement.rows(cursor)
 
 
-def _report(failure: Failure) -> None:
+def report(failure: Failure) -> None:
     """Spare other requests the same, or tell at least; a command of an operator tells by itself."""
     if not has_request_context():
         return
@@ -166,5 +166,5 @@ def _report(failure: Failure) -> None:
         logger.warning("the database did not serve a request: %s", failure.advice)
 
 
-def _problem(failure: Failure) -> Problem:
+def problem(failure: Failure) -> Problem:
     return Problem(DATABASE_BUSY if failure.cause is Cause.FULL else DATABASE_UNAVAILABLE)

@@ -14,11 +14,13 @@ from app.http import MERGE_PATCH
 from app.limits import LIMITED_PATH
 from app.problems import (
     BY_STATUS,
+    IMPORT_INTERRUPTED,
     KINDS,
     PRECONDITION_FAILED,
     VALIDATION_FAILED,
     Kind,
 )
+from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
 VERSION: Final = "1.0.0"
 TITLE: Final = "Tasks API"
@@ -87,6 +89,10 @@ PROBLEM: Final = {
             "type": ["object", "null"],
             "description": "Of precondition-failed: the resource as it is now.",
         },
+        "line": {
+            "type": "integer",
+            "description": "Of import-interrupted: up to which line all have been dealt with.",
+        },
     },
 }
 
@@ -99,6 +105,7 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
     PRECONDITION_FAILED: {
         "current": {"id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50", "title": "Buy oat milk"}
     },
+    IMPORT_INTERRUPTED: {"line": 1200},
 }
 """What the examples of these problems hold beyond the members that all have."""
 
@@ -178,6 +185,7 @@ def document(app: APIFlask) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
     for path, method, operation, endpoint in _operations(app, spec):
+        _tell_of_files(operation, endpoint)
         _complete(operation, path, method, endpoint, secured=_secured(app, endpoint))
     return spec
 
@@ -203,6 +211,14 @@ def _operations(
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             if operation := spec["paths"].get(path, {}).get(method.lower()):
                 yield path, method, operation, rule.endpoint
+
+
+def _tell_of_files(operation: dict[str, Any], endpoint: str) -> None:
+    """Bodies that are not one JSON document."""
+    if content := FILES_TAKEN.get(endpoint):
+        operation["requestBody"] = {"content": content}
+    if content := FILES_GIVEN.get(endpoint):
+        operation["responses"]["200"]["content"] = content
 
 
 def _secured(app: APIFlask, endpoint: str) -> bool:

@@ -224,6 +224,14 @@ DATABASE_BUSY: Final = Kind(
     "The database took too long; nothing was changed.",
     "Repeat the request after Retry-After.",
 )
+IMPORT_INTERRUPTED: Final = Kind(
+    "import-interrupted",
+    503,
+    "Import interrupted",
+    "The import broke off before its end; the lines up to `line` have been dealt with, and some "
+    "after it may have been.",
+    "Send the same body again after Retry-After: what is there already stays as it is.",
+)
 ISSUER_UNAVAILABLE: Final = Kind(
     "issuer-unavailable",
     503,

@@ -533,7 +533,8 @@ def test_an_idempotency_key_that_is_not_visible_ascii_is_422(caller: Account, ro
     if route.name == "sign_in":
         return
     for key in ("", "a b", "a" * 256, "é", "\t", "\x7f"):
-        response = send(caller, route, route.example, **{"Idempotency-Key": key})
+        body = route.example if route.body else {}
+        response = send(caller, route, body, **{"Idempotency-Key": key})
         assert places(response, "header") == ["Idempotency-Key"], key
 
 
@@ -576,6 +577,6 @@ def test_no_body_and_no_query_gets_a_server_error(
     pairs = "&".join(f"{quote(name)}={quote(value)}" for name, value in query)
     response = send(alice, route, body, f"?{pairs}")
     assert response.status_code < 500, response.text
-    assert response.is_json or response.status_code == 204
+    assert response.is_json or response.status_code == 204 or route.name == "export_account"
     if response.status_code >= 400:
         problem(response, response.status_code, *KINDS)

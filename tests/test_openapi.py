@@ -108,7 +108,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     checked = described["security"] or route.name in {"sign_in", "refresh_session"}
     expected |= {401} if checked else set()
     expected |= {404} if route.parameter else set()
-    expected |= {411, 413, 415, 422} if route.body else set()
+    expected |= {411, 413, 415, 422} if route.body or route.takes_lines else set()
     expected |= {422} if described["parameters"] else set()
     expected |= {412} if "If-Match" in parameters(document, route) else set()
     expected |= {409} if route.name in CONFLICTING else set()
