@@ -44,7 +44,12 @@ def category(**fields: Any) -> dict[str, Any]:
 
 def send(account: Account, data: bytes, **headers: str) -> TestResponse:
     """Import these bytes."""
-    return account.post("/v1/import", data=data, headers={"Content-Type": LINES, **headers})
+    return account.post(
+        "/v1/import",
+        data=data,
+        headers={"Content-Type": LINES, **headers},
+        environ_overrides={"CONTENT_LENGTH": str(len(data))},
+    )
 
 
 def imported(account: Account, *lines: dict[str, Any]) -> dict[str, Any]:

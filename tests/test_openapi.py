@@ -22,7 +22,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from app.openapi import CONFLICTING, OWN_FORM
 from app.problems import BY_STATUS, KINDS
 from tests.conftest import Account, gunicorn
-from tests.contract import ROUTES, Route
+from tests.contract import LINES, ROUTES, Route
 
 EACH = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
@@ -219,6 +219,12 @@ def loaded(base: str, token: str) -> Any:
     schema.config.checks.negative_data_rejection.expected_statuses.append("414")
     schema.hook(filter_failure)
     return schema
+
+
+@schemathesis.serializer(LINES, "application/x-ndjson")
+def lines_as_they_are(context: object, value: Any) -> bytes:
+    """Any text is taken as lines, each of which may be refused."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
 
 
 @schemathesis.hook
