@@ -15,9 +15,10 @@ from schemathesis.config import (
     PhasesConfig,
     SchemathesisConfig,
 )
+from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.engine import from_schema
 from schemathesis.generation import GenerationMode
-from schemathesis.openapi.checks import AcceptedNegativeData, RejectedPositiveData
+from schemathesis.openapi.checks import RejectedPositiveData
 
 from app.openapi import CONFLICTING, OWN_FORM
 from app.problems import BY_STATUS, KINDS

@@ -11,6 +11,7 @@ from app.scope import reading
 from app.tasks import queries
 from app.tasks.listings import listing
 from app.tasks.models import INDEXED_AFTER
+from app.transfer import queries as transfer
 
 KEYS = {
     "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),
@@ -119,3 +120,15 @@ def test_a_search_reads_a_small_part_of_a_users_many_tasks(
     plan = explained(connection, crowd, {"q"}, q=f"%{sought}%", sought=sought)
     assert "never executed" in plan, plan
     assert touched(plan) < INDEXED_AFTER + 300, plan
+
+
+@pytest.mark.parametrize("statement", [transfer.TASKS, transfer.NAMED_TASKS])
+def test_an_export_is_read_in_the_order_of_the_primary_key_without_sorting(
+    connection: Any, crowd: str, statement: Statement
+) -> None:
+    with connection.cursor() as cursor:
+        sql = f"{reading(crowd).prefix(5000)} explain declare rows cursor for {statement.sql}"
+        cursor.execute(sql, {"user_id": crowd})
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "pk_tasks" in plan
+    assert "Sort" not in plan
