@@ -18,8 +18,10 @@ from app.application import Application
 from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
+from app.transfer import places
 
 EXPOSED_HEADERS: Final = (
+    "Content-Disposition",
     "ETag",
     "Idempotency-Replayed",
     "Link",
@@ -70,6 +72,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     auth.init_app(app, settings, secret)
     register_blueprints(app)
     waiting.init_app(app, settings)
+    places.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)
     cli.init_app(app)
@@ -86,6 +89,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         TESTING=settings.app_env == "test",
         PROPAGATE_EXCEPTIONS=False,
         MAX_BODY_BYTES=settings.max_body_bytes,
+        MAX_IMPORT_BYTES=64 * settings.max_body_bytes,
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
         HOSTS=[host.lower() for host in settings.trusted_hosts],
         OPENAPI_VERSION="3.1.0",
@@ -107,6 +111,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.changes.routes import blueprint as changes
     from app.tasks.routes import blueprint as tasks
     from app.tokens.routes import blueprint as tokens
+    from app.transfer.routes import blueprint as transfer
     from app.trash.routes import blueprint as trash
     from app.users.routes import auth as authentication
     from app.users.routes import me
@@ -121,6 +126,7 @@ def register_blueprints(app: APIFlask) -> None:
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
         (batch, "/v1/batch", (auth.signed_in, limits.by_user)),
         (trash, "/v1/trash", (auth.signed_in, limits.by_user)),
+        (transfer, "/v1", (auth.signed_in, limits.by_user, auth.for_account)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg2
 from flask import Flask, Response, current_app
@@ -20,6 +20,8 @@ from app.versioned import NoAccount
 
 EXTENSION: Final = "token_verifier"
 BEARERS: Final = "bearers"
+
+Result = TypeVar("Result")
 
 
 def public() -> None:
@@ -125,14 +127,14 @@ def token_verifier() -> TokenVerifier:
     return verifier
 
 
-def provisioning(view: Callable[..., Response]) -> Callable[..., Response]:
+def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
     """Make another issuer's user an account when they first write, and write then.
 
     An own user without one was erased: 401.
     """
 
     @wraps(view)
-    def wrapper(*args: object, **kwargs: object) -> Response:
+    def wrapper(*args: object, **kwargs: object) -> Result:
         try:
             return view(*args, **kwargs)
         except NoAccount:

@@ -59,21 +59,23 @@ def read_body(incoming: Request) -> bytes:
     if length is None and not incoming.environ.get("wsgi.input_terminated"):
         raise Problem(LENGTH_REQUIRED)
     if (length or 0) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     # A chunked body has no length to look at beforehand.
-    body = _read(incoming, limit + 1 if length is None else length)
+    body = read_piece(incoming, limit + 1 if length is None else length)
     if len(body) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if len(body) < (length or 0):
         raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
     return body
 
 
-def _too_large(limit: int) -> Problem:
+def too_large(limit: int) -> Problem:
+    """413, with the limit."""
     return Problem(CONTENT_TOO_LARGE, detail=f"The body may be at most {limit} bytes long.")
 
 
-def _read(incoming: Request, size: int) -> bytes:
+def read_piece(incoming: Request, size: int) -> bytes:
+    """So many bytes of the body, or less at its end. Raises Problem 400."""
     try:
         body: bytes = incoming.environ["wsgi.input"].read(size)
     except Exception as error:

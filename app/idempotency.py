@@ -83,18 +83,32 @@ class Once(NamedTuple):
 def requested(body: dict[str, Any]) -> Once | None:
     """The Idempotency-Key of this request with what its body says; None without the header.
 
-    The fingerprint is keyed, as a body may hold a password. Raises Problem 422.
+    Raises Problem 422.
     """
-    incoming = current()
-    key: str | None = incoming.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is None:
+    if (key := requested_key()) is None:
         return None
-    if not KEY.fullmatch(key):
+    fingerprint = new_fingerprint()
+    fingerprint.update(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+    return requested_with(key, fingerprint)
+
+
+def new_fingerprint() -> hmac.HMAC:
+    """What is updated with a body; keyed, as that may hold a password."""
+    return hmac.new(current_app.config["FINGERPRINT_KEY"], digestmod=hashlib.sha256)
+
+
+def requested_key() -> str | None:
+    """The Idempotency-Key of this request. Raises Problem 422."""
+    key: str | None = current().environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not KEY.fullmatch(key):
         detail = "must be 1 to 255 visible ASCII characters"
         raise invalid(detail, "idempotency_key", header="Idempotency-Key")
-    content = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    fingerprint = hmac.digest(current_app.config["FINGERPRINT_KEY"], content, hashlib.sha256)
-    return Once(str(incoming.url_rule), key, fingerprint)
+    return key
+
+
+def requested_with(key: str, fingerprint: hmac.HMAC) -> Once:
+    """The key, with the fingerprint of a body."""
+    return Once(str(current().url_rule), key, fingerprint.digest())
 
 
 def mark(response: Response, replayed: bool) -> Response:

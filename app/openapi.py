@@ -15,6 +15,7 @@ from app.limits import LIMITED_PATH
 from app.problems import (
     BATCH_FAILED,
     BY_STATUS,
+    IMPORT_INTERRUPTED,
     INSUFFICIENT_SCOPE,
     KINDS,
     NOT_FOUND,
@@ -23,6 +24,7 @@ from app.problems import (
     Kind,
 )
 from app.tokens.permissions import required
+from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
 VERSION: Final = "1.0.0"
 TITLE: Final = "Tasks API"
@@ -116,6 +118,10 @@ PROBLEM: Final = {
             "description": "Of batch-failed: what that would have been answered with alone.",
         },
         "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
+        "line": {
+            "type": "integer",
+            "description": "Of import-interrupted: up to which line all have been dealt with.",
+        },
     },
 }
 
@@ -138,6 +144,7 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
             "detail": NOT_FOUND.meaning,
         },
     },
+    IMPORT_INTERRUPTED: {"line": 1200},
 }
 """What the examples of these problems hold beyond the members that all have."""
 
@@ -217,6 +224,7 @@ def document(app: APIFlask) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
     for path, method, operation, endpoint in _operations(app, spec):
+        _tell_of_files(operation, endpoint)
         _complete(operation, path, method, endpoint, scope=_scope(app, method, endpoint))
     return spec
 
@@ -250,6 +258,14 @@ def _scope(app: APIFlask, method: str, endpoint: str) -> str | None:
     if blueprint in app.config["ACCOUNT_BLUEPRINTS"]:
         return "account"
     return required(method) if blueprint in app.config["SECURED_BLUEPRINTS"] else None
+
+
+def _tell_of_files(operation: dict[str, Any], endpoint: str) -> None:
+    """Bodies that are not one JSON document."""
+    if content := FILES_TAKEN.get(endpoint):
+        operation["requestBody"] = {"content": content}
+    if content := FILES_GIVEN.get(endpoint):
+        operation["responses"]["200"]["content"] = content
 
 
 def _complete(

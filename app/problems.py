@@ -252,6 +252,14 @@ UNFINISHED: Final = Kind(
     "Part of the work is done for good; there was no time for the rest.",
     "Repeat the request after Retry-After; it goes on where it ended.",
 )
+IMPORT_INTERRUPTED: Final = Kind(
+    "import-interrupted",
+    503,
+    "Import interrupted",
+    "The import broke off before its end; the lines up to `line` have been dealt with, and some "
+    "after it may have been.",
+    "Send the same body again after Retry-After: what is there already stays as it is.",
+)
 ISSUER_UNAVAILABLE: Final = Kind(
     "issuer-unavailable",
     503,

@@ -14,6 +14,9 @@ NOWHERE = "postgresql://somebody:hunter2secret@127.0.0.1:1/nowhere"
 """A database that is not there; port 1 is never listened on."""
 
 
+LINES = "application/jsonl"
+
+
 class Route(NamedTuple):
     """One method of one path, with the models of its body and its query."""
 
@@ -38,6 +41,11 @@ class Route(NamedTuple):
     def name(self) -> str:
         """How a test's name says it."""
         return self.endpoint.split(".")[1]
+
+    @property
+    def takes_lines(self) -> bool:
+        """Whether its body is JSON lines."""
+        return self.name == "import_account"
 
     @property
     def example(self) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def test_every_answer_is_readable_to_the_page_with_the_headers_it_needs(
 
 def test_the_headers_that_clients_need_are_those_that_are_sent() -> None:
     assert set(EXPOSED_HEADERS) == {
+        "Content-Disposition",
         "ETag",
         "Idempotency-Replayed",
         "Link",

@@ -13,8 +13,9 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.database import db
 from app.problems import BY_STATUS, KINDS, Kind
+from app.transfer.schemas import EXAMPLE
 from tests.conftest import Account, settings_for
-from tests.contract import NOWHERE, ROUTES, Route
+from tests.contract import LINES, NOWHERE, ROUTES, Route
 from tests.locks import held, until, waiting
 
 TELLTALE = ("127.0.0.1", "localhost", "select ", "update users", "hunter2", "psycopg2", "Traceback")
@@ -155,7 +156,9 @@ def test_a_database_that_is_away_is_503_on_every_route(
     caller = lost(auth)
     body = {"refresh_token": "A" * 64} if route.rule.endswith(("refresh", "logout")) else None
     body = body or (route.example if route.body else None)
-    response = caller.call(route.method, route.path, json=body)
+    lines_of_json = {"data": EXAMPLE, "content_type": LINES}
+    sent = lines_of_json if route.takes_lines else {"json": body}
+    response = caller.call(route.method, route.path, **sent)
     problem(response, "database-unavailable")
     assert int(response.headers["Retry-After"]) >= 1
     text, lines = logged(capsys)

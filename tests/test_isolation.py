@@ -1,5 +1,6 @@
 """One user's rows are out of another's reach, even if a query forgets whose they are."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from app.scope import Role
 from app.users.tokens import RefreshToken
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, sending, settings_for
+from tests.contract import LINES
 from tests.people import give_password
 from tests.walking import ids, page, walk
 
@@ -40,7 +42,7 @@ OWNED = {
 OWNERSHIP = r"\b(?!app\.)\w+\.(?:user_id|id) = (?:%\(user_id\)s|'{}'(?:::uuid)?)(?:::UUID)?"
 IDENTITY = re.compile("app.user_id = '(.*?)'")
 
-BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any]]] = {
+BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/auth/register"): lambda it: {"email": f"{it}@example.org", "password": PASSWORD},
     ("POST", "/v1/auth/token"): lambda it: {"email": f"{it}@example.com", "password": it},
     ("POST", "/v1/auth/refresh"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
@@ -59,6 +61,15 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any]]] = {
     ("PUT", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
     ("PATCH", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
     ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
+    ("POST", "/v1/import"): lambda it: "\n".join(
+        json.dumps({"type": kind, "data": {"id": name, **values}})
+        for name, kind, values in (
+            (it, "category", {"name": it}),
+            (it, "task", {"title": it}),
+            (new_id(), "task", {"title": it, "category_id": it}),
+            (it, "task", {"title": it, "category_id": new_id()}),
+        )
+    ),
 }
 """A body for every route that takes one, with an id wherever it has a place for one."""
 
@@ -190,14 +201,19 @@ def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[A
     takes_one = method in {"POST", "PUT", "PATCH"} and not rule.rule.endswith("/restore")
     body = BODIES[method, rule.rule] if takes_one else None
     if rule.arguments:
-        unnamed = {"json": body(intruder.category_id)} if body else {}
+        unnamed = options(body(intruder.category_id)) if body else {}
         yield Attempt(method, theirs, unnamed)
         yield Attempt(method, theirs, {**unnamed, "headers": {"If-Match": "*"}})
     if body:
-        yield Attempt(method, mine, {"json": body(it)})
+        yield Attempt(method, mine, options(body(it)))
     else:
         for query in (f"category_id={it}", f"q={it}", f"cursor={it}", f"user_id={it}"):
             yield Attempt(method, f"{mine}?{query}", {})
+
+
+def options(body: dict[str, Any] | str) -> dict[str, Any]:
+    """How a body is sent."""
+    return {"data": body, "content_type": LINES} if isinstance(body, str) else {"json": body}
 
 
 def told(response: TestResponse, intruder: Intruder, it: str) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from app.scope import reading
 from app.tasks import queries
 from app.tasks.listings import listing
 from app.tasks.models import INDEXED_AFTER, Task
+from app.transfer import queries as transfer
 from app.trash import erasing
 from app.trash import queries as trash
 
@@ -207,3 +208,15 @@ def test_purging_reads_off_the_index_of_deletions(connection: Any, heap: str) ->
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "using ix_tasks_deleted_at" in plan, plan
     assert "LockRows" in plan, plan
+
+
+@pytest.mark.parametrize("statement", [transfer.TASKS, transfer.NAMED_TASKS])
+def test_an_export_is_read_in_the_order_of_the_primary_key_without_sorting(
+    connection: Any, crowd: str, statement: Statement
+) -> None:
+    with connection.cursor() as cursor:
+        sql = f"{reading(crowd).prefix(5000)} explain declare rows cursor for {statement.sql}"
+        cursor.execute(sql, {"user_id": crowd})
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "pk_tasks" in plan
+    assert "Sort" not in plan

@@ -129,11 +129,25 @@ def go_through(app: APIFlask) -> None:
         write_one(user, f"/v1/{collection}", body, change)
     expect(user.get("/v1/tasks?q=buy&sort=-due&complete=false"), 200)
     expect(user.get("/v1/changes?limit=1"), 200)
+    user.create_category()
     own = new_id()
     for body in ({"title": "Buy tea"}, {"title": "Buy coffee"}):
         step = {"op": "create", "type": "task", "id": own, "body": body}
         answer = user.post("/v1/batch", json={"operations": [step]})
         assert answer.status_code in {200, 409}
+    for collection in ("tasks", "categories"):
+        path = (
+            f"/v1/{collection}/{expect(user.get(f'/v1/{collection}'), 200).json['items'][0]['id']}"
+        )
+        expect(user.delete(path), 204)
+        expect(user.post(f"{path}/restore"), 200)
+        expect(user.delete(path), 204)
+    thrown = expect(user.get("/v1/trash?limit=1"), 200).json["items"][0]["data"]["id"]
+    expect(user.delete(f"/v1/trash/{thrown}"), 204)
+    expect(user.delete("/v1/trash"), 204)
+    account = expect(user.get("/v1/export"), 200).data
+    lines = {"data": account, "content_type": "application/jsonl"}
+    expect(user.post("/v1/import", **lines), 200)
     made = user.create_token()
     script = user._replace(token=made["token"])
     expect(script.get("/v1/tokens"), 200)

@@ -16,7 +16,7 @@ SIGNED_IN = [r for r in ROUTES if not r.rule.startswith(("/v1/auth/", "/health")
 
 def needed(route: Route) -> str:
     """The scope that the contract promises for a route."""
-    if route.rule.startswith(("/v1/me", "/v1/tokens")):
+    if route.rule.startswith(("/v1/me", "/v1/tokens", "/v1/export", "/v1/import")):
         return "account"
     return "tasks:read" if route.method == "GET" else "tasks:write"
 

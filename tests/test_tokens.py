@@ -23,6 +23,7 @@ from app.users.tokens import ISSUERS, TokenVerifier
 from tests import issuer as issuing
 from tests.conftest import SECRET, Account, settings_for
 from tests.issuer import FromNow, Issuer, claims_of, running_issuer
+from tests.lines import category, counts, exported, jsonl, send, task
 from tests.parallel import at_once
 
 OWN = {"iss": "tasks-api", "aud": "tasks-api"}
@@ -388,6 +389,13 @@ def test_another_issuers_user_has_tokens_for_scripts(stranger: Account) -> None:
     script = stranger._replace(token=stranger.create_token()["token"])
     assert script.create_task()["user_id"] == stranger.user_id
     assert script.get("/v1/me").json == stranger.get("/v1/me").json
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
+def test_an_import_may_be_the_first_write(stranger: Account, headers: dict[str, str]) -> None:
+    assert exported(stranger).count(b"\n") == 2
+    report = send(stranger, jsonl(category(), task()), **headers).json
+    assert counts(report) == (2, 0, 0, 0)
 
 
 def test_eight_first_writes_at_once_make_one_account(stranger: Account) -> None:

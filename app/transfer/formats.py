@@ -1,0 +1,79 @@
+"""What every form of an export has, and JSON lines, the one that can be imported."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from app.execution import Row, Statement
+from app.tasks.schemas import PRIORITIES
+from app.transfer import queries
+from app.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
+
+Counts = Mapping[str, int]
+
+OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+UNWRITTEN: Final = {"email": None, "name": None, "time_zone": "UTC"}
+
+
+class Part(NamedTuple):
+    """Rows that are written one after the other."""
+
+    statement: Statement
+    write: Callable[[list[Row]], bytes]
+
+
+class Form(NamedTuple):
+    """A form of the file: what it begins with, its parts by name, and how it ends."""
+
+    media_type: str
+    extension: str
+    parts: Mapping[str, Part]
+    begin: Callable[[], bytes] = bytes
+    end: Callable[[Counts], bytes] = lambda counts: b""
+
+
+def line(kind: str, data: Any) -> bytes:
+    """One line of JSON."""
+    return orjson.dumps({"type": kind, "data": data}, option=OPTIONS)
+
+
+def account(rows: list[Row]) -> bytes:
+    """The user's own line; another issuer's user who never wrote has one without a name."""
+    return line("account", rows[0]._asdict() if rows else UNWRITTEN)
+
+
+def categories(rows: list[Row]) -> bytes:
+    """A line for each category."""
+    return b"".join(
+        [line("category", dict(zip(CATEGORY_FIELDS, row, strict=True))) for row in rows]
+    )
+
+
+def tasks(rows: list[Row]) -> bytes:
+    """A line for each task."""
+    return b"".join([task(row) for row in rows])
+
+
+def task(row: Row) -> bytes:
+    """The line of a task."""
+    data = dict(zip(TASK_FIELDS, row, strict=True))
+    data["priority"] = PRIORITIES[row.priority]
+    return orjson.dumps({"type": "task", "data": data}, option=OPTIONS)
+
+
+def end(counts: Counts) -> bytes:
+    """The last line, by which a reader knows that nothing is missing."""
+    return line("end", {"categories": counts["categories"], "tasks": counts["tasks"]})
+
+
+JSON_LINES: Final = Form(
+    "application/jsonl",
+    "jsonl",
+    {
+        "account": Part(queries.ACCOUNT, account),
+        "categories": Part(queries.CATEGORIES, categories),
+        "tasks": Part(queries.TASKS, tasks),
+    },
+    end=end,
+)

@@ -1,0 +1,61 @@
+"""The lines of an import, each as what it means or why it means nothing."""
+
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+from pydantic import ValidationError
+
+from app.http import parse_json
+from app.problems import Problem
+from app.transfer.schemas import LINE, AnyLine
+
+LONGEST_LINE: Final = 128 * 1024
+"""Bytes: the largest task, with each character escaped, takes half of this."""
+
+MOST_DEFECTS: Final = 10
+"""Of a line, that are told of."""
+
+Defects = list[dict[str, str]]
+
+
+def lines(file: IO[bytes]) -> Iterator[tuple[int, AnyLine | Defects]]:
+    """Each line that is not blank with its number; no more than one is held."""
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            skip_rest(file, line)
+            yield number, defect("line_too_long", f"must be at most {LONGEST_LINE} bytes long")
+        elif not line.isspace():
+            yield number, understood(line)
+
+
+def skip_rest(file: IO[bytes], line: bytes) -> None:
+    """Read on to where the next line begins."""
+    while line and not line.endswith(b"\n"):
+        line = file.readline(LONGEST_LINE)
+
+
+def understood(line: bytes) -> AnyLine | Defects:
+    """What a line says, by the rules of a request's body."""
+    try:
+        return LINE.validate_python(parse_json(line))
+    except Problem as problem:
+        return problem.members.get("errors") or defect(
+            problem.kind.slug.replace("-", "_"), "must be one JSON object in UTF-8"
+        )
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        return [located(item) for item in found[:MOST_DEFECTS]]
+
+
+def located(item: Any) -> dict[str, str]:
+    """One defect with a pointer into the line; the first part of a place is the line's type."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in item["loc"][1:])
+    pointer = "".join(f"/{part}" for part in parts)
+    return {"pointer": pointer, "code": item["type"], "detail": item["msg"]}
+
+
+def defect(code: str, detail: str, pointer: str = "") -> Defects:
+    """The one thing that is wrong with a line, or with the whole of it."""
+    return [{"pointer": pointer, "code": code, "detail": detail}]

@@ -1,0 +1,74 @@
+"""/v1/export and /v1/import"""
+
+from typing import Any, Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app.auth import current_user_id, provisioning
+from app.exchange import current
+from app.http import json_response
+from app.idempotency import Once, mark, requested_key, requested_with
+from app.transfer import keys
+from app.transfer.export import export
+from app.transfer.importing import Import
+from app.transfer.places import place
+from app.transfer.reading import lines
+from app.transfer.schemas import ExportQuery, Report
+from app.transfer.upload import Upload, receive
+
+blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
+
+
+@blueprint.get("/export")
+@blueprint.input(ExportQuery, location="query", arg_name="query")
+def export_account(query: ExportQuery) -> Response:
+    """Export the account
+
+    All that is the user's, as it was at one instant, as a file of JSON lines: the account, its
+    categories, its tasks, each ordered by id, and last the counts of both, without which the file
+    is not whole. `POST /v1/import` takes it back. What was deleted is not in it.
+
+    With `format=csv` the tasks alone for a spreadsheet: UTF-8 with a byte order mark; a text that
+    could be taken for a formula begins with an apostrophe. With `format=ics` for a calendar, each
+    task a VTODO whose UID is the task's id.
+    """
+    return export(current_user_id(), query.format)
+
+
+@blueprint.post("/import")
+@blueprint.output(Report)
+def import_account() -> Response:
+    """Import an account
+
+    Takes the JSON lines of an export back, up to 64 times MAX_BODY_BYTES of them; a larger file is
+    split between two lines, categories first. Each row is written under its id as by PUT, with its
+    times: the same lines sent again change nothing. A task's category has to be there before it.
+    The account takes the name and the time zone; its address stays.
+
+    A line that is not accepted is refused and told of, the others are imported. Lines are written
+    some hundred at a time: where it breaks off, what is written stays, and the same body sent
+    again does the rest.
+    """
+    key = requested_key()
+    with place():
+        upload = receive(current())
+        with upload.file:
+            once = requested_with(key, upload.fingerprint) if key else None
+            return answer(current_user_id(), upload, once)
+
+
+def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
+    """The report on this body, or the one that its idempotency key has been given."""
+    earlier = provisioning(keys.claim)(user_id, once) if once else None
+    if earlier:
+        return mark(report(earlier), True)
+    outcome = Import(user_id).run(lines(upload.file))
+    if once:
+        earlier = keys.settle(user_id, once, outcome)
+    return mark(report(earlier or outcome), bool(earlier))
+
+
+def report(outcome: dict[str, Any]) -> Response:
+    """The report, its members in the order of the contract."""
+    return json_response(Report.model_validate(outcome).model_dump())

@@ -1,0 +1,147 @@
+"""The statements that write the rows of an import: many of one table, each with its own version.
+
+As those of statements.py, each checks, counts, writes and answers in one: a row for each line, in
+their order, with what was found and whether it was written. A line that is as the row already is
+leaves it alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSON, insert
+
+from app.categories.models import Category
+from app.execution import Row, Statement, execute
+from app.scope import writing
+from app.statements import USER_ID, count_change
+from app.tasks.models import Task
+from app.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
+
+Element = ColumnElement[Any]
+
+
+def import_rows(table: Table, names: Sequence[str]) -> Select[Any]:
+    """Insert or replace the rows whose columns of these names are bound to `lines` as JSON."""
+    clock = select(func.clock_timestamp().label("at")).cte("clock").prefix_with("materialized")
+    line = _compared(table, names, clock)
+    changed = _numbered(line)
+    count = select(func.count()).select_from(changed).scalar_subquery()
+    bump = count_change(exists().select_from(changed), step=count)
+    after = _written(table, names, changed, bump, count)
+    return (
+        select(
+            line.c.place,
+            line.c.live,
+            line.c.allowed,
+            line.c.differs,
+            after.c.id.is_not(None).label("written"),
+        )
+        .select_from(line.outerjoin(after, after.c.id == line.c.id))
+        .order_by(line.c.place)
+    )
+
+
+def _given(table: Table, names: Sequence[str]) -> Any:
+    columns = [column(name, table.c[name].type) for name in names]
+    lines = func.json_to_recordset(cast(bindparam("lines"), JSON))
+    record = lines.table_valued(column("place", Integer), *columns)
+    return record.render_derived(name="given", with_types=True)
+
+
+def _compared(table: Table, names: Sequence[str], clock: CTE) -> CTE:
+    """Each line as it is to be written, beside what is there: times that it does not give are kept,
+    or those of now. A deleted row counts as none.
+    """
+    given, row = _given(table, names), table.alias("row")
+    live = and_(row.c.id.is_not(None), row.c.deleted_at.is_(None))
+    kept = {name: case((live, row.c[name])) for name in names}
+    new: dict[str, Element] = {name: given.c[name] for name in names}
+    new["created_at"] = func.coalesce(given.c.created_at, kept["created_at"], clock.c.at)
+    if "completed_at" in new:
+        completed_at = func.coalesce(given.c.completed_at, kept["completed_at"], clock.c.at)
+        new["completed_at"] = case((given.c.complete, completed_at))
+    differs = [new[name].is_distinct_from(kept[name]) for name in names if name != "updated_at"]
+    touched = and_(given.c.updated_at.is_not(None), given.c.updated_at != kept["updated_at"])
+    new["updated_at"] = func.coalesce(given.c.updated_at, clock.c.at)
+    rows = given.join(clock, true()).outerjoin(
+        row, and_(row.c.user_id == USER_ID, row.c.id == given.c.id)
+    )
+    return (
+        select(
+            given.c.place,
+            *(value.label(name) for name, value in new.items()),
+            live.label("live"),
+            _allowed(given, names).label("allowed"),
+            func.coalesce(or_(~live, touched, *differs), True).label("differs"),
+        )
+        .select_from(rows)
+        .cte("line")
+        .prefix_with("materialized")
+    )
+
+
+def _allowed(given: Any, names: Sequence[str]) -> Element:
+    """Whether the category that a line names, if it names one, is one of the user's."""
+    if "category_id" not in names:
+        return true()
+    own = exists().where(
+        Category.user_id == USER_ID,
+        Category.id == given.c.category_id,
+        Category.deleted_at.is_(None),
+    )
+    return or_(given.c.category_id.is_(None), own)
+
+
+def _numbered(line: CTE) -> CTE:
+    """The lines that change something, with their ranks."""
+    rank = func.row_number().over(order_by=line.c.place).label("rank")
+    return select(line, rank).where(line.c.allowed, line.c.differs).cte("changed")
+
+
+def _written(table: Table, names: Sequence[str], changed: CTE, bump: CTE, count: Element) -> CTE:
+    row: dict[str, Element] = {
+        "user_id": USER_ID,
+        **{name: changed.c[name] for name in names},
+        "version": bump.c.version - count + changed.c.rank,
+    }
+    rows = select(*row.values()).select_from(changed.join(bump, true()))
+    statement = insert(table).from_select(list(row), rows)
+    changes = {name: statement.excluded[name] for name in row if name not in {"user_id", "id"}}
+    upserted = statement.on_conflict_do_update(
+        index_elements=["user_id", "id"], set_=changes | {"deleted_at": null()}
+    )
+    return upserted.returning(table.c.id).cte("after")
+
+
+IMPORTS: Final = {
+    "category": Statement(import_rows(Category.__table__, CATEGORY_FIELDS)),  # type: ignore[arg-type]
+    "task": Statement(import_rows(Task.__table__, TASK_FIELDS)),  # type: ignore[arg-type]
+}
+
+
+def write(user_id: str, kind: str, lines: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """What became of the lines, each with its `place`; no two have the same id.
+
+    Written twice they are as written once, so that a connection that dies does no harm.
+    """
+    scope = writing(user_id, once=True)
+    return execute(scope, IMPORTS[kind], user_id=user_id, lines=orjson.dumps(lines).decode())

@@ -1,0 +1,107 @@
+"""The body of an import, taken into a file before the first line of it is read.
+
+A slow client so holds no connection of the database, and a body that is cut short, too large or
+not framed as it says is refused before anything is written.
+"""
+
+import hmac
+import logging
+import time
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final, NamedTuple
+
+from flask import current_app
+
+from app import deadline
+from app.client import Client
+from app.exchange import Request
+from app.http import read_piece, too_large
+from app.idempotency import new_fingerprint
+from app.problems import (
+    BAD_REQUEST,
+    LENGTH_REQUIRED,
+    OVERLOADED,
+    UNSUPPORTED_MEDIA_TYPE,
+    Problem,
+)
+
+MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")
+
+PIECE: Final = 256 * 1024
+"""Bytes that a client has REQUEST_DEADLINE to send; a body that is no larger needs no file."""
+
+logger = logging.getLogger(__name__)
+
+
+class Upload(NamedTuple):
+    """A body that is there, from its beginning, and its fingerprint."""
+
+    file: IO[bytes]
+    fingerprint: hmac.HMAC
+
+
+def receive(incoming: Request) -> Upload:
+    """The whole body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
+    require_media_type(incoming)
+    limit: int = current_app.config["MAX_IMPORT_BYTES"]
+    length = incoming.content_length
+    if length is None and not incoming.environ.get("wsgi.input_terminated"):
+        raise Problem(LENGTH_REQUIRED)
+    if (length or 0) > limit:
+        raise too_large(limit)
+    file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
+    upload = Upload(file, new_fingerprint())
+    try:
+        copy(incoming, upload, limit if length is None else length, length)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return upload
+
+
+def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> None:
+    """All of the body, into the file. Raises Problem 400, 413, 503."""
+    taken = 0
+    while taken < most or length is None:
+        give_time(incoming)
+        piece = read_piece(
+            incoming, min(PIECE, most + 1 - taken if length is None else most - taken)
+        )
+        if not piece:
+            break
+        taken += len(piece)
+        if taken > most:
+            raise too_large(most)
+        upload.fingerprint.update(piece)
+        keep(upload.file, piece)
+    if taken < (length or 0):
+        raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
+
+
+def keep(file: IO[bytes], piece: bytes) -> None:
+    """Write it. Raises Problem 503."""
+    try:
+        file.write(piece)
+    except OSError as error:
+        logger.error("an import cannot be put into a file: %s", error.strerror)
+        raise Problem(OVERLOADED, "There is no room for the import.") from error
+
+
+def give_time(incoming: Request) -> None:
+    """The deadline of a request is that of each piece here: progress is what is asked for."""
+    seconds = current_app.config["SETTINGS"].request_deadline
+    deadline.renew(seconds)
+    client = incoming.environ.get("gunicorn.socket")
+    if isinstance(client, Client):
+        client.deadline = time.monotonic() + seconds
+
+
+def require_media_type(incoming: Request) -> None:
+    """Raise Problem 415 for what is not JSON lines, plain and in UTF-8."""
+    charset = incoming.mimetype_params.get("charset", "utf-8").lower()
+    if incoming.mimetype not in MEDIA_TYPES or charset not in {"utf-8", "utf8"}:
+        detail = "Send `Content-Type: application/jsonl`."
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
+    if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed.")
