@@ -52,6 +52,10 @@ in `RateLimit` what is left; past the limit it is 429 with `Retry-After`.
 
 **Batches.** `/v1/batch` does up to a hundred writes, all of them or none.
 
+**Trash.** What was deleted can be restored for 30 days.
+
+**Files.** By `/v1/export` and `/v1/import` an account leaves and comes back whole.
+
 **Pages.** Collections are `{"items", "next_cursor"}`. Follow `next_cursor` until it is null.
 """
 

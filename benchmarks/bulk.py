@@ -27,6 +27,14 @@ from tests.conftest import cursors, settings_for
 HERE: Final = Path(__file__).parent
 
 
+THROWN: Final = """
+insert into tasks (user_id, id, title, complete, priority, version, created_at, updated_at,
+    deleted_at)
+select %(user_id)s, id, 'Buy milk', false, 0, 1, now(), now(), now()
+from unnest(%(ids)s::uuid[]) as thrown (id)
+"""
+
+
 class Request(NamedTuple):
     """One request, and the ids of its own that it writes, which another must not repeat."""
 
@@ -34,6 +42,8 @@ class Request(NamedTuple):
     path: str
     body: bytes | None = None
     ids: Sequence[str] = ()
+    thrown: bool = False
+    """Whether the ids are of tasks that have to be in the trash."""
 
 
 Part = tuple[Any, Any]
@@ -60,10 +70,23 @@ def batch(_: Person) -> Request:
     return Request("POST", "/v1/batch", orjson.dumps({"operations": steps}), ids)
 
 
+def restore(_: Person) -> Request:
+    """A task that comes back out of the trash."""
+    row_id = new_id()
+    return Request("POST", f"/v1/tasks/{row_id}/restore", ids=[row_id], thrown=True)
+
+
+def export(_: Person) -> Request:
+    """An account with a thousand tasks."""
+    return Request("GET", "/v1/export")
+
+
 CASES: Final[dict[str, Case]] = {
-    "changes, 200": first_copy,
-    "changes, 1": nothing_new,
-    "batch, 100": batch,
+    "changes, a page of 200": first_copy,
+    "changes, a page of 1": nothing_new,
+    "a batch of 100": batch,
+    "restoring a task": restore,
+    "an export of 1,000 tasks": export,
 }
 
 
@@ -82,10 +105,24 @@ class Bench:
         self.app = create_app(settings_for(as_service(database)))
         self.connection = psycopg2.connect(as_service(database))
         self.connection.autocommit = True
+        self.owner = psycopg2.connect(database)
+        self.owner.autocommit = True
 
     def run(self, case: Case) -> Pair:
         """Both once, each with ids of its own."""
-        return Pair(self.service(case(self.person)), self.floor(case))
+        return Pair(self.service(self.request(case)), self.floor(case))
+
+    def request(self, case: Case) -> Request:
+        """One of this kind, with what has to be there for it."""
+        request = case(self.person)
+        if request.thrown:
+            self.throw_away(request.ids)
+        return request
+
+    def throw_away(self, ids: Sequence[str]) -> None:
+        """Make tasks with these ids that are in the trash."""
+        with self.owner.cursor() as cursor:
+            cursor.execute(THROWN, {"user_id": self.person.user_id, "ids": list(ids)})
 
     def service(self, request: Request) -> float:
         """What the whole request takes. Raises RuntimeError if it is not answered with success."""
@@ -123,9 +160,11 @@ class Bench:
 
     def flights(self, case: Case) -> tuple[Request, list[list[Part]]]:
         """What the service sends for such a request, with other ids in place of its own."""
-        request, flights = case(self.person), list[list[Part]]()
+        request, flights = self.request(case), list[list[Part]]()
         parts: list[tuple[Any, Any, bytes]] = []
         others = {row_id: new_id() for row_id in request.ids}
+        if request.thrown:
+            self.throw_away(list(others.values()))
 
         def other(parameters: Any) -> Any:
             return {k: others.get(str(v), v) for k, v in (parameters or {}).items()}
@@ -152,6 +191,7 @@ class Bench:
     def close(self) -> None:
         """Give the connections back."""
         self.connection.close()
+        self.owner.close()
 
 
 def measure(found: Ground, rounds: int) -> dict[str, Pair]:

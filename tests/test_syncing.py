@@ -76,6 +76,14 @@ class Machine(RuleBasedStateMachine):
     def delete_task(self, task: str) -> None:
         self.account.delete(f"/v1/tasks/{task}")
 
+    @rule(task=tasks)
+    def restore_task(self, task: str) -> None:
+        self.account.post(f"/v1/tasks/{task}/restore")
+
+    @rule()
+    def empty_trash(self) -> None:
+        self.account.delete("/v1/trash")
+
     @rule(target=categories)
     def create_category(self) -> str:
         return self.account.create_category(name=new_id())["id"]

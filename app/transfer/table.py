@@ -10,22 +10,10 @@ from typing import Any, Final
 
 from app.execution import Row
 from app.tasks.schemas import PRIORITIES
-from app.transfer import queries
+from app.transfer import queries, schemas
 from app.transfer.formats import Form, Part
 
-FIELDS: Final = (
-    "id",
-    "title",
-    "description",
-    "complete",
-    "completed_at",
-    "priority",
-    "due_date",
-    "due_at",
-    "category",
-    "created_at",
-    "updated_at",
-)
+FIELDS: Final = tuple("category" if name == "category_id" else name for name in schemas.TASK_FIELDS)
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 """Without it, Excel takes UTF-8 for the code page of its host."""
