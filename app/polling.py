@@ -18,7 +18,7 @@ PARTING_BYTES: Final = 8 * 1024 * 1024
 PARTING_PIECE: Final = 65536
 
 YIELD_SECONDS: Final = 0.005
-"""How long a new connection is left to the other workers; an idle one needs some 0.1 ms."""
+"""How long a new connection is left to the other workers."""
 
 
 class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types

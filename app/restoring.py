@@ -61,7 +61,9 @@ def restore_once(shape: Shape) -> Select[Any]:
     after = _restored(shape, before, unanswered)
     alive = before.select().where(before.c.deleted_at.is_(None), is_expected(before), unanswered)
     done = union_all(after.select(), alive).cte("done")
-    rest = union_all(stored_answer(shape, replayed), before.select().where(unanswered)).cte("rest")
+    rest = union_all(stored_answer(shape.table, replayed), before.select().where(unanswered)).cte(
+        "rest"
+    )
     kept = idempotency.kept(func.to_jsonb(text("done")), done)
     fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
     return answer([], done, shape.answered, otherwise=rest).add_columns(fingerprint).add_cte(kept)

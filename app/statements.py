@@ -95,7 +95,7 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
     replayed = idempotency.replayed()
     bump = count_change(~exists().select_from(replayed), *(g for _, g in guards))
     after = _inserted(shape, fields, bump, shape.table.c)
-    stored = stored_answer(shape, replayed).cte("stored")
+    stored = stored_answer(shape.table, replayed).cte("stored")
     fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
     kept = idempotency.kept(func.to_jsonb(text("after")), after)
     return (
@@ -154,11 +154,11 @@ def delete(shape: Shape) -> Select[Any]:
     return answer([], after, shape.answered, otherwise=before)
 
 
-def stored_answer(shape: Shape, replayed: CTE) -> Select[Any]:
+def stored_answer(table: Table, replayed: CTE) -> Select[Any]:
     """The row that an idempotency key was answered with, as it then was."""
     record = func.jsonb_populate_record(
-        text(f"null::{shape.table.name}"), replayed.c.answer
-    ).table_valued(*(column.name for column in shape.table.c), name="record")
+        text(f"null::{table.name}"), replayed.c.answer
+    ).table_valued(*(column.name for column in table.c), name="record")
     return select(record).select_from(replayed.join(record, true()))
 
 

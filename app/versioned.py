@@ -122,7 +122,6 @@ class VersionedTable:
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
     ) -> Write:
         """The write that `update` sends."""
-
         statement = self._statement("update", values, statements.change)
         return self._to_existing(statement, user_id, row_id, conditions, values)
 
@@ -132,7 +131,6 @@ class VersionedTable:
 
     def deletion(self, user_id: str, row_id: str, conditions: Preconditions) -> Write:
         """The write that `delete` sends."""
-
         write = self._to_existing(self.delete_statement, user_id, row_id, conditions, {})
         return write._replace(removes=True)
 

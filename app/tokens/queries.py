@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Table,
     Text,
     Uuid,
     bindparam,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
@@ -125,11 +125,8 @@ def _create(once: bool) -> Select[Any]:
         return statement.add_cte(_expired_removed())
     replayed = idempotency.replayed()
     after = _inserted(has_room, ~exists().select_from(replayed))
-    columns = [column.name for column in Token.__table__.columns]
-    record = func.jsonb_populate_record(
-        text(f"null::{Token.__tablename__}"), replayed.c.answer
-    ).table_valued(*columns, name="record")
-    stored = select(record).select_from(replayed.join(record, true())).cte("stored")
+    table: Table = Token.__table__  # type: ignore[assignment]
+    stored = statements.stored_answer(table, replayed).cte("stored")
     seed = func.jsonb_build_object("seed", cast(bindparam("seed"), Text))
     kept = idempotency.kept(func.to_jsonb(text("after")).op("||")(seed), after)
     statement = statements.answer([("has_room", has_room)], after, names, otherwise=stored)
