@@ -83,12 +83,12 @@ class Once(NamedTuple):
 def requested(body: dict[str, Any]) -> Once | None:
     """The Idempotency-Key of this request with what its body says; None without the header.
 
-    Raises Problem 422.
+    Models in the body count as their fields. Raises Problem 422.
     """
     if (key := requested_key()) is None:
         return None
     fingerprint = new_fingerprint()
-    fingerprint.update(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+    fingerprint.update(orjson.dumps(body, dict, orjson.OPT_SORT_KEYS))
     return requested_with(key, fingerprint)
 
 

@@ -47,12 +47,6 @@ class Transaction:
             self.prefix = ""
         return statements[-1][0].rows(self.cursor)
 
-    @property
-    def notices(self) -> list[str]:
-        """What the server has said besides."""
-        notices: list[str] = self.cursor.connection.notices
-        return notices
-
     def commit(self) -> None:
         """Make it last."""
         self.ends = True
