@@ -8,7 +8,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    Uuid,
     bindparam,
     cast,
     delete,
@@ -19,7 +18,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
@@ -27,6 +25,7 @@ from app import idempotency, statements
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
+from app.listing import OldestFirst
 from app.pagination import Position
 from app.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
 from app.scope import Role, Scope, reading, writing
@@ -76,11 +75,7 @@ def require_token(user_id: str) -> None:
 
 def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
     """A page of tokens, oldest first, and one more row if another page follows."""
-    scope, rows = reading(user_id), limit + 1
-    if position is None:
-        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows)
-    after = {"after_key": position.key, "after_id": position.id}
-    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after)
+    return LISTING.page(user_id, limit, position)
 
 
 def create_token(
@@ -178,19 +173,6 @@ NOTHING: Final = Statement(select(literal_column("1").label("one")))
 CREATE: Final = Statement(_create(once=False))
 CREATE_ONCE: Final = Statement(_create(once=True))
 DELETE: Final = Statement(_delete())
-FIRST_PAGE: Final = (
-    select(*PUBLIC, cast(Token.created_at, Text).label("sort_key"))
-    .where(Token.user_id == USER_ID)
-    .order_by(Token.created_at, Token.id)
-    .limit(bindparam("rows"))
-)
-LIST_FIRST: Final = Statement(FIRST_PAGE)
-LIST_NEXT: Final = Statement(
-    FIRST_PAGE.where(
-        tuple_(Token.created_at, Token.id)
-        > tuple_(
-            cast(bindparam("after_key"), TIMESTAMP(timezone=True)),
-            cast(bindparam("after_id"), Uuid(as_uuid=False)),
-        )
-    )
+LISTING: Final = OldestFirst(
+    select(*PUBLIC).where(Token.user_id == USER_ID), Token.created_at, Token.id
 )
