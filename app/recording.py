@@ -1,18 +1,15 @@
-"""What OpenTelemetry is told: a span for each request, and in it one for each flight.
+"""A request, as OpenTelemetry is told of it: a span, and in it one for each flight (flights.py).
 
-The names are those of its semantic conventions for HTTP and for databases. No query string, no
-statement and no value is told.
+The names are those of its semantic conventions for HTTP and for databases.
 """
 
-import re
 import traceback
 from collections.abc import Callable
 from contextvars import Token
-from functools import cache, cached_property
+from functools import cached_property
 from threading import Lock
 from typing import Any, Final
 
-import psycopg2
 from flask import Flask, current_app
 from opentelemetry import context
 from opentelemetry.context import Context
@@ -30,24 +27,13 @@ from opentelemetry.trace import (
 )
 from sqlalchemy import make_url
 
-from app.database import Base
 from app.exchange import Request, Response, current
+from app.flights import RecordedCursor, name_of, place_of
 from app.http import HEALTH_PATHS
 from app.logs import redact
 from app.trace_context import TraceContext
-from app.tracing import Cursor
 
 METHODS: Final = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-
-VERBS: Final = {
-    "from": "SELECT",
-    "join": "SELECT",
-    "insert into": "INSERT",
-    "update": "UPDATE",
-    "delete from": "DELETE",
-}
-
-LONGEST_SUMMARY: Final = 255
 
 
 class Recorder:
@@ -68,7 +54,7 @@ class Recorder:
             return self.made
 
     @cached_property
-    def target(self) -> dict[str, Any]:
+    def database(self) -> dict[str, Any]:
         """Which database it is."""
         url = make_url(current_app.config["SQLALCHEMY_DATABASE_URI"])
         named = {"server.address": url.host, "server.port": url.port, "db.namespace": url.database}
@@ -115,9 +101,9 @@ class Recording:
         self.token: Token[Context] = context.attach(set_span_in_context(span))
         self.error_type: str | None = None
 
-    def cursor(self, plain: Any) -> "RecordedCursor":
+    def cursor(self, plain: Any) -> RecordedCursor:
         """The cursor, whose flights are recorded as well."""
-        return RecordedCursor(plain, self.recorder)
+        return RecordedCursor(plain, self.recorder.tracer, self.recorder.database)
 
     def note_defect(self, error: Exception) -> None:
         """What nobody foresaw, as the log tells it."""
@@ -139,42 +125,13 @@ class Recording:
         context.detach(self.token)
 
 
-class RecordedCursor(Cursor):
-    """A cursor whose flights have spans of their own, which the server is told of."""
-
-    def __init__(self, cursor: Any, recorder: Recorder) -> None:
-        super().__init__(cursor, current().trace)
-        self.recorder = recorder
-
-    def execute(self, text: str | bytes, parameters: Any = None) -> None:
-        """As ever; an error is told by its class and its SQLSTATE."""
-        said = summary(text)
-        attributes = {"db.query.summary": said, "db.operation.name": said.split(" ")[0]}
-        with self.recorder.tracer.start_as_current_span(
-            said,
-            kind=SpanKind.CLIENT,
-            attributes=self.recorder.target | attributes,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            self.trace = place_of(span)
-            try:
-                super().execute(text, parameters)
-            except psycopg2.Error as error:
-                span.set_attribute("error.type", name_of(error))
-                if error.pgcode:
-                    span.set_attribute("db.response.status_code", error.pgcode)
-                span.set_status(StatusCode.ERROR)
-                raise
-
-
 def described(incoming: Request) -> tuple[str, dict[str, str]]:
     """The name of a request's span, and what is known of it at its beginning."""
     method, rule = incoming.method, incoming.url_rule
     attributes = {
         "http.request.method": method if method in METHODS else "_OTHER",
         "url.scheme": incoming.scheme,
-        "url.path": redact(incoming.path),
+        "url.path": incoming.path if rule else redact(incoming.path),
         "network.protocol.version": incoming.environ["SERVER_PROTOCOL"].rpartition("/")[2],
     }
     name = method if method in METHODS else "HTTP"
@@ -185,40 +142,9 @@ def described(incoming: Request) -> tuple[str, dict[str, str]]:
 
 def remote(trace: TraceContext) -> Context:
     """The caller's span as the parent of one."""
-    state = TraceState.from_header([trace.state])
+    state = TraceState.from_header([trace.state]) if trace.state else None
     ids = int(trace.trace_id, 16), int(trace.span_id, 16)
     parent = SpanContext(
         *ids, is_remote=True, trace_flags=TraceFlags(trace.flags), trace_state=state
     )
     return set_span_in_context(NonRecordingSpan(parent), Context())
-
-
-def place_of(span: Span) -> TraceContext:
-    """The place of a span in its trace."""
-    place = span.get_span_context()
-    return TraceContext(f"{place.trace_id:032x}", f"{place.span_id:016x}", place.trace_flags)
-
-
-def name_of(error: BaseException) -> str:
-    """The full name of the class of an error."""
-    return f"{type(error).__module__}.{type(error).__qualname__}"
-
-
-def summary(text: str | bytes) -> str:
-    """What is done to which tables, in the order of the text: `UPDATE users INSERT tasks`.
-
-    Of several statements in one text, which is bytes with values in it, only that it is a batch.
-    """
-    if isinstance(text, bytes):
-        return "COMMIT" if text == b"commit" else "BATCH"
-    steps = (f"{VERBS[verb.lower()]} {table}" for verb, table in _steps().findall(text))
-    said = " ".join(dict.fromkeys(steps))
-    return said[:LONGEST_SUMMARY] or text.split(" ", 1)[0].upper()
-
-
-@cache
-def _steps() -> re.Pattern[str]:
-    tables = "|".join(Base.metadata.tables)
-    # Before a write its owner's row is locked, by a `select from` that reads nothing.
-    verbs = "|".join(reversed(VERBS))
-    return re.compile(rf"\b(?<!select )({verbs}) ({tables})\b", re.IGNORECASE)

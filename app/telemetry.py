@@ -24,9 +24,6 @@ PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
 logger = logging.getLogger(__name__)
 
-# An exporter tells of each attempt that fails, and then that it gives up, which is enough.
-logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
-
 
 def exporters(environment: Mapping[str, str]) -> list[type[SpanExporter]]:
     """What spans are sent with. Raises LookupError for what is not installed."""

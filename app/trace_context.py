@@ -62,7 +62,8 @@ def parsed(traceparent: str, tracestate: str = "") -> TraceContext | None:
     if match is None or (match["version"] == "00" and match["rest"]):
         return None
     flags = int(match["flags"], 16) & (SAMPLED | RANDOM)
-    return TraceContext(match["trace"], match["span"], flags, valid_state(tracestate), given=True)
+    state = tracestate and valid_state(tracestate)
+    return TraceContext(match["trace"], match["span"], flags, state, given=True)
 
 
 def valid_state(tracestate: str) -> str:

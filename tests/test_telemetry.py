@@ -1,20 +1,12 @@
 """OpenTelemetry: what is recorded of a request, and that nothing is where nobody asks."""
 
-import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
-from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -24,11 +16,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 import app
 from app import create_app, telemetry
 from app.exchange import new_id
-from app.recording import Recorder, summary
+from app.flights import summary
+from app.recording import Recorder
 from app.tasks.queries import TASKS
-from tests.conftest import Account, gunicorn_process, sending, settings_for
+from tests.conftest import Account, sending, settings_for
 from tests.contract import NOWHERE
-from tests.locks import until
 from tests.test_traces import SAMPLED, SPAN, TRACE, UNSAMPLED
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -129,7 +121,7 @@ def test_each_flight_of_a_batch_and_an_export_has_a_span(traced: Traced, caller:
     assert caller.get("/v1/export").status_code == 200
     names = [span.name for span in traced.spans()]
     assert names[0] == "GET /v1/export"
-    assert {"SELECT users", "SELECT categories", "SELECT tasks", "COMMIT"} == set(names[1:])
+    assert set(names[1:]) == {"FETCH", "SELECT categories", "SELECT tasks", "COMMIT"}
 
 
 def test_a_span_of_a_view_belongs_to_the_request(traced: Traced) -> None:
@@ -253,7 +245,7 @@ def test_what_the_database_refuses_is_an_error_of_the_flight_alone(
     [
         ("select from users where id = 'a' for no key update; SELECT a FROM tasks", "SELECT tasks"),
         ("UPDATE users SET a = 1 RETURNING b) INSERT INTO tasks (a)", "UPDATE users INSERT tasks"),
-        ("DELETE FROM tasks WHERE a; select 1 from tasks, tasks", "DELETE tasks SELECT tasks"),
+        ("DELETE FROM tasks WHERE a) select 1 from tasks, tasks", "DELETE tasks SELECT tasks"),
         ("SELECT a FROM tasks JOIN categories ON b", "SELECT tasks SELECT categories"),
         ("select from_tasks, update from taskses", "SELECT"),
         ("commit", "COMMIT"),
@@ -268,68 +260,6 @@ def test_a_flight_is_called_by_what_it_does_to_which_tables(text: str | bytes, s
 def test_the_name_of_no_statement_holds_a_value() -> None:
     assert TASKS.delete_statement.sql.count("%(") > 1
     assert "%" not in summary(TASKS.delete_statement.sql)
-
-
-# Sent to a collector, from workers that were forked
-
-
-@contextmanager
-def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
-    """A collector's URL, and what it has been sent."""
-    received: list[ExportTraceServiceRequest] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            received.append(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", received
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def attributes(pairs: Any) -> dict[str, str]:
-    return {pair.key: pair.value.string_value for pair in pairs}
-
-
-def test_each_worker_sends_its_spans_and_the_last_ones_when_it_ends(
-    database_url: str, alice: Account, tmp_path: Path
-) -> None:
-    environment = {"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
-    environment |= {"OTEL_BSP_SCHEDULE_DELAY": "60000", "WEB_CONCURRENCY": "2"}
-    sent = 0
-    with collector() as (url, received):
-        environment[ENDPOINT] = url
-        with gunicorn_process(database_url, tmp_path / "log", **environment) as (base, _):
-            headers = {"Authorization": f"Bearer {alice.token}", "Connection": "close"}
-            for _ in range(40):
-                with urlopen(Request(f"{base}/v1/tasks", headers=headers), timeout=30) as answer:
-                    sent += answer.status == 200
-        until(lambda: sum(spans_of(each) for each in received) == 2 * sent)
-    resources = [
-        attributes(part.resource.attributes) for r in received for part in r.resource_spans
-    ]
-    assert {one["service.name"] for one in resources} == {"tasks-api"}
-    assert {one["deployment.environment.name"] for one in resources} == {"test"}
-    assert len({one["service.instance.id"] for one in resources}) == 2
-    assert '"level":"ERROR"' not in (tmp_path / "log").read_text()
-
-
-def spans_of(message: ExportTraceServiceRequest) -> int:
-    return sum(len(s.spans) for part in message.resource_spans for s in part.scope_spans)
 
 
 # Not installed, or wrong; that nothing is loaded where nobody asks is in test_weight.py
@@ -356,7 +286,7 @@ def test_a_service_without_the_packages_says_so_and_serves(
     warning: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    for module in ("telemetry", "recording"):
+    for module in ("telemetry", "recording", "flights"):
         monkeypatch.delitem(sys.modules, f"app.{module}")
         monkeypatch.delattr(app, module)
     assert "install requirements-otel.txt" in warning(**{ENDPOINT: "http://127.0.0.1:9"})
