@@ -13,7 +13,20 @@ from flask import Response
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
+from app import (
+    auth,
+    cli,
+    database,
+    deadline,
+    docs,
+    errors,
+    health,
+    http,
+    limits,
+    logs,
+    openapi,
+    tracing,
+)
 from app.application import Application
 from app.changes import waiting
 from app.config import ConfigurationError, Settings
@@ -40,6 +53,8 @@ ALLOWED_HEADERS: Final = (
     "If-Match",
     "If-None-Match",
     "X-Request-ID",
+    "traceparent",
+    "tracestate",
 )
 
 
@@ -60,6 +75,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     configure(app, settings)
     logs.configure(settings)
     logs.init_app(app)
+    tracing.init_app(app, os.environ)
     deadline.init_app(app, settings)
     limits.init_app(app, settings)
     http.init_app(app)

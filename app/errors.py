@@ -9,6 +9,7 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app import tracing
 from app.exchange import Document, Response, current
 from app.problems import (
     BY_STATUS,
@@ -53,7 +54,9 @@ def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str
 
 def respond(problem: Problem) -> Response:
     """The problem on the wire."""
-    body = document(problem.kind, problem.detail, current().id, problem.members)
+    incoming = current()
+    incoming.problem = problem.kind.slug
+    body = document(problem.kind, problem.detail, incoming.id, problem.members)
     response = Document(body, problem.kind.status, MEDIA_TYPE)
     response.headers.update(problem.headers)
     if problem.kind.status == 401:
@@ -93,6 +96,7 @@ def from_database(error: psycopg2.Error) -> Response:
 def from_defect(error: Exception) -> Response:
     """What nobody foresaw: logged whole, told as little as possible."""
     logger.error("unforeseen error", exc_info=error)
+    tracing.note_defect(error)
     return respond(Problem(INTERNAL_ERROR))
 
 

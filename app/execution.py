@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app import database, deadline
+from app import database, deadline, tracing
 from app.database import Gate
 from app.exchange import current
 from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
@@ -153,7 +153,7 @@ def _send(
     seconds = min(longest, max(0.0, deadline.left()) / statements)
     prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
-        cursor = connection.cursor()
+        cursor = tracing.cursor(connection)
         try:
             cursor.execute(prefix + statement.sql, statement.constants | parameters)
         except psycopg2.IntegrityError:  # what stands before the statement was passed

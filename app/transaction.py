@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg2
 
-from app import database, deadline, execution
+from app import database, deadline, execution, tracing
 from app.execution import DIALECT, PARTING_SECONDS, Row, Statement
 from app.failures import Cause, while_waiting
 from app.problems import OUTCOME_UNKNOWN, Problem
@@ -83,7 +83,7 @@ def in_transaction(scope: Scope, work: Callable[[Transaction], Result]) -> Resul
 def _attempt(scope: Scope, work: Callable[[Transaction], Result], *, again: bool) -> Result:
     gate = database.gate()
     connection = execution.connect(gate)
-    transaction = Transaction(connection.cursor(), scope, gate.statement_timeout)
+    transaction = Transaction(tracing.cursor(connection), scope, gate.statement_timeout)
     try:
         result = work(transaction)
         transaction.commit()

@@ -33,7 +33,9 @@ IDLE: Final = {
     "app.embedded": "a service with no DATABASE_URL",
     "dns": "nothing here",
     "email_validator": "nothing here",
+    "google.protobuf": "a service that sends traces",
     "icalendar": "an export for a calendar",
+    "opentelemetry": "a service that sends traces",
     "yaml": "nothing here",
 }
 """What most processes that serve have no use for, and who has."""
