@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 from apiflask import APIFlask
+from psycopg2.sql import Composable
 
 from app import deadline, health
 from app.config import Settings
@@ -55,7 +56,7 @@ class Deployment:
         options = connect_options(self.settings)
         return opened({"dsn": dsn, **options}, self.settings.db_connect_timeout)
 
-    def ask(self, sql: str, *parameters: object) -> list[Row]:
+    def ask(self, sql: str | Composable, *parameters: object) -> list[Row]:
         """The rows of a query. Raises psycopg2.Error."""
         return rows(self.connection, sql, *parameters)
 
@@ -92,7 +93,7 @@ def opened(parameters: dict[str, Any], seconds: float) -> Any:
     return connection
 
 
-def rows(connection: Any, sql: str, *parameters: object) -> list[Row]:
+def rows(connection: Any, sql: str | Composable, *parameters: object) -> list[Row]:
     """The rows of a query; none of a statement that gives none. Raises psycopg2.Error."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters or None)

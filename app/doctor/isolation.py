@@ -4,6 +4,7 @@ from typing import Final
 from uuid import uuid4
 
 from psycopg2.errors import InsufficientPrivilege
+from psycopg2.sql import SQL, Identifier
 
 from app.doctor.deployment import Deployment
 from app.doctor.findings import Finding
@@ -17,6 +18,8 @@ TASK: Final = """
 insert into tasks (user_id, id, title, complete, priority, version, created_at, updated_at)
     values (%s, %s, 'doctor', false, 0, 1, now(), now())
 """
+
+ANOTHERS: Final = SQL("select 1 from {} where {} <> %s limit 1")
 
 READABLE: Final = """
 select name from unnest(%s) name where to_regclass(name) is not null
@@ -62,14 +65,12 @@ def attempts(deployment: Deployment, me: str, other: str, task: str) -> list[str
 
 def visible(deployment: Deployment, me: str) -> list[str]:
     """The tables of which rows are seen that are not this user's."""
-    names = [name for (name,) in deployment.ask(READABLE, owned_tables())]
-    return [
-        name
-        for name in names
-        if deployment.ask(
-            f"select from {name} where {'id' if name == 'users' else 'user_id'} <> %s limit 1", me
-        )
-    ]
+    seen = []
+    for (name,) in deployment.ask(READABLE, owned_tables()):
+        owner = Identifier("id" if name == "users" else "user_id")
+        if deployment.ask(ANOTHERS.format(Identifier(name), owner), me):
+            seen.append(name)
+    return seen
 
 
 def made(deployment: Deployment, owner: str, task: str) -> bool:

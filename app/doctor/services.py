@@ -26,7 +26,7 @@ def storage_answers(uri: str) -> bool:
     options = {"socket_connect_timeout": PATIENCE_SECONDS, "socket_timeout": PATIENCE_SECONDS}
     storage = storage_from_string(uri, wrap_exceptions=True, **options)
     try:
-        return storage.check()
+        return bool(storage.check())
     except StorageError:
         return False
 
