@@ -1,5 +1,8 @@
 """The secret is changed under traffic, instance by instance, and no client notices."""
 
+import re
+import shlex
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +17,7 @@ from app import create_app
 from app.exchange import new_id
 from app.keys import Keys
 from app.users.tokens import OWN_ISSUER, REQUIRED_CLAIMS
-from tests.conftest import PASSWORD, Account, settings_for
+from tests.conftest import PASSWORD, ROOT, Account, settings_for
 from tests.people import CHEAP_HASH, any_address, give_password, session, sign_in
 from tests.rig.proxy import Proxy
 
@@ -262,3 +265,35 @@ def test_a_request_is_one_flight_while_the_secret_is_changed(
         for _ in range(2):
             keyed(account, "/v1/tasks", {"json": {"title": "Buy milk"}})
         assert proxy.flights - before == 2
+
+
+# The document
+
+
+DOCUMENT = (ROOT / "docs" / "operations" / "rotating-keys.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT, re.M | re.S)
+
+
+def test_the_document_leads_through_the_steps_that_are_tried_here(database_url: str) -> None:
+    make, ask = blocks("sh")
+    run = subprocess.run(["bash", "-c", make], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    secrets = {"OLD": OLD, "NEW": run.stdout.strip()}
+    assert (run.returncode, run.stderr, len(secrets["NEW"])) == (0, "", 64)
+    names = {Keys.derive(secret).id: f"<{name.lower()}>" for name, secret in secrets.items()}
+    printed = []
+    for block, step in zip(blocks("env"), (KNOWN, SIGNED, AFTER), strict=True):
+        written = dict(pair.split("=", 1) for pair in shlex.split(block))
+        told = {name: secrets[value] for name, value in written.items()}
+        assert told == {
+            name: secrets["NEW" if value == NEW else "OLD"] for name, value in step.items()
+        }
+        application = create_app(settings_for(database_url, **told))
+        result = application.test_cli_runner().invoke(args=shlex.split(ask)[3:])
+        assert result.exit_code == 0, result.output
+        printed.append(result.stdout.splitlines()[0])
+    (shown,) = blocks("text")
+    said = re.sub("|".join(names), lambda found: names[found[0]], "\n".join(printed))
+    assert said == shown.strip()
