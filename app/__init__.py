@@ -2,7 +2,6 @@
 
 import atexit
 import hashlib
-import hmac
 import os
 from collections.abc import Callable
 from typing import Final
@@ -22,6 +21,7 @@ from app import (
     errors,
     health,
     http,
+    keys,
     limits,
     logs,
     openapi,
@@ -84,8 +84,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     database.init_app(app, settings, url)
     errors.init_app(app)
     secret = settings.jwt_secret or development_secret(settings, url)
-    set_keys(app, secret or url)
-    auth.init_app(app, settings, secret)
+    keys.init_app(app, secret or url, *settings.jwt_secrets_accepted)
+    auth.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
     waiting.init_app(app, settings)
     places.init_app(app, settings)
@@ -151,12 +151,6 @@ def register_blueprints(app: APIFlask) -> None:
         app.before_request_funcs.setdefault(blueprint.name, []).extend(scoped)
     app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.signed_in in c}
     app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.for_account in c}
-
-
-def set_keys(app: APIFlask, root: str) -> None:
-    """Derive from one secret a key for each purpose."""
-    for purpose in ("CURSOR_KEY", "FINGERPRINT_KEY", "REFRESH_TOKEN_KEY", "PERSONAL_TOKEN_KEY"):
-        app.config[purpose] = hmac.digest(root.encode(), purpose.encode(), hashlib.sha256)
 
 
 def development_secret(settings: Settings, url: str) -> str | None:

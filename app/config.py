@@ -41,6 +41,10 @@ def _hidden(_value: object) -> str:
     return MASK
 
 
+def _hidden_if_any(value: object) -> str:
+    return MASK if value else ""
+
+
 def setting(
     variable: str,
     default: Any,
@@ -107,6 +111,10 @@ def _jwt_secret(text: str) -> str:
     return text
 
 
+def _jwt_secrets(text: str) -> tuple[str, ...]:
+    return tuple(_jwt_secret(word.strip()) for word in text.split(",") if word.strip())
+
+
 _DATABASE = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
 _TEXT = r"[^\s\x00-\x1f]+"
 
@@ -133,6 +141,13 @@ class Settings:
     )
     jwt_secret: str | None = setting(
         "JWT_SECRET", None, f"at least {SECRET_BYTES} random bytes", _jwt_secret, show=_hidden
+    )
+    jwt_secrets_accepted: tuple[str, ...] = setting(
+        "JWT_SECRETS_ACCEPTED",
+        (),
+        f"comma-separated secrets of at least {SECRET_BYTES} random bytes each, beside JWT_SECRET",
+        _jwt_secrets,
+        show=_hidden_if_any,
     )
     jwt_jwks_url: str | None = setting(
         "JWT_JWKS_URL", None, "an https:// URL", _pattern(r"https?://[^\s@]+")
@@ -225,6 +240,8 @@ class Settings:
             message = "DATABASE_URL_UNPOOLED expects the direct host, not a -pooler one"
             raise ConfigurationError(message)
         self._refuse_unsafe_databases()
+        if self.jwt_secrets_accepted and not self.jwt_secret:
+            raise ConfigurationError("JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it")
         if self.jwt_jwks_url and not (self.jwt_issuer and self.jwt_audience):
             raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
         if not self.production:

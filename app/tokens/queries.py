@@ -25,6 +25,7 @@ from app import idempotency, statements
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
+from app.keys import Keys, present
 from app.listing import OldestFirst
 from app.pagination import Position
 from app.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
@@ -49,10 +50,13 @@ CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
 
 
 class Made(NamedTuple):
-    """A token's row, what its secret was made of, and whether an earlier request made it."""
+    """A token's row, what its secret was made of and under which keys, and whether an earlier
+    request made it.
+    """
 
     row: Row
     seed: str
+    keys: Keys
     replayed: bool
 
 
@@ -89,11 +93,10 @@ def create_token(
     rest = {**once.parameters, "seed": seed} if once else {}
     scope = writing(user_id, once=once is not None)
     [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
-    if once:
-        once.require_same(row.fingerprint)
+    keys = once.require_same(row.fingerprint) if once else present()
     if row.id is None:
         raise NoAccount if row.has_room else Problem(TOO_MANY_TOKENS)
-    return Made(row, seed if row.changed else row.seed, not row.changed)
+    return Made(row, seed if row.changed else row.seed, keys, not row.changed)
 
 
 def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None:
