@@ -35,7 +35,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_
     RATELIMIT_PER_ADDRESS PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk fork-test FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -50,6 +50,9 @@ run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
 	    $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+fork-test: .venv/.requirements-dev.txt ## do what docs/make-it-yours.md says to a copy, and run the copy's whole suite
+	@$(ISOLATED); exec $(PYTHON) -m tests.fork $(ARGS)
 
 rig: .venv/.requirements-dev.txt ## the service on Neon in a box, to try what it survives
 	@exec $(PYTHON) -m tests.rig
@@ -82,7 +85,7 @@ format: .venv/.requirements-dev.txt ## format the code and mend what lint can me
 
 # A report is only written once every package has been looked up. Without one, the reason tells a
 # service out of reach from a fault of our own.
-audit: .venv/.requirements-dev.txt
+audit: .venv/.requirements-dev.txt ## look for known weaknesses in what is pinned
 	@rm -f .venv/audit.json; code=0; \
 	output=$$($(PYTHON) -m pip_audit --requirement requirements.txt --require-hashes --disable-pip \
 	    --progress-spinner off --format json --output .venv/audit.json 2>&1) || code=$$?; \
