@@ -29,13 +29,14 @@ def files() -> list[str]:
 
 
 def copy_to(directory: Path) -> None:
-    """A repository with the same files and no history; it shares the installed packages."""
+    """A repository with the same files and one commit; it shares the installed packages."""
     for name in files():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
     run(["git", "init", "--quiet", "--initial-branch=main"], directory)
-    run(["git", "add", "--all"], directory)
+    (directory / ".git" / "info" / "exclude").write_text(".venv\n")
+    commit(directory, "A copy")
     (directory / ".venv").symlink_to(ROOT / ".venv")
 
 
@@ -43,6 +44,14 @@ def follow_guide(directory: Path) -> None:
     """Do what each shell block says, in their order."""
     for block in blocks("sh"):
         run(["bash", "-c", f"set -euo pipefail\n{block}"], directory)
+        commit(directory, block.splitlines()[0])
+
+
+def commit(directory: Path, message: str) -> None:
+    """Commit all that there is."""
+    somebody = ["-c", "user.name=Fork", "-c", "user.email=fork@localhost"]
+    run(["git", "add", "--all"], directory)
+    run(["git", *somebody, "commit", "--quiet", "--allow-empty", "--message", message], directory)
 
 
 def run(command: list[str], directory: Path) -> str:
@@ -72,6 +81,10 @@ def main() -> int:
         directory = Path(temporary)
         copy_to(directory)
         follow_guide(directory)
+        run(
+            [sys.executable, "-m", "mypy", "--strict", "app", "wsgi.py", "gunicorn.conf.py"],
+            directory,
+        )
         tests = [sys.executable, "-m", "pytest", "--no-cov", "-n", "auto", "--dist=worksteal"]
         return subprocess.run(tests, cwd=directory, env=environment()).returncode
 
