@@ -1,6 +1,7 @@
 """How gunicorn serves the application; every figure can be set from the environment."""
 
 import gc
+import logging
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ from app import lifecycle, logs
 from app.config import load
 from app.engine import warm_up
 from app.server import Logger, answer_with_problems, end_in_order
+from app.version import __version__
 
 settings = load()
 logs.configure(settings)
@@ -36,6 +38,8 @@ preload_app = (
 def when_ready(arbiter: Any) -> None:
     """Called once in the master process, before the first worker."""
     end_in_order(arbiter)
+    fields = {"version": __version__, "workers": workers, "threads": threads}
+    logging.getLogger("app").info("the service starts", extra={"fields": fields})
     # What is loaded by now is never given up. A collection would write into each object, and so
     # give each worker a copy of what all could share (Python, "gc.freeze").
     gc.freeze()

@@ -32,6 +32,7 @@ from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 from app.transfer import places
+from app.version import __version__ as __version__
 
 EXPOSED_HEADERS: Final = (
     "Content-Disposition",
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app = Application(
         __name__,
         title=openapi.TITLE,
-        version=openapi.VERSION,
+        version=__version__,
         spec_path=None,
         docs_path=None,
         static_folder=None,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Operators' commands: `flask users`, `tokens`, `purge` and `config`, and how to the others."""
+"""Operators' commands, from `flask users` to `flask version`, and how to `db` and `doctor`."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -24,6 +24,7 @@ from app.users import queries
 from app.users.models import User
 from app.users.schemas import Registration
 from app.users.tokens import ACCESS_SECONDS, MAX_SECONDS
+from app.version import __version__
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -120,6 +121,12 @@ def show_config() -> None:
         click.echo(f"{variable}={value}")
 
 
+@click.command("version")
+def show_version() -> None:
+    """Print the version of this release."""
+    click.echo(__version__)
+
+
 class Commands(AppGroup):
     """The commands of an application; `db` and `doctor` are loaded when they are asked for."""
 
@@ -159,6 +166,6 @@ def migrations(app: Flask) -> Any:
 def init_app(app: Flask) -> None:
     """Add the commands to `flask`."""
     app.cli = Commands(app)
-    for command in (users, tokens, purge, show_config):
+    for command in (users, tokens, purge, show_config, show_version):
         app.cli.add_command(command)
     app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # until it is looked at

@@ -26,7 +26,6 @@ from app.problems import (
 from app.tokens.permissions import required
 from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
-VERSION: Final = "1.0.0"
 TITLE: Final = "Tasks API"
 DESCRIPTION: Final = """\
 Tasks and categories of many users, kept apart by the database itself.

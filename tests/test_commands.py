@@ -333,6 +333,7 @@ def test_the_settings_are_printed_without_their_secrets(run: Run, database_url: 
         ["purge"],
         ["config"],
         ["doctor"],
+        ["version"],
     ],
 )
 def test_each_command_has_help(run: Run, command: list[str]) -> None:

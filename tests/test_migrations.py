@@ -28,6 +28,7 @@ from sqlalchemy.pool import NullPool
 from app import create_app
 from app.database import Base
 from app.embedded import throwaway
+from app.scope import Role
 from tests.conftest import PASSWORD, ROOT, SECRET, Account, gunicorn, settings_for
 from tests.databases import MIGRATIONS, migrate, migrate_down, opened, own_database
 from tests.locks import until
@@ -39,7 +40,7 @@ MIGRATION_LOCK = 7_310_452_861
 OWNER, OWNERS_PASSWORD = "neon_owner", "owner"
 
 TABLES = "select tablename from pg_tables where schemaname = 'public' order by 1"
-ROLES = "select rolname from pg_roles where rolname ~ '^tasks_' order by 1"
+ROLES = f"select rolname from pg_roles where rolname ~ '^{Role.APP.removesuffix('app')}' order by 1"
 WAITING = """
     select count(*) from pg_locks join pg_database on oid = database
         where locktype = 'advisory' and not granted and datname = current_database()
@@ -74,7 +75,7 @@ TABLE_GRANTS = """
 COLUMN_GRANTS = """
     select grantee, privilege_type, string_agg(column_name, ' ' order by column_name)
         from information_schema.column_privileges c
-        where table_name = 'users' and grantee like 'tasks%%' and not exists (
+        where table_name = 'users' and grantee ~ '_(app|auth|maintenance)$' and not exists (
             select from information_schema.role_table_grants t
             where t.table_name = 'users' and t.grantee = c.grantee
             and t.privilege_type = c.privilege_type)

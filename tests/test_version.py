@@ -1,0 +1,51 @@
+"""One version: in the code, the package, the contract, the logs, the commands and the changelog."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from apiflask import APIFlask
+
+import app as package
+from app.version import __version__
+from tests.conftest import ROOT, gunicorn
+
+CHANGES = (ROOT / "CHANGELOG.md").read_text()
+RELEASES = re.findall(r"^## \[(\d.*?)\] - (.*)$", CHANGES, re.M)
+
+
+def precedence(version: str) -> tuple[int, ...]:
+    """What versions without a suffix are ordered by (Semantic Versioning, 11)."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_then_this_version() -> None:
+    assert re.findall(r"^## \[(.*?)\]", CHANGES, re.M)[:2] == ["Unreleased", __version__]
+
+
+def test_releases_have_semantic_versions_and_dates_each_later_than_the_one_below() -> None:
+    assert all(re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version) for version, _ in RELEASES)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for _, date in RELEASES)
+    versions, dates = [precedence(version) for version, _ in RELEASES], [d for _, d in RELEASES]
+    assert versions == sorted(set(versions), reverse=True)
+    assert dates == sorted(dates, reverse=True)
+
+
+def test_the_package_and_the_contract_have_this_version(app: APIFlask) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    document = app.test_client().get("/openapi.json").json
+    assert package.__version__ == project["version"] == document["info"]["version"] == __version__
+
+
+def test_a_command_prints_the_version(app: APIFlask) -> None:
+    assert app.test_cli_runner().invoke(args=["version"]).stdout == f"{__version__}\n"
+
+
+def test_the_log_begins_with_the_version_that_starts(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with gunicorn(database_url, log, WEB_CONCURRENCY="1"):
+        pass
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (start,) = [line for line in lines if line["message"] == "the service starts"]
+    assert (start["logger"], start["version"]) == ("app", __version__)
