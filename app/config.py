@@ -107,6 +107,10 @@ def _jwt_secret(text: str) -> str:
     return text
 
 
+def _metrics_token(text: str) -> str:
+    return _jwt_secret(_pattern(r"[\x21-\x7e]+")(text))
+
+
 _DATABASE = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
 _TEXT = r"[^\s\x00-\x1f]+"
 
@@ -176,6 +180,13 @@ class Settings:
     )
     ratelimit_per_address: int = setting(
         "RATELIMIT_PER_ADDRESS", 3000, "0 to 1000000", _integer(0, 1_000_000)
+    )
+    metrics_token: str | None = setting(
+        "METRICS_TOKEN",
+        None,
+        f"at least {SECRET_BYTES} random characters without spaces",
+        _metrics_token,
+        show=_hidden,
     )
     port: int = setting("PORT", 8000, "1 to 65535", _integer(1, 65535))
     web_concurrency: int = setting("WEB_CONCURRENCY", 2, "1 to 64", _integer(1, 64))

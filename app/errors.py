@@ -9,7 +9,9 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app import tally
 from app.exchange import Document, Response, current
+from app.metrics.families import PROBLEMS
 from app.problems import (
     BY_STATUS,
     DATABASE_BUSY,
@@ -53,6 +55,7 @@ def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str
 
 def respond(problem: Problem) -> Response:
     """The problem on the wire."""
+    tally.add(PROBLEMS, problem.kind.slug)
     body = document(problem.kind, problem.detail, current().id, problem.members)
     response = Document(body, problem.kind.status, MEDIA_TYPE)
     response.headers.update(problem.headers)

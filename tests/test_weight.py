@@ -34,6 +34,8 @@ IDLE: Final = {
     "dns": "nothing here",
     "email_validator": "nothing here",
     "icalendar": "an export for a calendar",
+    "app.metrics.exposition": "a METRICS_TOKEN",
+    "prometheus_client": "a METRICS_TOKEN",
     "yaml": "nothing here",
 }
 """What most processes that serve have no use for, and who has."""
