@@ -337,6 +337,7 @@ def test_masked_settings_tell_no_secret() -> None:
         DATABASE_URL_UNPOOLED=f"{REMOTE}?sslmode=require&sslpassword=hidden",
         RATELIMIT_STORAGE_URI="rediss://user:hidden@cache.example.com:6380/1",
         TRUSTED_HOSTS="a.example.com,b.example.com",
+        METRICS_TOKEN="hidden-and-longer-than-it-must-be",
     )
     masked = settings.masked()
     assert list(masked) == list(FIELDS)
