@@ -96,6 +96,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     admit_browsers(app, settings)
     app.after_request(auth.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
+    if settings.metrics_token:
+        measure(app)
     return app
 
 
@@ -191,6 +193,13 @@ def admit_browsers(app: APIFlask, settings: Settings) -> None:
             max_age=86_400,
         )
         app.after_request(vary_by_origin)
+
+
+def measure(app: APIFlask) -> None:
+    """Count what this application does, and tell it to the bearer of METRICS_TOKEN."""
+    from app.metrics import routes  # with a library that nobody else needs
+
+    routes.init_app(app)
 
 
 def vary_by_origin(response: Response) -> Response:

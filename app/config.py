@@ -115,6 +115,10 @@ def _jwt_secrets(text: str) -> tuple[str, ...]:
     return tuple(_jwt_secret(word.strip()) for word in text.split(",") if word.strip())
 
 
+def _metrics_token(text: str) -> str:
+    return _jwt_secret(_pattern(r"[\x21-\x7e]+")(text))
+
+
 _DATABASE = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
 _TEXT = r"[^\s\x00-\x1f]+"
 
@@ -191,6 +195,13 @@ class Settings:
     )
     ratelimit_per_address: int = setting(
         "RATELIMIT_PER_ADDRESS", 3000, "0 to 1000000", _integer(0, 1_000_000)
+    )
+    metrics_token: str | None = setting(
+        "METRICS_TOKEN",
+        None,
+        f"at least {SECRET_BYTES} random characters without spaces",
+        _metrics_token,
+        show=_hidden,
     )
     port: int = setting("PORT", 8000, "1 to 65535", _integer(1, 65535))
     web_concurrency: int = setting("WEB_CONCURRENCY", 2, "1 to 64", _integer(1, 64))

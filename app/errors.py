@@ -9,8 +9,9 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from app import tracing
+from app import tally, tracing
 from app.exchange import Document, Response, current
+from app.metrics.families import PROBLEMS
 from app.problems import (
     BY_STATUS,
     DATABASE_BUSY,
@@ -56,6 +57,7 @@ def respond(problem: Problem) -> Response:
     """The problem on the wire."""
     incoming = current()
     incoming.problem = problem.kind.slug
+    tally.add(PROBLEMS, problem.kind.slug)
     body = document(problem.kind, problem.detail, incoming.id, problem.members)
     response = Document(body, problem.kind.status, MEDIA_TYPE)
     response.headers.update(problem.headers)

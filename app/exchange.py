@@ -32,6 +32,9 @@ def new_id() -> str:
 class Request(flask.Request):
     """A request, and what is found out about it; its id is the client's, if that is well-formed."""
 
+    slept = 0.0
+    """How many seconds it waited because the client asked for it."""
+
     def __init__(self, environ: dict[str, Any], *arguments: Any, **options: Any) -> None:
         super().__init__(environ, *arguments, **options)
         given = environ.get("HTTP_X_REQUEST_ID")

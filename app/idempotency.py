@@ -29,10 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app import keys
+from app import keys, tally
 from app.database import Base
 from app.exchange import current
 from app.keys import Keys
+from app.metrics.families import REPLAYS
 from app.problems import IDEMPOTENCY_KEY_REUSED, Problem, invalid
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -138,6 +139,7 @@ def mark(response: Response, replayed: bool) -> Response:
     """Tell the client if it was answered before."""
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
+        tally.add(REPLAYS)
     return response
 
 

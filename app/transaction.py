@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 
 import psycopg2
 
-from app import database, deadline, execution, tracing
+from app import database, deadline, execution, tally, tracing
 from app.execution import DIALECT, PARTING_SECONDS, Row, Statement
 from app.failures import Cause, while_waiting
+from app.metrics.families import RETRIES
 from app.problems import OUTCOME_UNKNOWN, Problem
 from app.scope import Scope
 
@@ -119,6 +120,7 @@ def _undo(connection: Any, transaction: Transaction) -> None:
 
 def _attempt_again(scope: Scope, work: Callable[[Transaction], Result], *, unknown: bool) -> Result:
     logger.info("a connection to the database died; its transaction is done again")
+    tally.add(RETRIES)
     try:
         return _attempt(scope, work, again=False)
     except (psycopg2.Error, Problem) as error:

@@ -88,6 +88,7 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
         ("redis://:hidden@cache.example.com:6379/0", "redis://:hidden@cache.example.com:6379/0"),
         ("rediss://cache.example.com", "rediss://cache.example.com"),
     ],
+    "METRICS_TOKEN": [("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey")],
     "PORT": [("1", 1), ("65535", 65535), (" 8080 ", 8080)],
     "WEB_CONCURRENCY": [("1", 1), ("64", 64)],
     "WEB_THREADS": [("1", 1), ("64", 64)],
@@ -170,6 +171,13 @@ REFUSED: dict[str, list[str]] = {
         "redis://:hidden@cache/0?hidden=1",
         "memcached://hidden",
         "redis+unix://hidden",
+    ],
+    "METRICS_TOKEN": [
+        "hidden",
+        "x" * 64,
+        "hidden12" * 4,
+        "a hidden token, longer than it must be",
+        "ä-hidden-token-longer-than-it-must-be",
     ],
     "PORT": ["0", "65536", "http", *NOT_NUMBERS],
     "WEB_CONCURRENCY": ["0", "65", "auto", *NOT_NUMBERS],
@@ -346,6 +354,7 @@ def test_masked_settings_tell_no_secret() -> None:
         RATELIMIT_STORAGE_URI="rediss://user:hidden@cache.example.com:6380/1",
         JWT_SECRETS_ACCEPTED="hidden-and-longer-than-it-must-be-by-a-little,",
         TRUSTED_HOSTS="a.example.com,b.example.com",
+        METRICS_TOKEN="hidden-and-longer-than-it-must-be",
     )
     masked = settings.masked()
     assert list(masked) == list(FIELDS)

@@ -36,6 +36,8 @@ IDLE: Final = {
     "google.protobuf": "a service that sends traces",
     "icalendar": "an export for a calendar",
     "opentelemetry": "a service that sends traces",
+    "app.metrics.exposition": "a METRICS_TOKEN",
+    "prometheus_client": "a METRICS_TOKEN",
     "yaml": "nothing here",
 }
 """What most processes that serve have no use for, and who has."""
