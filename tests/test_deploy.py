@@ -1,4 +1,4 @@
-"""What docs/operations ships for systemd and for platforms: units that hold up to systemd's checks and
+"""What docs/operations ships for systemd and for platforms: units that hold up to its checks and
 start what they say, files whose commands and variables are the service's own.
 """
 
@@ -46,7 +46,7 @@ def installed(text: str) -> str:
 
 
 def started(path: Path, port: int, **variables: str) -> tuple[list[str], dict[str, str]]:
-    """The command of a unit and the environment that systemd gives it, which is no more than this."""
+    """The command of a unit and all of the environment that systemd gives it."""
     settings = unit(path)
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LANG": "C.UTF-8"}
     for line in settings["Environment"]:
