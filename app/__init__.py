@@ -13,11 +13,12 @@ from flask import Response
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
+from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs
 from app.application import Application
 from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
+from app.openapi import introduction
 from app.transfer import places
 
 EXPOSED_HEADERS: Final = (
@@ -51,8 +52,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     settings = settings or Settings.from_environment(os.environ)
     app = Application(
         __name__,
-        title=openapi.TITLE,
-        version=openapi.VERSION,
+        title=introduction.TITLE,
+        version=introduction.VERSION,
         spec_path=None,
         docs_path=None,
         static_folder=None,  # type: ignore[arg-type]
@@ -93,7 +94,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
         HOSTS=[host.lower() for host in settings.trusted_hosts],
         OPENAPI_VERSION="3.1.0",
-        DESCRIPTION=openapi.DESCRIPTION,
+        DESCRIPTION=introduction.DESCRIPTION,
         LICENSE={"name": "MIT", "identifier": "MIT"},
         AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,

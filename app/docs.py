@@ -9,7 +9,8 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, redirect, render_template, send_from_directory
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.openapi import TITLE, document
+from app.openapi.document import document
+from app.openapi.introduction import TITLE
 from app.problems import KINDS, not_found
 
 ASSETS: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
