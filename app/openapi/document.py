@@ -10,6 +10,7 @@ from apiflask import APIFlask
 from app.openapi.components import HEADERS, PARAMETERS
 from app.openapi.operations import complete
 from app.openapi.problems import PROBLEM, STATUSES, problem_response
+from app.openapi.samples import add_samples
 from app.tokens.permissions import required
 from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
@@ -31,6 +32,7 @@ def document(app: APIFlask) -> dict[str, Any]:
     for path, method, operation, endpoint in _operations(app, spec):
         _tell_of_files(operation, endpoint)
         complete(operation, path, method, endpoint, scope=_scope(app, method, endpoint))
+    add_samples(spec)
     return spec
 
 
