@@ -8,6 +8,7 @@ import orjson
 from apiflask import APIFlask
 
 from app.openapi.components import HEADERS, PARAMETERS
+from app.openapi.introduction import introduce
 from app.openapi.operations import complete
 from app.openapi.problems import PROBLEM, STATUSES, problem_response
 from app.openapi.samples import add_samples
@@ -18,7 +19,7 @@ from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 def document(app: APIFlask) -> dict[str, Any]:
     """The whole document."""
     spec = _with_short_names(dict(app.spec))  # type: ignore[arg-type]
-    spec["tags"].sort(key=lambda tag: tag["name"] == "Health")  # what clients use comes first
+    introduce(spec)
     components = spec.setdefault("components", {})
     components["schemas"]["Problem"] = PROBLEM
     components["headers"] = HEADERS

@@ -1,36 +1,54 @@
-"""What the document says of the service before its operations."""
+"""What the document says before its operations: the chapters, and what tags are about."""
 
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 VERSION: Final = "1.0.0"
 TITLE: Final = "Tasks API"
-DESCRIPTION: Final = """\
-Tasks and categories of many users, kept apart by the database itself.
 
-**Authentication.** Create an account, sign in, and send the access token as
-`Authorization: Bearer …`. It lives for 15 minutes; the refresh token gets the next pair. Scripts
-send a personal access token in its place, whose scopes say what it may be used for: `tasks:read`,
-`tasks:write` (which includes it) and `account`. Without the scope that an operation names, it is
-403.
+CHAPTERS: Final = (
+    "introduction",
+    "authentication",
+    "errors",
+    "pagination",
+    "idempotency",
+    "conditional-requests",
+    "sync",
+    "limits",
+)
 
-**Errors** are `application/problem+json` (RFC 9457); each `type` leads to a page that explains it.
+DESCRIPTION: Final = "\n".join(
+    (Path(__file__).parent / "chapters" / f"{name}.md").read_text("utf-8") for name in CHAPTERS
+)
 
-**Retries.** Send an `Idempotency-Key` with a POST, or make the UUID yourself and PUT: a request
-that is sent twice is done once.
+GROUPS: Final = {
+    "Getting in": {
+        "Authentication": "Accounts, and sessions of people who sign in with a password.",
+        "Account": "The user who calls: name, time zone, and the end of it all.",
+        "Personal access tokens": "For scripts, each with the scopes that it needs.",
+    },
+    "Tasks": {
+        "Tasks": "What is to be done.",
+        "Categories": "What tasks are sorted into; a task is in one or in none.",
+        "Trash": "What was deleted within the last 30 days, to restore or to erase.",
+    },
+    "Copies and files": {
+        "Changes": "All that happened since a token, in order: what a copy is kept with.",
+        "Batch": "Up to a hundred writes at once, all of them or none.",
+        "Export and import": "An account leaves as a file and comes back whole.",
+    },
+    "Operations": {
+        "Health": "For balancers and monitors; no token is needed.",
+    },
+}
+"""Each tag, in the order in which a newcomer meets them, under the heading of its group."""
 
-**Lost updates.** Every resource has a strong `ETag`. Send it back as `If-Match`, and a change that
-somebody made meanwhile is answered with 412 and the current state instead of being overwritten.
 
-**Limits.** Requests are limited by the minute, for each user and each address. Every answer tells
-in `RateLimit` what is left; past the limit it is 429 with `Retry-After`.
-
-**Copies.** `/v1/changes` tells of everything created, changed or deleted since a token.
-
-**Batches.** `/v1/batch` does up to a hundred writes, all of them or none.
-
-**Trash.** What was deleted can be restored for 30 days.
-
-**Files.** By `/v1/export` and `/v1/import` an account leaves and comes back whole.
-
-**Pages.** Collections are `{"items", "next_cursor"}`. Follow `next_cursor` until it is null.
-"""
+def introduce(spec: dict[str, Any]) -> None:
+    """Say what each tag is about, and group the tags where viewers look for it."""
+    spec["tags"] = [
+        {"name": name, "description": text}
+        for tags in GROUPS.values()
+        for name, text in tags.items()
+    ]
+    spec["x-tagGroups"] = [{"name": group, "tags": list(tags)} for group, tags in GROUPS.items()]
