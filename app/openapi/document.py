@@ -8,6 +8,7 @@ import orjson
 from apiflask import APIFlask
 
 from app.openapi.components import HEADERS, PARAMETERS
+from app.openapi.examples import arrange_examples
 from app.openapi.introduction import introduce
 from app.openapi.operations import complete
 from app.openapi.problems import PROBLEM, STATUSES, problem_response
@@ -33,6 +34,7 @@ def document(app: APIFlask) -> dict[str, Any]:
     for path, method, operation, endpoint in _operations(app, spec):
         _tell_of_files(operation, endpoint)
         complete(operation, path, method, endpoint, scope=_scope(app, method, endpoint))
+    arrange_examples(spec)
     add_samples(spec)
     return spec
 

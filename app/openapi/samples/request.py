@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from app.openapi.examples import resolved
+
 QUERIES: Final[dict[str, dict[str, str | int]]] = {
     "list_tasks": {"complete": "false", "sort": "due", "limit": 100},
     "get_changes": {"limit": 200},
@@ -70,25 +72,7 @@ def _example(spec: dict[str, Any], content: dict[str, Any]) -> Any:
     """The example of a JSON body."""
     if "application/json" not in content:
         return None
-    schema = _resolved(spec, content["application/json"]["schema"])
-    return _in_order(spec, schema["examples"][0], schema)
-
-
-def _in_order(spec: dict[str, Any], value: Any, schema: dict[str, Any]) -> Any:
-    """The value with its members in the order of the schema, which is the one to read them in."""
-    schema = _resolved(spec, schema)
-    if isinstance(value, list):
-        return [_in_order(spec, item, schema["items"]) for item in value]
-    members = schema.get("properties") if isinstance(value, dict) else None
-    if not members:
-        return value
-    return {n: _in_order(spec, value[n], members[n]) for n in members if n in value}
-
-
-def _resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    name = schema.get("$ref", "").split("/")[-1]
-    found: dict[str, Any] = spec["components"]["schemas"][name] if name else schema
-    return found
+    return resolved(spec, content["application/json"]["schema"])["examples"][0]
 
 
 def _answer(operation: dict[str, Any]) -> str:
