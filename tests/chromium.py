@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ from selenium.webdriver import ChromeOptions, Remote
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.locks import until
 from tests.rig.programs import Program, answers, free_port, need, own_directory
 
-PATIENCE: Final = 90
+PATIENCE: Final = 15
 """Seconds for a condition, on a machine that has other things to do."""
 
 ARGUMENTS: Final = (
@@ -51,6 +51,8 @@ class Browser:
             storageTypes="all",
         )
         self.driver.get("about:blank")
+        self.look()
+        self.events, self.complaints = [], []
         self.driver.get(url)
 
     def command(self, name: str, **parameters: Any) -> None:
@@ -87,10 +89,15 @@ class Browser:
 
     def look(self) -> None:
         """Take what was recorded since the last look."""
-        messages = self.driver.get_log("performance")
-        self.events += [json.loads(entry["message"])["message"] for entry in messages]
-        complaints = self.driver.get_log("browser")
+        entries = self.log("performance")
+        self.events += [json.loads(entry["message"])["message"] for entry in entries]
+        complaints = self.log("browser")
         self.complaints += [entry["message"] for entry in complaints if entry["level"] != "INFO"]
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """What chromedriver has written into a log since it was asked last."""
+        entries: list[dict[str, Any]] = self.driver.execute("getLog", {"type": kind})["value"]
+        return entries
 
     def requested(self) -> set[str]:
         """The host of every request; data in the page itself has none."""
@@ -131,11 +138,8 @@ def chromium() -> Iterator[Browser]:
 
 
 def _wait_for(program: Program, port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not answers(port):
-        assert program.runs, "chromedriver has ended"
-        assert time.monotonic() < deadline, "chromedriver does not answer"
-        time.sleep(0.05)
+    until(lambda: not program.runs or answers(port))
+    assert program.runs, "chromedriver has ended"
 
 
 def _options(browser: str, directory: Path) -> ChromeOptions:
