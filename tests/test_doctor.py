@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -77,8 +77,11 @@ class Box:
                     cursor.execute(statement)
 
 
+application = lru_cache(create_app)
+
+
 def run(settings: Settings, *arguments: str) -> Result:
-    result = create_app(settings).test_cli_runner().invoke(args=["doctor", *arguments])
+    result = application(settings).test_cli_runner().invoke(args=["doctor", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     for secret in (settings.jwt_secret or RANDOM, str(settings.database_url).split(":")[2]):
         assert secret.split("@")[0] not in result.output
