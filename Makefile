@@ -28,11 +28,12 @@ FIND_PYTHON = python=; bare=; \
     fi
 
 # Tests bring their own settings, so that none of the developer's reaches them.
-ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_JWKS_URL JWT_ISSUER \
-    JWT_AUDIENCE DB_POOL_SIZE DB_MAX_OVERFLOW DB_POOL_TIMEOUT DB_CONNECT_TIMEOUT \
+ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRETS_ACCEPTED \
+    JWT_JWKS_URL JWT_ISSUER JWT_AUDIENCE DB_POOL_SIZE DB_MAX_OVERFLOW DB_POOL_TIMEOUT DB_CONNECT_TIMEOUT \
     DB_STATEMENT_TIMEOUT REQUEST_DEADLINE SHUTDOWN_GRACE MAX_BODY_BYTES CORS_ORIGINS \
     TRUSTED_HOSTS TRUSTED_PROXIES RATELIMIT_STORAGE_URI RATELIMIT_PER_USER \
-    RATELIMIT_PER_ADDRESS PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL; \
+    RATELIMIT_PER_ADDRESS METRICS_TOKEN PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL OTEL_PROPAGATORS \
+    OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
 .PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk fork-test FORCE
@@ -69,7 +70,7 @@ bench-quick: .venv/.requirements-dev.txt ## the service beside the least it coul
 bench-scale: .venv/.requirements-dev.txt ## requests in 10 thousand and in 10 million rows; ARGS="--sizes 10000,1000000" for less
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.scale $(ARGS)
 
-bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on a bare cursor: a minute
+bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on a bare cursor: 3 minutes
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.bulk --write $(ARGS)
 
 check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
@@ -87,7 +88,8 @@ format: .venv/.requirements-dev.txt ## format the code and mend what lint can me
 # service out of reach from a fault of our own.
 audit: .venv/.requirements-dev.txt ## look for known weaknesses in what is pinned
 	@rm -f .venv/audit.json; code=0; \
-	output=$$($(PYTHON) -m pip_audit --requirement requirements.txt --require-hashes --disable-pip \
+	output=$$($(PYTHON) -m pip_audit --requirement requirements.txt --requirement requirements-otel.txt \
+	    --require-hashes --disable-pip \
 	    --progress-spinner off --format json --output .venv/audit.json 2>&1) || code=$$?; \
 	if [ -s .venv/audit.json ] && grep -q '"vulns"' .venv/audit.json; then \
 	    echo "$$output"; \
@@ -103,11 +105,14 @@ lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARG
 	    --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links $(ARGS) "$$@"; }; \
 	compile pyproject.toml --output-file requirements.txt && \
-	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	    print(*project["optional-dependencies"]["embedded"], sep="\n")' \
-	    | compile - --constraints requirements.txt --output-file requirements-embedded.txt && \
+	for extra in embedded otel; do \
+	    $(PYTHON) -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	        print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
+	        | compile - --constraints requirements.txt --output-file requirements-$$extra.txt || exit; \
+	done && \
 	compile pyproject.toml --all-extras --constraints requirements.txt \
-	    --constraints requirements-embedded.txt --output-file requirements-dev.txt && \
+	    --constraints requirements-embedded.txt --constraints requirements-otel.txt \
+	    --output-file requirements-dev.txt && \
 	compile $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
 
 clean: ## remove .venv and every cache; the database stays

@@ -5,7 +5,7 @@ import logging
 import math
 from typing import Any
 
-from app import lifecycle, logs
+from app import lifecycle, logs, tally
 from app.config import load
 from app.engine import warm_up
 from app.server import Logger, answer_with_problems, end_in_order
@@ -47,13 +47,20 @@ def when_ready(arbiter: Any) -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
+def pre_fork(_arbiter: Any, worker: Any) -> None:
+    """Called in the master process before each worker."""
+    tally.assign_seat(worker.age)
+
+
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """Called in the master process when a worker has ended, however it did."""
     lifecycle.note_load(worker.age, None)
+    tally.leave_seat(worker.age)
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     """Called in each worker as it begins."""
+    tally.take_seat(worker.age)
     worker.grace = settings.shutdown_grace
     worker.patience = settings.request_deadline
 

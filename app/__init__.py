@@ -2,7 +2,6 @@
 
 import atexit
 import hashlib
-import hmac
 import os
 from collections.abc import Callable
 from typing import Final
@@ -13,7 +12,21 @@ from flask import Response
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import auth, cli, database, deadline, docs, errors, health, http, limits, logs, openapi
+from app import (
+    auth,
+    cli,
+    database,
+    deadline,
+    docs,
+    errors,
+    health,
+    http,
+    keys,
+    limits,
+    logs,
+    openapi,
+    tracing,
+)
 from app.application import Application
 from app.changes import waiting
 from app.config import ConfigurationError, Settings
@@ -41,6 +54,8 @@ ALLOWED_HEADERS: Final = (
     "If-Match",
     "If-None-Match",
     "X-Request-ID",
+    "traceparent",
+    "tracestate",
 )
 
 
@@ -61,6 +76,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     configure(app, settings)
     logs.configure(settings)
     logs.init_app(app)
+    tracing.init_app(app, os.environ)
     deadline.init_app(app, settings)
     limits.init_app(app, settings)
     http.init_app(app)
@@ -69,8 +85,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     database.init_app(app, settings, url)
     errors.init_app(app)
     secret = settings.jwt_secret or development_secret(settings, url)
-    set_keys(app, secret or url)
-    auth.init_app(app, settings, secret)
+    keys.init_app(app, secret or url, *settings.jwt_secrets_accepted)
+    auth.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
     waiting.init_app(app, settings)
     places.init_app(app, settings)
@@ -80,6 +96,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     admit_browsers(app, settings)
     app.after_request(auth.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
+    if settings.metrics_token:
+        measure(app)
     return app
 
 
@@ -138,12 +156,6 @@ def register_blueprints(app: APIFlask) -> None:
     app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.for_account in c}
 
 
-def set_keys(app: APIFlask, root: str) -> None:
-    """Derive from one secret a key for each purpose."""
-    for purpose in ("CURSOR_KEY", "FINGERPRINT_KEY", "REFRESH_TOKEN_KEY", "PERSONAL_TOKEN_KEY"):
-        app.config[purpose] = hmac.digest(root.encode(), purpose.encode(), hashlib.sha256)
-
-
 def development_secret(settings: Settings, url: str) -> str | None:
     """A secret that all processes on one database share, where none is set and none is required."""
     if settings.production or settings.jwt_jwks_url:
@@ -181,6 +193,13 @@ def admit_browsers(app: APIFlask, settings: Settings) -> None:
             max_age=86_400,
         )
         app.after_request(vary_by_origin)
+
+
+def measure(app: APIFlask) -> None:
+    """Count what this application does, and tell it to the bearer of METRICS_TOKEN."""
+    from app.metrics import routes  # with a library that nobody else needs
+
+    routes.init_app(app)
 
 
 def vary_by_origin(response: Response) -> Response:

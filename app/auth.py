@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import psycopg2
 from flask import Flask, Response, current_app
 
-from app import errors
+from app import errors, keys
 from app.config import Settings
 from app.exchange import current
 from app.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
@@ -146,7 +146,8 @@ def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
     return wrapper
 
 
-def init_app(app: Flask, settings: Settings, secret: str | None) -> None:
-    """Verify tokens by these settings, and sign own ones with the secret."""
-    app.extensions[EXTENSION] = TokenVerifier(settings, secret)
+def init_app(app: Flask, settings: Settings, *, issues: bool) -> None:
+    """Verify tokens by these settings; own ones, if there are any, by the keys."""
+    own = app.config[keys.SETTING] if issues else ()
+    app.extensions[EXTENSION] = TokenVerifier(settings, own)
     app.extensions[BEARERS] = lru_cache(CACHED_TOKENS)(bearer)

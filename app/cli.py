@@ -1,4 +1,4 @@
-"""Operators' commands, from `flask users` to `flask version`, and what `flask db` needs."""
+"""Operators' commands, from `flask users` to `flask version`, and how to `db` and `doctor`."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -128,7 +128,7 @@ def show_version() -> None:
 
 
 class Commands(AppGroup):
-    """The commands of an application; those of `flask db` are loaded when they are asked for."""
+    """The commands of an application; `db` and `doctor` are loaded when they are asked for."""
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app.name)
@@ -136,13 +136,22 @@ class Commands(AppGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, for `flask --help`."""
-        return sorted({*super().list_commands(ctx), "db"})
+        return sorted({*super().list_commands(ctx), "db", "doctor"})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, if there is one."""
         if cmd_name == "db":
             migrations(self.app)
+        if cmd_name == "doctor":
+            return doctor()
         return super().get_command(ctx, cmd_name)
+
+
+def doctor() -> click.Command:
+    """`flask doctor`, for which serving has no use either."""
+    from app.doctor.command import doctor as command
+
+    return command
 
 
 def migrations(app: Flask) -> Any:

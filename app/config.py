@@ -41,6 +41,10 @@ def _hidden(_value: object) -> str:
     return MASK
 
 
+def _hidden_if_any(value: object) -> str:
+    return MASK if value else ""
+
+
 def setting(
     variable: str,
     default: Any,
@@ -107,6 +111,14 @@ def _jwt_secret(text: str) -> str:
     return text
 
 
+def _jwt_secrets(text: str) -> tuple[str, ...]:
+    return tuple(_jwt_secret(word.strip()) for word in text.split(",") if word.strip())
+
+
+def _metrics_token(text: str) -> str:
+    return _jwt_secret(_pattern(r"[\x21-\x7e]+")(text))
+
+
 _DATABASE = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
 _TEXT = r"[^\s\x00-\x1f]+"
 
@@ -133,6 +145,13 @@ class Settings:
     )
     jwt_secret: str | None = setting(
         "JWT_SECRET", None, f"at least {SECRET_BYTES} random bytes", _jwt_secret, show=_hidden
+    )
+    jwt_secrets_accepted: tuple[str, ...] = setting(
+        "JWT_SECRETS_ACCEPTED",
+        (),
+        f"comma-separated secrets of at least {SECRET_BYTES} random bytes each, beside JWT_SECRET",
+        _jwt_secrets,
+        show=_hidden_if_any,
     )
     jwt_jwks_url: str | None = setting(
         "JWT_JWKS_URL", None, "an https:// URL", _pattern(r"https?://[^\s@]+")
@@ -176,6 +195,13 @@ class Settings:
     )
     ratelimit_per_address: int = setting(
         "RATELIMIT_PER_ADDRESS", 3000, "0 to 1000000", _integer(0, 1_000_000)
+    )
+    metrics_token: str | None = setting(
+        "METRICS_TOKEN",
+        None,
+        f"at least {SECRET_BYTES} random characters without spaces",
+        _metrics_token,
+        show=_hidden,
     )
     port: int = setting("PORT", 8000, "1 to 65535", _integer(1, 65535))
     web_concurrency: int = setting("WEB_CONCURRENCY", 2, "1 to 64", _integer(1, 64))
@@ -225,6 +251,8 @@ class Settings:
             message = "DATABASE_URL_UNPOOLED expects the direct host, not a -pooler one"
             raise ConfigurationError(message)
         self._refuse_unsafe_databases()
+        if self.jwt_secrets_accepted and not self.jwt_secret:
+            raise ConfigurationError("JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it")
         if self.jwt_jwks_url and not (self.jwt_issuer and self.jwt_audience):
             raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
         if not self.production:

@@ -29,7 +29,7 @@ def sqlalchemy_url(text: str) -> str:
     if not parts.hostname or parts.path in {"", "/"} or parts.port == 0 or parts.fragment:
         raise ValueError
     _require_one_reading(parts)
-    if not _is_here(parts) and "sslmode" not in _options(parts):
+    if not is_here(parts) and "sslmode" not in _options(parts):
         parts = parts._replace(query=f"{parts.query}&sslmode=require".lstrip("&"))
     return urlunsplit(_with_bundle(parts)._replace(scheme="postgresql+psycopg2"))
 
@@ -70,7 +70,8 @@ def _options(parts: SplitResult) -> dict[str, str]:
     return dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
-def _is_here(parts: SplitResult) -> bool:
+def is_here(parts: SplitResult) -> bool:
+    """Whether the server is on this host."""
     return parts.hostname in {"localhost", "127.0.0.1", "::1"}
 
 
@@ -83,7 +84,7 @@ def is_pooled(url: str | None) -> bool:
 def is_encrypted(url: str) -> bool:
     """Whether nothing of the connection can be read on its way, as it stays here or is TLS."""
     parts = urlsplit(url)
-    return _is_here(parts) or _options(parts).get("sslmode") in SSL_MODES
+    return is_here(parts) or _options(parts).get("sslmode") in SSL_MODES
 
 
 def can_be_verified(url: str) -> bool:

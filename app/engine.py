@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -14,12 +15,14 @@ from flask import Flask
 from psycopg2.extensions import UNICODE, new_type, register_type
 from sqlalchemy import Dialect, Engine, PoolProxiedConnection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from app import deadline
+from app import deadline, tally
 from app.breaker import Breaker
 from app.config import FAILED_TO_LOAD, Settings
 from app.failures import Cause, while_connecting
+from app.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
 
 APPLICATION_NAME: Final = "tasks-api"
 BREAKER: Final = "database_breaker"
@@ -45,6 +48,23 @@ class Pool(QueuePool):
         self._invalidate(connection, error)
 
 
+class CountedPool(Pool):
+    """One that counts who has to wait for a connection."""
+
+    def _do_get(self) -> Any:
+        if self._overflow < self._max_overflow or not self._pool.empty():
+            return super()._do_get()
+        started = time.perf_counter()
+        try:
+            return super()._do_get()
+        except PoolTimeout:
+            tally.add(POOL_TIMEOUTS)
+            raise
+        finally:
+            tally.add(POOL_WAITS)
+            tally.add(POOL_WAIT_SECONDS, amount=time.perf_counter() - started)
+
+
 # What a pool tells of each connection it gives up is for its authors.
 logging.getLogger(f"{Pool.__module__}.{Pool.__name__}").setLevel(logging.WARNING)
 
@@ -54,7 +74,7 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "isolation_level": "AUTOCOMMIT",
         "skip_autocommit_rollback": True,
-        "poolclass": Pool,
+        "poolclass": CountedPool if settings.metrics_token else Pool,
         "pool_size": settings.db_pool_size,
         "max_overflow": settings.db_max_overflow,
         "pool_timeout": settings.db_pool_timeout,

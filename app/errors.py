@@ -9,7 +9,9 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app import tally, tracing
 from app.exchange import Document, Response, current
+from app.metrics.families import PROBLEMS
 from app.problems import (
     BY_STATUS,
     DATABASE_BUSY,
@@ -53,7 +55,10 @@ def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str
 
 def respond(problem: Problem) -> Response:
     """The problem on the wire."""
-    body = document(problem.kind, problem.detail, current().id, problem.members)
+    incoming = current()
+    incoming.problem = problem.kind.slug
+    tally.add(PROBLEMS, problem.kind.slug)
+    body = document(problem.kind, problem.detail, incoming.id, problem.members)
     response = Document(body, problem.kind.status, MEDIA_TYPE)
     response.headers.update(problem.headers)
     if problem.kind.status == 401:
@@ -93,6 +98,7 @@ def from_database(error: psycopg2.Error) -> Response:
 def from_defect(error: Exception) -> Response:
     """What nobody foresaw: logged whole, told as little as possible."""
     logger.error("unforeseen error", exc_info=error)
+    tracing.note_defect(error)
     return respond(Problem(INTERNAL_ERROR))
 
 

@@ -9,6 +9,7 @@ import flask
 from flask import request
 from uuid_utils import uuid7
 
+from app import trace_context
 from app.counters import Limit, seconds_left
 from app.users.tokens import Principal
 
@@ -31,11 +32,19 @@ def new_id() -> str:
 class Request(flask.Request):
     """A request, and what is found out about it; its id is the client's, if that is well-formed."""
 
+    slept = 0.0
+    """How many seconds it waited because the client asked for it."""
+
     def __init__(self, environ: dict[str, Any], *arguments: Any, **options: Any) -> None:
         super().__init__(environ, *arguments, **options)
         given = environ.get("HTTP_X_REQUEST_ID")
         self.id: str = given if given and REQUEST_ID.fullmatch(given) else new_id()
         self.started = time.perf_counter()
+        self.trace = trace_context.received(environ)
+        self.recording: Any = None
+        """What records it for OpenTelemetry, if something does."""
+        self.problem: str | None = None
+        """The slug of the problem that it is answered with."""
         self.principal: Principal | None = None
         self.token_checked = False
         """Whether a statement has found that the personal access token still counts."""

@@ -19,10 +19,11 @@ from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app import database, deadline
+from app import database, deadline, tally, tracing
 from app.database import Gate
 from app.exchange import current
 from app.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
+from app.metrics.families import FAILURES, RETRIES
 from app.problems import (
     DATABASE_BUSY,
     DATABASE_UNAVAILABLE,
@@ -112,6 +113,7 @@ def _attempt(
 
 def _attempt_again(scope: Scope, statement: Statement, parameters: dict[str, object]) -> list[Row]:
     logger.info("a connection to the database died; its statement is sent again")
+    tally.add(RETRIES)
     try:
         return _attempt(scope, statement, parameters, again=False)
     except (psycopg2.Error, Problem) as error:
@@ -153,7 +155,7 @@ def _send(
     seconds = min(longest, max(0.0, deadline.left()) / statements)
     prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
-        cursor = connection.cursor()
+        cursor = tracing.cursor(connection)
         try:
             cursor.execute(prefix + statement.sql, statement.constants | parameters)
         except psycopg2.IntegrityError:  # what stands before the statement was passed
@@ -173,6 +175,7 @@ def report(failure: Failure) -> None:
     """Spare other requests the same, or tell at least; a command of an operator tells by itself."""
     if not has_request_context():
         return
+    tally.add(FAILURES, failure.cause.name.lower())
     if failure.for_all:
         database.gate().breaker.open(failure)
     else:

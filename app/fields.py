@@ -62,9 +62,9 @@ class Matching(GroupedMetadata):
         compiled = re.compile(self.pattern.replace("$|", r"\Z|").removesuffix("$") + r"\Z")
 
         def check(value: object) -> str:
-            if not compiled.match(_text(value)):
+            if not compiled.match(text := _text(value)):
                 raise PydanticCustomError(self.code, self.message)
-            return _text(value)
+            return text
 
         yield BeforeValidator(check)
         yield WithJsonSchema({"type": "string", "pattern": self.pattern})
@@ -77,11 +77,11 @@ class Body(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """The fields that the client sent, as in a merge patch (RFC 7396)."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: value for name, value in self if name in self.model_fields_set}
 
     def all(self) -> dict[str, Any]:
         """Every field, defaults included."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        return dict(self)
 
 
 class Patch(Body):

@@ -29,7 +29,7 @@ from app.problems import (
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 
-HEALTH_PATHS: Final = {"/health", "/health/db"}
+WATCHED_PATHS: Final = {"/health", "/health/db", "/metrics"}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -269,10 +269,10 @@ def refuse_strange_hosts() -> None:
 
 
 def refuse_other_hosts() -> None:
-    """400 for a Host that is not trusted; a balancer may ask for health by address."""
+    """400 for a Host that is not trusted; who watches the service may ask by address."""
     incoming = current()
     known = host_is_trusted(incoming.host.lower(), current_app.config["HOSTS"])
-    if not known and incoming.path not in HEALTH_PATHS:
+    if not known and incoming.path not in WATCHED_PATHS:
         raise Problem(BAD_REQUEST, "The Host header names another host.")
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
-from flask import Response, current_app
+from flask import Response
 from sqlalchemy import (
     CTE,
     CheckConstraint,
@@ -29,8 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app import keys, tally
 from app.database import Base
 from app.exchange import current
+from app.keys import Keys
+from app.metrics.families import REPLAYS
 from app.problems import IDEMPOTENCY_KEY_REUSED, Problem, invalid
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -58,43 +61,64 @@ class IdempotencyKey(Base):
     )
 
 
+class Fingerprint:
+    """What is updated with a body; keyed, as that may hold a password.
+
+    It is made under all keys that are accepted, so that a retry is known for one after the secret
+    was changed.
+    """
+
+    def __init__(self) -> None:
+        self.made = [hmac.new(k.fingerprint, digestmod=hashlib.sha256) for k in keys.accepted()]
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+        for digest in self.made:
+            digest.update(piece)
+
+    def digests(self) -> tuple[bytes, ...]:
+        """The body's fingerprint under each of the keys, the present ones first."""
+        return tuple(digest.digest() for digest in self.made)
+
+
 class Once(NamedTuple):
-    """A request that is to be done once."""
+    """A request that is to be done once; its body's fingerprints are as `digests` gives them."""
 
     route: str
     key: str
-    fingerprint: bytes
+    fingerprints: tuple[bytes, ...]
 
     @property
     def parameters(self) -> dict[str, object]:
         """What `replayed` and `kept` are bound to."""
-        return {"route": self.route, "key": self.key, "fingerprint": self.fingerprint}
+        return {"route": self.route, "key": self.key, "fingerprint": self.fingerprints[0]}
 
     def is_same(self, fingerprint: bytes | memoryview | None) -> bool:
         """Whether the key came with this body before, or never came."""
-        return fingerprint is None or bytes(fingerprint) == self.fingerprint
+        return fingerprint is None or bytes(fingerprint) in self.fingerprints
 
-    def require_same(self, fingerprint: bytes | memoryview | None) -> None:
-        """Raise Problem 422 if the key came with another body before."""
+    def require_same(self, fingerprint: bytes | memoryview | None) -> Keys:
+        """The keys that the request was answered under, which are the present ones if it never was.
+
+        Raises Problem 422 if the idempotency key came with another body before.
+        """
+        if fingerprint is None:
+            return keys.present()
         if not self.is_same(fingerprint):
             raise Problem(IDEMPOTENCY_KEY_REUSED)
+        return keys.accepted()[self.fingerprints.index(bytes(fingerprint))]
 
 
 def requested(body: dict[str, Any]) -> Once | None:
     """The Idempotency-Key of this request with what its body says; None without the header.
 
-    Raises Problem 422.
+    Models in the body count as their fields. Raises Problem 422.
     """
     if (key := requested_key()) is None:
         return None
-    fingerprint = new_fingerprint()
-    fingerprint.update(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+    fingerprint = Fingerprint()
+    fingerprint.update(orjson.dumps(body, dict, orjson.OPT_SORT_KEYS))
     return requested_with(key, fingerprint)
-
-
-def new_fingerprint() -> hmac.HMAC:
-    """What is updated with a body; keyed, as that may hold a password."""
-    return hmac.new(current_app.config["FINGERPRINT_KEY"], digestmod=hashlib.sha256)
 
 
 def requested_key() -> str | None:
@@ -106,15 +130,16 @@ def requested_key() -> str | None:
     return key
 
 
-def requested_with(key: str, fingerprint: hmac.HMAC) -> Once:
+def requested_with(key: str, fingerprint: Fingerprint) -> Once:
     """The key, with the fingerprint of a body."""
-    return Once(str(current().url_rule), key, fingerprint.digest())
+    return Once(str(current().url_rule), key, fingerprint.digests())
 
 
 def mark(response: Response, replayed: bool) -> Response:
     """Tell the client if it was answered before."""
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
+        tally.add(REPLAYS)
     return response
 
 

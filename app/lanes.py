@@ -1,4 +1,6 @@
-"""The threads of a worker and who gets one: health has threads that no other request can hold."""
+"""The threads of a worker and who gets one: health and metrics have some that no other request can
+hold.
+"""
 
 import re
 from collections.abc import Callable
@@ -6,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final
 
-HEALTH: Final = re.compile(rb"(?:GET|HEAD) /health(/db)? HTTP/1\.[01]\r\n")
+WATCHED: Final = re.compile(rb"(?:GET|HEAD) /(health|health/db|metrics) HTTP/1\.[01]\r\n")
 HAS_BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 Work = Callable[[], object]
@@ -36,20 +38,21 @@ class Lane:
 
 
 class Lanes:
-    """The threads of a worker: those for requests, and others that only /health is given."""
+    """The threads of a worker: those for requests, and others for those who watch the service."""
 
     def __init__(self, threads: int) -> None:
         self.ordinary = Lane(threads)
-        self.health = {None: Lane(1), b"/db": Lane(2)}
+        patient = Lane(2)
+        self.watched = {b"health": Lane(1), b"health/db": patient, b"metrics": patient}
 
     def choose(self, head: bytes) -> Lane:
-        """Only what is all there and cannot wait for its client goes to the threads of health."""
-        asked = HEALTH.match(head)
+        """Only what is all there and cannot wait for its client goes to the threads of its own."""
+        asked = WATCHED.match(head)
         if asked and b"\r\n\r\n" in head and not HAS_BODY.search(head):
-            return self.health[asked[1]]
+            return self.watched[asked[1]]
         return self.ordinary
 
     def shutdown(self, wait: bool = True) -> None:
         """As an executor's, without waiting."""
-        for lane in (self.ordinary, *self.health.values()):
+        for lane in {self.ordinary, *self.watched.values()}:
             lane.shutdown()

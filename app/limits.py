@@ -15,9 +15,11 @@ from limits import RateLimitItemPerMinute
 from limits.errors import ConfigurationError as StorageConfigurationError
 from limits.strategies import MovingWindowRateLimiter
 
+from app import tally
 from app.config import ConfigurationError, Settings
 from app.counters import MINUTE, LastMinute, Limit, PresentMinute, Shared, minute, seconds_left
 from app.exchange import Request, current
+from app.metrics.families import REFUSALS
 from app.problems import TOO_MANY_REQUESTS, Problem
 
 LIMITED_PATH: Final = "/v1/"
@@ -48,6 +50,7 @@ class RequestLimits:
         count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
         incoming.limits.append((max(0, limit.amount - count), limit))
         if count > limit.amount:
+            tally.add(REFUSALS, limit.name)
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}."
             headers = {"Retry-After": str(seconds_left())}
             raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
@@ -65,6 +68,7 @@ class SignInLimits:
         for key in keys:
             wait = self.shared.ask(_wait, self.here.wait, key)
             if wait > 0:
+                tally.add(REFUSALS, "sign-in")
                 raise Problem(TOO_MANY_REQUESTS, headers={"Retry-After": str(math.ceil(wait))})
 
     def count(self, keys: list[str]) -> None:

@@ -13,7 +13,7 @@ from flask import Flask, has_request_context
 
 from app import deadline
 from app.config import Settings
-from app.exchange import Response, current
+from app.exchange import Request, Response, current
 
 # What must never be read in a log, wherever a message or a traceback got it from.
 SECRETS: Final = re.compile(
@@ -72,9 +72,21 @@ class TerminalFormatter(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the record is about; the request's id whenever there is a request."""
+    """What the record is about; the request and its trace whenever there is a request."""
     fields: dict[str, Any] | None = getattr(record, "fields", None)
-    return fields or ({"request_id": current().id} if has_request_context() else {})
+    return fields or (about(current()) if has_request_context() else {})
+
+
+def about(incoming: Request) -> dict[str, Any]:
+    """Which request it is, and in which trace (OpenTelemetry, "Trace Context in Log Formats")."""
+    rule, trace = incoming.url_rule, incoming.trace
+    return {
+        "request_id": incoming.id,
+        "trace_id": trace.trace_id,
+        "span_id": trace.span_id,
+        "method": incoming.method,
+        "route": rule.rule if rule else None,
+    }
 
 
 class StandardOutput(logging.Handler):
@@ -106,11 +118,9 @@ def finish_request(response: Response) -> Response:
     """Tell the log what became of the request."""
     if access.isEnabledFor(logging.INFO):
         incoming = current()
-        principal, rule = incoming.principal, incoming.url_rule
+        principal = incoming.principal
         fields = {
-            "request_id": incoming.id,
-            "method": incoming.method,
-            "route": rule.rule if rule else None,
+            **about(incoming),
             "status": response.status_code,
             "duration_ms": round((time.perf_counter() - incoming.started) * 1000, 2),
             "database_ms": round(deadline.waited() * 1000, 2),

@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
-from flask import Response, current_app
+from flask import Response
 
+from app import keys
 from app.exchange import current
 from app.http import json_response
 from app.problems import invalid
@@ -48,7 +49,8 @@ def decode(cursor: str | None, listing: object) -> Position | None:
 def seal(text: str, purpose: object) -> str:
     """The text, opaque and signed for a purpose, as it can stand in a query."""
     content = text.encode()
-    return urlsafe_b64encode(_sign(content, purpose) + content).decode().rstrip("=")
+    signature = _sign(content, purpose, keys.present().cursor)
+    return urlsafe_b64encode(signature + content).decode().rstrip("=")
 
 
 def unseal(sealed: str, purpose: object) -> str | None:
@@ -59,14 +61,16 @@ def unseal(sealed: str, purpose: object) -> str | None:
     except ValueError:
         canonical, data = False, b""
     signature, content = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
-    if not canonical or not hmac.compare_digest(signature, _sign(content, purpose)):
+    if not canonical or not any(
+        hmac.compare_digest(signature, _sign(content, purpose, each.cursor))
+        for each in keys.accepted()
+    ):
         return None
     return content.decode()
 
 
-def _sign(content: bytes, purpose: object) -> bytes:
+def _sign(content: bytes, purpose: object, key: bytes) -> bytes:
     message = orjson.dumps(purpose, option=orjson.OPT_SORT_KEYS) + b"\n" + content
-    key: bytes = current_app.config["CURSOR_KEY"]
     return hmac.digest(key, message, hashlib.sha256)[:SIGNATURE_BYTES]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from gunicorn import glogging, util
 
-from app import lifecycle
+from app import lifecycle, tally
 from app.errors import MEDIA_TYPE, document
 from app.exchange import new_id
+from app.metrics.families import PROBLEMS
 from app.problems import BAD_REQUEST, BY_STATUS
 
 
@@ -34,6 +35,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
 def problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:
     """In place of gunicorn's page of HTML: a problem document that tells nothing of the server."""
     kind = BY_STATUS.get(status_int, BAD_REQUEST)
+    tally.add(PROBLEMS, kind.slug)
     request_id = new_id()
     body = document(kind, kind.meaning, request_id, {})
     head = (

@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 
 import psycopg2
 
-from app import database, deadline, execution
+from app import database, deadline, execution, tally, tracing
 from app.execution import DIALECT, PARTING_SECONDS, Row, Statement
 from app.failures import Cause, while_waiting
+from app.metrics.families import RETRIES
 from app.problems import OUTCOME_UNKNOWN, Problem
 from app.scope import Scope
 
@@ -46,12 +47,6 @@ class Transaction:
             execution.note_token(self.scope)
             self.prefix = ""
         return statements[-1][0].rows(self.cursor)
-
-    @property
-    def notices(self) -> list[str]:
-        """What the server has said besides."""
-        notices: list[str] = self.cursor.connection.notices
-        return notices
 
     def commit(self) -> None:
         """Make it last."""
@@ -89,7 +84,7 @@ def in_transaction(scope: Scope, work: Callable[[Transaction], Result]) -> Resul
 def _attempt(scope: Scope, work: Callable[[Transaction], Result], *, again: bool) -> Result:
     gate = database.gate()
     connection = execution.connect(gate)
-    transaction = Transaction(connection.cursor(), scope, gate.statement_timeout)
+    transaction = Transaction(tracing.cursor(connection), scope, gate.statement_timeout)
     try:
         result = work(transaction)
         transaction.commit()
@@ -125,6 +120,7 @@ def _undo(connection: Any, transaction: Transaction) -> None:
 
 def _attempt_again(scope: Scope, work: Callable[[Transaction], Result], *, unknown: bool) -> Result:
     logger.info("a connection to the database died; its transaction is done again")
+    tally.add(RETRIES)
     try:
         return _attempt(scope, work, again=False)
     except (psycopg2.Error, Problem) as error:

@@ -9,7 +9,8 @@ import signal
 import time
 from typing import Any, Final
 
-from app import lifecycle, messages
+from app import lifecycle, messages, tally
+from app.lanes import Lanes
 from app.polling import PollingWorker
 
 TURN_SECONDS: Final = 0.1
@@ -51,6 +52,9 @@ class Worker(PollingWorker):
             if self.leaving is not None:
                 break
         self._leave_in_time()
+        if tally.wanted() and isinstance(self.tpool, Lanes):
+            busy = sum(connection.sock.busy for connection in self.connections)
+            tally.note_threads(self.cfg.threads, busy, self.tpool.ordinary.queue.qsize())
 
     def _leave_in_time(self) -> None:
         if lifecycle.interrupted():

@@ -1,31 +1,41 @@
-"""`make bench-bulk`: what bulk requests cost beside the same SQL on a bare cursor.
+"""`make bench-bulk`: what requests of many rows cost beside their SQL on a bare cursor.
 
-In one process and in turn, so that a busy machine slows both: processor time of one thread, from
-the WSGI call to the last byte, and from the statement to the rows as JSON.
+The service and the floor answer the same requests, each behind gunicorn, over one connection and in
+turn, so that a busy machine slows both. What counts is the processor time of their processes.
 """
 
 import argparse
+import http.client
 import logging
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
 import orjson
 import psycopg2
-from werkzeug.test import EnvironBuilder
 
 from app import create_app
+from app.batch.operations import writes
+from app.batch.schemas import Batch
 from app.exchange import new_id
 from benchmarks import table
+from benchmarks.contestants import FLOOR, SERVICE, Running, started
 from benchmarks.data import Ground, Person, as_service, ground
+from benchmarks.processes import cpu_seconds
 from tests.conftest import cursors, settings_for
+from tests.databases import opened
 
 HERE: Final = Path(__file__).parent
-
+BARE: Final = replace(
+    FLOOR,
+    command=[*FLOOR.command[:-1], "benchmarks.bulk_floor:application"],
+    title="the bare cursor",
+)
 
 THROWN: Final = """
 insert into tasks (user_id, id, title, complete, priority, version, created_at, updated_at,
@@ -33,6 +43,9 @@ insert into tasks (user_id, id, title, complete, priority, version, created_at, 
 select %(user_id)s, id, 'Buy milk', false, 0, 1, now(), now(), now()
 from unnest(%(ids)s::uuid[]) as thrown (id)
 """
+
+Flight = list[tuple[str, Any]]
+"""Statements that travel together, and their parameters."""
 
 
 class Request(NamedTuple):
@@ -42,182 +55,189 @@ class Request(NamedTuple):
     path: str
     body: bytes | None = None
     ids: Sequence[str] = ()
+
+
+class Case(NamedTuple):
+    """A kind of request, and how many of them make a figure."""
+
+    make: Callable[[], Request]
+    count: int
+    writes: bool = False
+    """Whether somebody else sends them, so that what others read stays as it is."""
     thrown: bool = False
     """Whether the ids are of tasks that have to be in the trash."""
 
 
-Part = tuple[Any, Any]
-"""A statement and its parameters."""
-
-Case = Callable[[Person], Request]
-
-
-def first_copy(_: Person) -> Request:
-    """A page of 200 of a first copy."""
-    return Request("GET", "/v1/changes?limit=200")
-
-
-def nothing_new(_: Person) -> Request:
-    """The last page of a copy: one change."""
-    return Request("GET", "/v1/changes?limit=1")
-
-
-def batch(_: Person) -> Request:
-    """A hundred tasks that are created."""
-    ids = [new_id() for _ in range(100)]
-    body = {"title": "Buy milk", "description": "Two litres", "priority": "high"}
-    steps = [{"op": "create", "type": "task", "id": row_id, "body": body} for row_id in ids]
-    return Request("POST", "/v1/batch", orjson.dumps({"operations": steps}), ids)
-
-
-def restore(_: Person) -> Request:
-    """A task that comes back out of the trash."""
-    row_id = new_id()
-    return Request("POST", f"/v1/tasks/{row_id}/restore", ids=[row_id], thrown=True)
-
-
-def export(_: Person) -> Request:
-    """An account with a thousand tasks."""
-    return Request("GET", "/v1/export")
-
-
-CASES: Final[dict[str, Case]] = {
-    "changes, a page of 200": first_copy,
-    "changes, a page of 1": nothing_new,
-    "a batch of 100": batch,
-    "restoring a task": restore,
-    "an export of 1,000 tasks": export,
-}
-
-
 class Pair(NamedTuple):
-    """Processor seconds of the service and of the bare cursor."""
+    """Processor seconds of a request to the service and to the bare cursor."""
 
     service: float
     floor: float
 
 
-class Bench:
-    """The service and a bare cursor on the same database."""
+def batch() -> Request:
+    """A hundred tasks that are created, no two alike."""
+    ids = [new_id() for _ in range(100)]
+    bodies = [
+        {"title": f"Task number {n}", "description": f"In {n} words", "priority": "high"}
+        for n in range(len(ids))
+    ]
+    steps = [
+        {"op": "create", "type": "task", "id": row_id, "body": body}
+        for row_id, body in zip(ids, bodies, strict=True)
+    ]
+    return Request("POST", "/v1/batch", orjson.dumps({"operations": steps}), ids)
 
-    def __init__(self, database: str, person: Person) -> None:
-        self.person = person
+
+def restore() -> Request:
+    """A task that comes back out of the trash."""
+    row_id = new_id()
+    return Request("POST", f"/v1/tasks/{row_id}/restore", ids=[row_id])
+
+
+CASES: Final[dict[str, Case]] = {
+    "changes, a page of 200": Case(lambda: Request("GET", "/v1/changes?limit=200"), 100),
+    "changes, a page of 1": Case(lambda: Request("GET", "/v1/changes?limit=1"), 200),
+    "a batch of 100": Case(batch, 50, writes=True),
+    "restoring a task": Case(restore, 200, writes=True, thrown=True),
+    "an export of 1,000 tasks": Case(lambda: Request("GET", "/v1/export"), 40),
+}
+
+
+class Recorder:
+    """Asks the service in this process, to see what it sends to the database."""
+
+    def __init__(self, database: str, people: Sequence[Person]) -> None:
+        self.database = database
+        self.people = people
         self.app = create_app(settings_for(as_service(database)))
-        self.connection = psycopg2.connect(as_service(database))
-        self.connection.autocommit = True
-        self.owner = psycopg2.connect(database)
-        self.owner.autocommit = True
 
-    def run(self, case: Case) -> Pair:
-        """Both once, each with ids of its own."""
-        return Pair(self.service(self.request(case)), self.floor(case))
+    def person(self, case: Case) -> Person:
+        """Who sends requests of this kind."""
+        return self.people[1 if case.writes else 0]
 
-    def request(self, case: Case) -> Request:
-        """One of this kind, with what has to be there for it."""
-        request = case(self.person)
-        if request.thrown:
-            self.throw_away(request.ids)
-        return request
+    def requests(self, case: Case, count: int) -> list[Request]:
+        """So many of this kind, with what has to be there for them."""
+        made = [case.make() for _ in range(count)]
+        if case.thrown:
+            ids = [row_id for request in made for row_id in request.ids]
+            with opened(self.database) as cursor:
+                cursor.execute(THROWN, {"user_id": self.person(case).user_id, "ids": ids})
+        return made
 
-    def throw_away(self, ids: Sequence[str]) -> None:
-        """Make tasks with these ids that are in the trash."""
-        with self.owner.cursor() as cursor:
-            cursor.execute(THROWN, {"user_id": self.person.user_id, "ids": list(ids)})
+    def flights(self, case: Case) -> list[Flight]:
+        """What a bare cursor has to send for a request of this kind."""
+        [request] = self.requests(case, 1)
+        places = {row_id: {"id": place} for place, row_id in enumerate(request.ids)}
+        user_id = self.person(case).user_id
+        flights = [alone(user_id, request)] if case.make is batch else self.sent(case, request)
+        return [
+            [
+                (sql, given and {k: _placed(v, places) for k, v in given.items()})
+                for sql, given in flight
+            ]
+            for flight in flights
+        ]
 
-    def service(self, request: Request) -> float:
-        """What the whole request takes. Raises RuntimeError if it is not answered with success."""
-        environ = EnvironBuilder(
-            request.path.split("?")[0],
-            query_string=request.path.partition("?")[2],
-            method=request.method,
-            data=request.body,
-            content_type="application/json" if request.body else None,
-            headers={"Authorization": f"Bearer {self.person.token}"},
-        ).get_environ()
-        statuses: list[str] = []
-        started = time.thread_time()
-        body = self.app(environ, lambda status, _: statuses.append(status))  # type: ignore[arg-type, return-value]
-        size = sum(map(len, body))
-        spent = time.thread_time() - started
-        if not statuses[0].startswith("2") or not size:
-            raise RuntimeError(f"{request.path} was answered with {statuses[0]}")
-        return spent
-
-    def floor(self, case: Case) -> float:
-        """What the statements of such a request take: bound, sent, and their rows as JSON."""
-        request, flights = self.flights(case)
-        started = time.thread_time()
-        if request.body:
-            orjson.loads(request.body)
-        with self.connection.cursor() as cursor:
-            for flight in flights:
-                cursor.execute("; ".join(cursor.mogrify(*part).decode() for part in flight))
-                if cursor.description:
-                    names = [column.name for column in cursor.description]
-                    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-                    orjson.dumps(rows, option=orjson.OPT_UTC_Z)
-        return time.thread_time() - started
-
-    def flights(self, case: Case) -> tuple[Request, list[list[Part]]]:
-        """What the service sends for such a request, with other ids in place of its own."""
-        request, flights = self.request(case), list[list[Part]]()
-        parts: list[tuple[Any, Any, bytes]] = []
-        others = {row_id: new_id() for row_id in request.ids}
-        if request.thrown:
-            self.throw_away(list(others.values()))
-
-        def other(parameters: Any) -> Any:
-            return {k: others.get(str(v), v) for k, v in (parameters or {}).items()}
+    def sent(self, case: Case, request: Request) -> list[Flight]:
+        """What the service sends. Raises RuntimeError if it does not answer with success."""
+        flights: list[Flight] = []
 
         class Cursor(psycopg2.extensions.cursor):
-            def mogrify(self, statement: Any, parameters: Any = None) -> bytes:
-                bound: bytes = super().mogrify(statement, parameters)
-                parts.append((statement, other(parameters), bound))
-                return bound
-
             def execute(self, statement: Any, parameters: Any = None) -> Any:
                 super().execute(statement, parameters)
-                if parts:  # one text of several statements, and what stands before them
-                    before = statement.partition(parts[0][2])[0].decode().rpartition(";")[0]
-                    flights.append([(before, None), *(part[:2] for part in parts)])
-                    parts.clear()
-                else:
-                    flights.append([(statement, other(parameters) or None)])
+                text = statement if isinstance(statement, str) else statement.decode()
+                flights.append([(text, dict(parameters) if parameters else None)])
 
         with cursors(self.app, Cursor):
-            self.service(request)
-        return request, flights
+            answer = self.app.test_client().open(
+                request.path, method=request.method, headers=headers(self.person(case))
+            )
+        if answer.status_code >= 300 or not answer.data:
+            raise RuntimeError(f"{request.path} was answered with {answer.status}")
+        return flights
 
-    def close(self) -> None:
-        """Give the connections back."""
-        self.connection.close()
-        self.owner.close()
+
+def alone(user_id: str, request: Request) -> Flight:
+    """The statements that a batch's operations would be alone, in one transaction."""
+    operations = Batch.model_validate_json(request.body or b"").operations
+    own = [(one.statement.sql, dict(one.parameters)) for one in writes(user_id, operations)]
+    return [("begin", None), *own, ("commit", None)]
 
 
-def measure(found: Ground, rounds: int) -> dict[str, Pair]:
-    """The medians of each case, all in turn."""
+def _placed(value: Any, places: dict[str, dict[str, int]]) -> Any:
+    return places.get(value, value) if isinstance(value, str) else value
+
+
+def headers(person: Person) -> dict[str, str]:
+    """What the requests of this person come with."""
+    return {"Authorization": f"Bearer {person.token}", "Content-Type": "application/json"}
+
+
+def spent(running: Running, requests: Sequence[Request], person: Person) -> float:
+    """Processor seconds of each of these requests. Raises RuntimeError if one of them fails."""
+    connection = http.client.HTTPConnection(running.base.removeprefix("http://"), timeout=60)
+    with closing(connection):
+        before = cpu_seconds(running.pid)
+        for request in requests:
+            connection.request(request.method, request.path, request.body, headers(person))
+            answer = connection.getresponse()
+            if not answer.read() or answer.status >= 300:
+                raise RuntimeError(f"{request.path} was answered with {answer.status}")
+        return (cpu_seconds(running.pid) - before) / len(requests)
+
+
+def measure(found: Ground, rounds: int, *, share: float = 1.0) -> dict[str, Pair]:
+    """The medians of each case, all in turn; with a share of the requests."""
+    database = found.fresh("bulk")
+    recorder = Recorder(database, found.people)
     taken: dict[str, list[Pair]] = {name: [] for name in CASES}
-    with closing(Bench(found.fresh("bulk"), found.people[0])) as bench:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasks-api-bulk-")))
+        bare = replace(BARE, variables={"BULK_FLIGHTS": str(recorded(recorder, directory))})
+        service, floor = (
+            stack.enter_context(started(one, database, found.people[0], directory))
+            for one in (SERVICE, bare)
+        )
         for number in range(rounds + 1):
             for name, case in CASES.items():
-                pair = bench.run(case)
+                count = max(1, round(case.count * share))
+                person = recorder.person(case)
+                pair = Pair(
+                    *(
+                        spent(one, recorder.requests(case, count), person)
+                        for one in (service, floor)
+                    )
+                )
                 if number:  # the first is for what is made once
                     taken[name].append(pair)
     return {
-        name: Pair(*(median(spent) for spent in zip(*pairs, strict=True)))
+        name: Pair(*(median(each) for each in zip(*pairs, strict=True)))
         for name, pairs in taken.items()
     }
+
+
+def recorded(recorder: Recorder, directory: Path) -> Path:
+    """The file that the floor reads."""
+    flights = {}
+    for case in CASES.values():
+        path, _, query = case.make().path.partition("?")
+        kind = "/".join(part for part in path.split("/") if len(part) != len(new_id()))
+        flights[f"{kind}?{query}"] = recorder.flights(case)
+    file = directory / "flights.json"
+    file.write_bytes(orjson.dumps(flights))
+    return file
 
 
 def tabulated(figures: dict[str, Pair]) -> str:
     """The figures as Markdown."""
     rows = [
         f"| {name} | {pair.service * 1e6:,.0f} | {pair.floor * 1e6:,.0f} |"
-        f" {pair.service / pair.floor:.2f} |"
+        f" {pair.service / max(pair.floor, 1e-6):.2f} |"
         for name, pair in figures.items()
     ]
     head = [
-        "| processor time | the whole request, µs | its SQL on a bare cursor, µs | ratio |",
+        "| processor time | this service, µs | the bare cursor, µs | ratio |",
         "|---|---:|---:|---:|",
     ]
     return "\n".join([*head, *rows])
@@ -226,7 +246,7 @@ def tabulated(figures: dict[str, Pair]) -> str:
 def main(argv: Sequence[str]) -> int:
     """Measure, print the table, and write it down if asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="the table into benchmarks/bulk.md")
     options = parser.parse_args(argv)
     logging.disable(logging.INFO)  # what migrations say of each step

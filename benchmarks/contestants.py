@@ -3,9 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
@@ -34,6 +34,8 @@ class Contestant:
     directory: Path = ROOT
     is_service: bool = False
     """Whether it is this service, with its settings and its login of least rights."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What it has in its environment besides."""
 
 
 FLOOR: Final = Contestant("floor", "the floor", [*HERE, *SHAPE, "benchmarks.floor:application"])
@@ -120,6 +122,7 @@ def environment(contestant: Contestant, database: str, port: int) -> dict[str, s
         **{name: value for name, value in os.environ.items() if name in kept},
         "DATABASE_URL": database,
         "JWT_SECRET": SECRET,
+        **contestant.variables,
     }
     if not contestant.is_service:
         return common

@@ -74,6 +74,24 @@ def test_a_body_is_written_as_the_single_request_writes_it(alice: Account) -> No
     assert batched["etag"] == alone.headers["ETag"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": "'\"\\ $1 %s %(id)s {} $$; --", "description": "\\u0041 \t\r\n\u2028 🛒 e\u0301"},
+        {"title": "The first", "due_at": "0001-01-01T00:00:00Z"},
+        {"title": "The last", "due_at": "9999-12-31T23:59:59.999999Z", "priority": "high"},
+        {"title": "A day", "due_date": "9999-12-31", "complete": True},
+        {"title": "null", "description": ""},
+    ],
+    ids=lambda body: body["title"][:9],
+)
+def test_every_value_arrives_as_in_a_single_request(alice: Account, body: dict[str, Any]) -> None:
+    [batched] = done(alice, create(**body))
+    alone = alice.create_task(**body)
+    assert {name: batched["body"][name] for name in body} == {name: alone[name] for name in body}
+    assert alice.get(f"/v1/tasks/{batched['body']['id']}").json == batched["body"]
+
+
 def test_a_write_that_changes_nothing_keeps_its_version(alice: Account) -> None:
     task = alice.create_task()
     [result] = done(alice, operation("update", "task", task["id"], {"title": task["title"]}))

@@ -175,8 +175,8 @@ def test_the_pages_have_a_place_for_the_table(page: str) -> None:
 
 
 def test_bulk_requests_are_measured_beside_their_own_statements(prepared: Ground) -> None:
-    figures = bulk.measure(prepared, rounds=1)
+    figures = bulk.measure(prepared, rounds=1, share=0.03)
     assert figures.keys() == bulk.CASES.keys()
-    assert all(0 < pair.floor < pair.service for pair in figures.values())
+    assert all(sum(spent) > 0 for spent in zip(*figures.values(), strict=True))
     table = bulk.tabulated(figures)
     assert all(f"| {name} |" in table for name in figures)

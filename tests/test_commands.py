@@ -332,6 +332,7 @@ def test_the_settings_are_printed_without_their_secrets(run: Run, database_url: 
         ["tokens", "issue"],
         ["purge"],
         ["config"],
+        ["doctor"],
         ["version"],
     ],
 )

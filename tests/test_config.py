@@ -19,6 +19,8 @@ REMOTE = "postgresql://user:hidden@db.example.com/tasks"
 HERE = "postgresql+psycopg2://user:hidden@127.0.0.1/tasks"
 THERE = "postgresql+psycopg2://user:hidden@db.example.com/tasks"
 
+RANDOM = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey"
+
 # For each variable: what is taken and read as what, and what is refused.
 TAKEN: dict[str, list[tuple[str, Any]]] = {
     "APP_ENV": [("development", "development"), (" test\n", "test")],
@@ -52,8 +54,12 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
     "DATABASE_URL_UNPOOLED": [(REMOTE, f"{THERE}?sslmode=require")],
     "JWT_SECRET": [
         (SECRET, SECRET),
-        ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey"),
+        (RANDOM, RANDOM),
         (f"{'ä' * 8}{'0123456789'}{'bcdefg'}", f"{'ä' * 8}{'0123456789'}{'bcdefg'}"),
+    ],
+    "JWT_SECRETS_ACCEPTED": [
+        (RANDOM, (RANDOM,)),
+        (f"{RANDOM}, {RANDOM[::-1]},", (RANDOM, RANDOM[::-1])),
     ],
     "JWT_JWKS_URL": [("https://issuer.example.com/keys", "https://issuer.example.com/keys")],
     "JWT_ISSUER": [("https://issuer.example.com/", "https://issuer.example.com/")],
@@ -82,6 +88,7 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
         ("redis://:hidden@cache.example.com:6379/0", "redis://:hidden@cache.example.com:6379/0"),
         ("rediss://cache.example.com", "rediss://cache.example.com"),
     ],
+    "METRICS_TOKEN": [("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey")],
     "PORT": [("1", 1), ("65535", 65535), (" 8080 ", 8080)],
     "WEB_CONCURRENCY": [("1", 1), ("64", 64)],
     "WEB_THREADS": [("1", 1), ("64", 64)],
@@ -133,6 +140,7 @@ REFUSED: dict[str, list[str]] = {
         " " * 3 + "thirty-one bytes of hidden text",
         "passwordpasswordpasswordpassword",
     ],
+    "JWT_SECRETS_ACCEPTED": ["hidden", f"{RANDOM},hidden", f"{RANDOM} hidden,{'x' * 64}", "a,b"],
     "JWT_JWKS_URL": [
         "hidden",
         "ftp://hidden",
@@ -164,6 +172,13 @@ REFUSED: dict[str, list[str]] = {
         "memcached://hidden",
         "redis+unix://hidden",
     ],
+    "METRICS_TOKEN": [
+        "hidden",
+        "x" * 64,
+        "hidden12" * 4,
+        "a hidden token, longer than it must be",
+        "ä-hidden-token-longer-than-it-must-be",
+    ],
     "PORT": ["0", "65536", "http", *NOT_NUMBERS],
     "WEB_CONCURRENCY": ["0", "65", "auto", *NOT_NUMBERS],
     "WEB_THREADS": ["0", "65", *NOT_NUMBERS],
@@ -171,7 +186,10 @@ REFUSED: dict[str, list[str]] = {
 }
 
 FIELDS = {item.metadata["variable"]: item.name for item in fields(Settings)}
-BESIDE = {"JWT_JWKS_URL": {"JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "tasks"}}
+BESIDE = {
+    "JWT_SECRETS_ACCEPTED": {"JWT_SECRET": SECRET},
+    "JWT_JWKS_URL": {"JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "tasks"},
+}
 SAFE = {"APP_ENV": "production", "DATABASE_URL": REMOTE, "JWT_SECRET": SECRET}
 EXTERNAL = {
     "JWT_JWKS_URL": "https://issuer.example.com/keys",
@@ -260,6 +278,12 @@ def test_production_takes_an_issuers_keys_over_https_alone() -> None:
     assert read(**EXTERNAL | keys).jwt_jwks_url == keys["JWT_JWKS_URL"]
 
 
+def test_accepted_secrets_need_one_that_signs() -> None:
+    assert read(**SAFE, JWT_SECRETS_ACCEPTED=RANDOM).jwt_secrets_accepted == (RANDOM,)
+    alone = {**EXTERNAL, "JWT_SECRETS_ACCEPTED": RANDOM}
+    assert stopped(**alone) == "JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it"
+
+
 @pytest.mark.parametrize("missing", ["JWT_ISSUER", "JWT_AUDIENCE"])
 def test_an_issuers_keys_need_the_issuers_name_and_an_audience(missing: str) -> None:
     assert stopped(**{**EXTERNAL, missing: ""}).startswith("JWT_JWKS_URL needs")
@@ -328,14 +352,16 @@ def test_masked_settings_tell_no_secret() -> None:
         **SAFE | {"JWT_SECRET": "https://hidden-and-longer-than-it-must-be.example.com"},
         DATABASE_URL_UNPOOLED=f"{REMOTE}?sslmode=require&sslpassword=hidden",
         RATELIMIT_STORAGE_URI="rediss://user:hidden@cache.example.com:6380/1",
+        JWT_SECRETS_ACCEPTED="hidden-and-longer-than-it-must-be-by-a-little,",
         TRUSTED_HOSTS="a.example.com,b.example.com",
+        METRICS_TOKEN="hidden-and-longer-than-it-must-be",
     )
     masked = settings.masked()
     assert list(masked) == list(FIELDS)
     assert "hidden" not in str(masked)
     assert masked["DATABASE_URL"] == "postgresql+psycopg2://********@db.example.com/tasks"
     assert masked["RATELIMIT_STORAGE_URI"] == "rediss://********@cache.example.com:6380/1"
-    assert masked["JWT_SECRET"] == "********"
+    assert (masked["JWT_SECRET"], masked["JWT_SECRETS_ACCEPTED"]) == ("********", "********")
     assert masked["TRUSTED_HOSTS"] == "a.example.com,b.example.com"
     assert masked["JWT_JWKS_URL"] == ""
 

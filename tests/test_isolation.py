@@ -39,7 +39,10 @@ OWNED = {
 }
 
 # A condition on the owner, as SQLAlchemy writes it; with `true` in its place a query forgets him.
-OWNERSHIP = r"\b(?!app\.)\w+\.(?:user_id|id) = (?:%\(user_id\)s|'{}'(?:::uuid)?)(?:::UUID)?"
+OWNERSHIP = (
+    r"\b(?!app\.)\w+\.(?:user_id|id) = "
+    r"(?:%\(user_id\)s|op\.user_id|'{}'(?:::uuid)?)(?:::UUID)?"
+)
 IDENTITY = re.compile("app.user_id = '(.*?)'")
 
 BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {

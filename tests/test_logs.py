@@ -22,6 +22,8 @@ FIELDS = [
     "logger",
     "message",
     "request_id",
+    "trace_id",
+    "span_id",
     "method",
     "route",
     "status",

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.config import Settings
+from app.keys import derived
 from app.problems import Problem
 from app.users import jwks, tokens
 from app.users.tokens import ISSUERS, TokenVerifier
@@ -156,7 +157,7 @@ def test_whoever_sends_no_token_is_told_that_one_is_needed(
 @pytest.fixture
 def verifier() -> TokenVerifier:
     settings = Settings.from_environment({"APP_ENV": "test", "JWT_SECRET": SECRET})
-    return TokenVerifier(settings, SECRET)
+    return TokenVerifier(settings, derived([SECRET]))
 
 
 def test_a_verified_token_is_not_decoded_again_until_it_expires(

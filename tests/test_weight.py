@@ -33,7 +33,11 @@ IDLE: Final = {
     "app.embedded": "a service with no DATABASE_URL",
     "dns": "nothing here",
     "email_validator": "nothing here",
+    "google.protobuf": "a service that sends traces",
     "icalendar": "an export for a calendar",
+    "opentelemetry": "a service that sends traces",
+    "app.metrics.exposition": "a METRICS_TOKEN",
+    "prometheus_client": "a METRICS_TOKEN",
     "yaml": "nothing here",
 }
 """What most processes that serve have no use for, and who has."""

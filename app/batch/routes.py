@@ -31,6 +31,6 @@ def run_batch(batch: Batch) -> Response:
     with the number of the operation and the problem that it would have been answered with alone.
     """
     user_id = current_user_id()
-    once = idempotency.requested(batch.model_dump())
+    once = idempotency.requested({"operations": batch.operations})
     body, replayed = queries.run(user_id, writes(user_id, batch.operations), once)
     return idempotency.mark(Document(body), replayed)

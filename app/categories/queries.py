@@ -3,20 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    exists,
-    func,
-    null,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import Select, exists, func, null, select, update
 
 from app import statements
 from app.categories import schemas
@@ -25,6 +12,7 @@ from app.categories.schemas import represent
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
+from app.listing import OldestFirst
 from app.pagination import Position
 from app.problems import CONFLICT, Problem, not_found
 from app.scope import reading
@@ -72,30 +60,12 @@ CATEGORIES: Final = VersionedTable(
 
 LIVE: Final = select(Category).where(Category.user_id == USER_ID, Category.deleted_at.is_(None))
 GET: Final = Statement(LIVE.where(Category.id == ID))
-FIRST_PAGE: Final = (
-    LIVE.add_columns(cast(Category.created_at, Text).label("sort_key"))
-    .order_by(Category.created_at, Category.id)
-    .limit(bindparam("rows"))
-)
-LIST_FIRST: Final = Statement(FIRST_PAGE)
-LIST_NEXT: Final = Statement(
-    FIRST_PAGE.where(
-        tuple_(Category.created_at, Category.id)
-        > tuple_(
-            cast(bindparam("after_key"), TIMESTAMP(timezone=True)),
-            cast(bindparam("after_id"), Uuid(as_uuid=False)),
-        )
-    )
-)
+LISTING: Final = OldestFirst(LIVE, Category.created_at, Category.id)
 
 
 def list_categories(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
     """A page of categories, oldest first, and one more row if another page follows."""
-    scope, rows = reading(user_id), limit + 1
-    if position is None:
-        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows)
-    after = {"after_key": position.key, "after_id": position.id}
-    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after)
+    return LISTING.page(user_id, limit, position)
 
 
 def get_category(user_id: str, category_id: str) -> Representation:

@@ -11,9 +11,11 @@ from typing import Final
 
 from flask import Flask, current_app
 
-from app import deadline, lifecycle
+from app import deadline, lifecycle, tally
 from app.changes.queries import Feed
 from app.config import Settings
+from app.exchange import current
+from app.metrics.families import LONG_POLLS
 
 EXTENSION: Final = "places_to_wait"
 
@@ -29,14 +31,22 @@ def first_change(look: Callable[[], Feed], seconds: float) -> Feed:
     feed, end = look(), time.monotonic() + seconds
     if feed.rows or not seconds or not places.acquire(blocking=False):
         return feed
+    tally.add(LONG_POLLS)
     try:
         while not feed.rows and (left := end - time.monotonic()) > 0 and not lifecycle.leaving():
-            time.sleep(min(LOOK_SECONDS, left))
+            sleep(min(LOOK_SECONDS, left))
             deadline.renew(current_app.config["SETTINGS"].request_deadline)
             feed = look()
     finally:
+        tally.add(LONG_POLLS, amount=-1)
         places.release()
     return feed
+
+
+def sleep(seconds: float) -> None:
+    """Let the time pass, which is the client's and not what the answer takes."""
+    time.sleep(seconds)
+    current().slept += seconds
 
 
 def init_app(app: Flask, settings: Settings) -> None:

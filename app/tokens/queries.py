@@ -8,7 +8,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    Uuid,
     bindparam,
     cast,
     delete,
@@ -19,7 +18,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
@@ -27,6 +25,8 @@ from app import idempotency, statements
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
+from app.keys import Keys, present
+from app.listing import OldestFirst
 from app.pagination import Position
 from app.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
 from app.scope import Role, Scope, reading, writing
@@ -50,10 +50,13 @@ CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
 
 
 class Made(NamedTuple):
-    """A token's row, what its secret was made of, and whether an earlier request made it."""
+    """A token's row, what its secret was made of and under which keys, and whether an earlier
+    request made it.
+    """
 
     row: Row
     seed: str
+    keys: Keys
     replayed: bool
 
 
@@ -76,11 +79,7 @@ def require_token(user_id: str) -> None:
 
 def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
     """A page of tokens, oldest first, and one more row if another page follows."""
-    scope, rows = reading(user_id), limit + 1
-    if position is None:
-        return execute(scope, LIST_FIRST, user_id=user_id, rows=rows)
-    after = {"after_key": position.key, "after_id": position.id}
-    return execute(scope, LIST_NEXT, user_id=user_id, rows=rows, **after)
+    return LISTING.page(user_id, limit, position)
 
 
 def create_token(
@@ -94,11 +93,10 @@ def create_token(
     rest = {**once.parameters, "seed": seed} if once else {}
     scope = writing(user_id, once=once is not None)
     [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
-    if once:
-        once.require_same(row.fingerprint)
+    keys = once.require_same(row.fingerprint) if once else present()
     if row.id is None:
         raise NoAccount if row.has_room else Problem(TOO_MANY_TOKENS)
-    return Made(row, seed if row.changed else row.seed, not row.changed)
+    return Made(row, seed if row.changed else row.seed, keys, not row.changed)
 
 
 def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None:
@@ -178,19 +176,6 @@ NOTHING: Final = Statement(select(literal_column("1").label("one")))
 CREATE: Final = Statement(_create(once=False))
 CREATE_ONCE: Final = Statement(_create(once=True))
 DELETE: Final = Statement(_delete())
-FIRST_PAGE: Final = (
-    select(*PUBLIC, cast(Token.created_at, Text).label("sort_key"))
-    .where(Token.user_id == USER_ID)
-    .order_by(Token.created_at, Token.id)
-    .limit(bindparam("rows"))
-)
-LIST_FIRST: Final = Statement(FIRST_PAGE)
-LIST_NEXT: Final = Statement(
-    FIRST_PAGE.where(
-        tuple_(Token.created_at, Token.id)
-        > tuple_(
-            cast(bindparam("after_key"), TIMESTAMP(timezone=True)),
-            cast(bindparam("after_id"), Uuid(as_uuid=False)),
-        )
-    )
+LISTING: Final = OldestFirst(
+    select(*PUBLIC).where(Token.user_id == USER_ID), Token.created_at, Token.id
 )

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Final
 
 from apiflask import APIBlueprint
-from flask import Response, current_app
+from flask import Response
 
 from app import idempotency, pagination
 from app.auth import current_principal, current_user_id, provisioning, require_scopes
 from app.conditional import preconditions
 from app.exchange import new_id
 from app.http import created, no_content
+from app.keys import Keys, present
 from app.problems import invalid
 from app.tokens import queries
 from app.tokens.schemas import NewToken, TokenCreate, TokenPage, TokenQuery, represent
@@ -52,10 +53,10 @@ def create_token(wanted: TokenCreate) -> Response:
     values = wanted.all()
     once = idempotency.requested(values)
     user_id, seed = current_user_id(), secrets.token_hex(32)
-    token = _token(user_id, seed)
+    token = _token(user_id, seed, present())
     values |= {"token_hash": token.hash, "last_four": str(token)[-4:]}
     made = queries.create_token(user_id, new_id(), values, seed, once)
-    text = str(_token(user_id, made.seed))
+    text = str(_token(user_id, made.seed, made.keys))
     return idempotency.mark(created({**represent(made.row), "token": text}), made.replayed)
 
 
@@ -78,7 +79,6 @@ def _require_no_longer_life(expires_at: datetime | None) -> None:
         raise invalid(detail, "too_late", pointer="/expires_at")
 
 
-def _token(user_id: str, seed: str) -> PersonalToken:
+def _token(user_id: str, seed: str, under: Keys) -> PersonalToken:
     """What a replay makes again; the seed is worth nothing without the key."""
-    key = current_app.config["PERSONAL_TOKEN_KEY"]
-    return PersonalToken.derive(user_id, bytes.fromhex(seed), key)
+    return PersonalToken.derive(user_id, bytes.fromhex(seed), under.personal_token)

@@ -14,8 +14,9 @@ from typing import IO, Final
 
 from flask import current_app
 
-from app import deadline
+from app import deadline, tally
 from app.exchange import Document, Response, current
+from app.metrics.families import RETRIES
 from app.problems import DATABASE_UNAVAILABLE, OVERLOADED, Problem
 from app.scope import reading
 from app.transfer import snapshot
@@ -93,6 +94,7 @@ def spooled(user_id: str, form: Form) -> IO[bytes]:
             write(file, user_id, form)
         except snapshot.Lost:
             logger.info("a connection to the database died; the export begins again")
+            tally.add(RETRIES)
             write_again(file, user_id, form)
     except OSError as error:
         file.close()

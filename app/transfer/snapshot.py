@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg2
 
-from app import database, deadline, execution
+from app import database, deadline, execution, tracing
 from app.execution import DIALECT, PARTING_SECONDS, Row, Statement
 from app.failures import Cause, while_waiting
 from app.problems import DATABASE_BUSY, Problem
@@ -65,7 +65,7 @@ def _connected(gate: database.Gate) -> Iterator[Any]:
     """A cursor on a connection, which is closed unless its transaction has come to its end."""
     connection = execution.connect(gate)
     try:
-        yield connection.cursor()
+        yield tracing.cursor(connection)
     except psycopg2.Error as error:
         if not DIALECT.is_disconnect(error, connection.dbapi_connection, None):
             connection.invalidate(error)

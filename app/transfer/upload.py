@@ -4,7 +4,6 @@ A slow client so holds no connection of the database, and a body that is cut sho
 not framed as it says is refused before anything is written.
 """
 
-import hmac
 import logging
 import time
 from tempfile import SpooledTemporaryFile
@@ -16,7 +15,7 @@ from app import deadline
 from app.client import Client
 from app.exchange import Request
 from app.http import read_piece, too_large
-from app.idempotency import new_fingerprint
+from app.idempotency import Fingerprint
 from app.problems import (
     BAD_REQUEST,
     LENGTH_REQUIRED,
@@ -37,7 +36,7 @@ class Upload(NamedTuple):
     """A body that is there, from its beginning, and its fingerprint."""
 
     file: IO[bytes]
-    fingerprint: hmac.HMAC
+    fingerprint: Fingerprint
 
 
 def receive(incoming: Request) -> Upload:
@@ -50,7 +49,7 @@ def receive(incoming: Request) -> Upload:
     if (length or 0) > limit:
         raise too_large(limit)
     file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
-    upload = Upload(file, new_fingerprint())
+    upload = Upload(file, Fingerprint())
     try:
         copy(incoming, upload, limit if length is None else length, length)
     except BaseException:

@@ -5,7 +5,7 @@ import time
 from typing import Any, Final
 
 from apiflask import APIBlueprint
-from flask import Response, current_app
+from flask import Response
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import idempotency
@@ -13,6 +13,7 @@ from app.auth import current_principal, current_user_id, provisioning, token_ver
 from app.conditional import preconditions
 from app.exchange import new_id
 from app.http import created_at, json_response, no_content, resource
+from app.keys import Keys, present
 from app.limits import sign_in_keys, sign_in_limits
 from app.problems import INVALID_CREDENTIALS, Problem
 from app.users import queries, schemas, sessions
@@ -69,9 +70,8 @@ def sign_in(credentials: Credentials) -> Response:
         raise Problem(INVALID_CREDENTIALS)
     once = idempotency.requested(credentials.all())
     seed, now = secrets.token_bytes(32), int(time.time())
-    outcome = sessions.start_session(
-        login.user_id, _token(login.user_id, seed).hash, new_id(), _kept(seed, now), once
-    )
+    new_hash = _token(login.user_id, seed, present()).hash
+    outcome = sessions.start_session(login.user_id, new_hash, new_id(), _kept(seed, now), once)
     return _pair(login.user_id, seed, now, outcome)
 
 
@@ -89,7 +89,7 @@ def refresh_session(presented: RefreshRequest) -> Response:
     if token is None:
         raise Problem(INVALID_CREDENTIALS)
     seed, now = secrets.token_bytes(32), int(time.time())
-    new_hash = _token(token.user_id, seed).hash
+    new_hash = _token(token.user_id, seed, present()).hash
     outcome = sessions.rotate(token.user_id, token.hash, new_hash, _kept(seed, now), once)
     if not outcome.done and outcome.earlier is None:
         raise Problem(INVALID_CREDENTIALS)
@@ -145,8 +145,8 @@ def delete_me() -> Response:
     return no_content()
 
 
-def _token(user_id: str, seed: bytes) -> RefreshToken:
-    return RefreshToken.derive(user_id, seed, current_app.config["REFRESH_TOKEN_KEY"])
+def _token(user_id: str, seed: bytes, under: Keys) -> RefreshToken:
+    return RefreshToken.derive(user_id, seed, under.refresh_token)
 
 
 def _kept(seed: bytes, now: int) -> dict[str, Any]:
@@ -158,9 +158,9 @@ def _pair(user_id: str, seed: bytes, now: int, outcome: sessions.Outcome) -> Res
     if earlier := outcome.earlier:
         seed, now = bytes.fromhex(earlier["seed"]), earlier["issued"]
     pair = {
-        "access_token": token_verifier().issue(user_id, now=now),
+        "access_token": token_verifier().issue(user_id, now=now, under=outcome.keys),
         "token_type": "Bearer",
         "expires_in": ACCESS_SECONDS,
-        "refresh_token": str(_token(user_id, seed)),
+        "refresh_token": str(_token(user_id, seed, outcome.keys)),
     }
     return idempotency.mark(json_response(pair), outcome.earlier is not None)

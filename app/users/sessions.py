@@ -28,6 +28,7 @@ from app import idempotency
 from app.errors import CONSTRAINTS
 from app.execution import Statement, execute
 from app.idempotency import Once
+from app.keys import Keys, present
 from app.problems import INVALID_CREDENTIALS, Problem
 from app.scope import Role, Scope
 from app.statements import USER_ID
@@ -45,10 +46,13 @@ EXPIRY: Final = func.now() + text(f"interval '{REFRESH_DAYS} days'")
 
 
 class Outcome(NamedTuple):
-    """Whether it was done now, or else what the same request was answered before, if it was."""
+    """Whether it was done now, or else what the same request was answered before, if it was; and
+    under which keys the answer is made.
+    """
 
     done: bool
     earlier: dict[str, Any] | None
+    keys: Keys
 
 
 def start_session(
@@ -86,11 +90,11 @@ def _run(
         parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
     scope = Scope(Role.AUTH, user_id, writes=True, once=once is not None)
     [row] = execute(scope, statement, user_id=user_id, **parameters)
-    if once:
-        if not row.known and not once.is_same(row.fingerprint):
-            return Outcome(done=False, earlier=None)
-        once.require_same(row.fingerprint)
-    return Outcome(row.done, row.answer)
+    if once is None:
+        return Outcome(row.done, row.answer, present())
+    if not row.known and not once.is_same(row.fingerprint):
+        return Outcome(done=False, earlier=None, keys=present())
+    return Outcome(row.done, row.answer, once.require_same(row.fingerprint))
 
 
 def _start(once: bool) -> Select[Any]:

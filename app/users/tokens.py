@@ -8,15 +8,18 @@ import hmac
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID, uuid5
 
 import jwt
-from jwt.exceptions import PyJWKClientConnectionError
+from jwt.exceptions import InvalidSignatureError, PyJWKClientConnectionError
 
 from app.config import Settings
+from app.keys import Keys
 from app.problems import ISSUER_UNAVAILABLE, UNAUTHENTICATED, Problem
 from app.users.jwks import KeySet
 
@@ -53,8 +56,8 @@ class TokenVerifier:
     five minutes.
     """
 
-    def __init__(self, settings: Settings, secret: str | None) -> None:
-        self.secret = secret
+    def __init__(self, settings: Settings, own: Sequence[Keys]) -> None:
+        self.own = own
         self.issuer = settings.jwt_issuer
         self.audience = settings.jwt_audience
         self.keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
@@ -64,7 +67,7 @@ class TokenVerifier:
     @property
     def issues(self) -> bool:
         """Whether there are own tokens at all."""
-        return self.secret is not None
+        return bool(self.own)
 
     def verify(self, token: str) -> Principal:
         """Who the token speaks for. Raises Problem 401."""
@@ -80,12 +83,19 @@ class TokenVerifier:
         self._remember(token, principal, claims["exp"] + LEEWAY_SECONDS)
         return principal
 
-    def issue(self, user_id: str, *, seconds: int = ACCESS_SECONDS, now: int | None = None) -> str:
-        """An access token for the user; the same for the same second.
+    def issue(
+        self,
+        user_id: str,
+        *,
+        seconds: int = ACCESS_SECONDS,
+        now: int | None = None,
+        under: Keys | None = None,
+    ) -> str:
+        """An access token for the user; the same for the same second and keys.
 
         Raises Problem 401 where only another issuer's tokens are taken.
         """
-        if self.secret is None:
+        if not self.own:
             raise unauthenticated("This service takes another issuer's tokens only.")
         issued = int(time.time()) if now is None else now
         claims = {
@@ -95,12 +105,13 @@ class TokenVerifier:
             "iat": issued,
             "exp": issued + seconds,
         }
-        return jwt.encode(claims, self.secret, OWN_ALGORITHM)
+        keys = under or self.own[0]
+        return jwt.encode(claims, keys.secret, OWN_ALGORITHM, {"kid": keys.id})
 
     def _decode(self, token: str) -> tuple[Principal, dict[str, Any]]:
         header = jwt.get_unverified_header(token)
-        if header["alg"] == OWN_ALGORITHM and self.secret:
-            claims = self._claims(token, self.secret, [OWN_ALGORITHM], OWN_ISSUER, OWN_ISSUER)
+        if header["alg"] == OWN_ALGORITHM and self.own:
+            claims = self._own_claims(token, header.get("kid"))
             return Principal(str(UUID(claims["sub"])), external=False), claims
         if header["alg"] in FOREIGN_ALGORITHMS and self.keys and self.issuer and self.audience:
             key = self.keys.get_signing_key(header["kid"])
@@ -109,6 +120,17 @@ class TokenVerifier:
             user_id = uuid5(ISSUERS, f"{self.issuer}\n{claims['sub']}")
             return Principal(str(user_id), external=True), claims
         raise ValueError("algorithm")
+
+    def _own_claims(self, token: str, key_id: str | None) -> dict[str, Any]:
+        """What a token of our own says. One that names none of our keys may be of any: those of
+        earlier releases name none.
+        """
+        named = [keys for keys in self.own if keys.id == key_id]
+        *others, last = named or self.own
+        for keys in others:
+            with suppress(InvalidSignatureError):
+                return self._claims(token, keys.secret, [OWN_ALGORITHM], OWN_ISSUER, OWN_ISSUER)
+        return self._claims(token, last.secret, [OWN_ALGORITHM], OWN_ISSUER, OWN_ISSUER)
 
     def _claims(
         self, token: str, key: Any, algorithms: list[str], issuer: str, audience: str

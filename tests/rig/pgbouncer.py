@@ -27,7 +27,7 @@ auth_file = {directory}/users
 auth_user = {auth_user}
 auth_query = select usename, passwd from pg_shadow where usename = $1
 admin_users = {admin}
-pool_mode = transaction
+pool_mode = {pool_mode}
 max_client_conn = 10000
 default_pool_size = {pool_size}
 query_wait_timeout = {query_wait_timeout}
@@ -53,6 +53,7 @@ class PgBouncer:
         pool_size: int = 10,
         query_wait_timeout: int = 120,
         server_login_retry: int = 15,
+        pool_mode: str = "transaction",
     ) -> None:
         self._binary = need("pgbouncer")
         self.port = free_port()
@@ -78,6 +79,7 @@ class PgBouncer:
             pool_size=pool_size,
             query_wait_timeout=query_wait_timeout,
             server_login_retry=server_login_retry,
+            pool_mode=pool_mode,
         )
         write(self._directory / "pgbouncer.ini", configuration.encode())
 

@@ -19,6 +19,9 @@ class Faults:
     delay: float = 0.0
     """Seconds that each new connection waits before anything of it is forwarded."""
 
+    lag: float = 0.0
+    """Seconds that each message takes more, as from another region."""
+
     asleep: bool = False
     """New connections are taken and wait, as at a database that wakes up."""
 
@@ -157,6 +160,8 @@ class Passage:
             if self.lost:
                 continue
             forwarded = passes(data)
+            if self.faults.lag:
+                await asyncio.sleep(self.faults.lag)
             writer.write(forwarded)
             await writer.drain()
             if len(forwarded) < len(data):

@@ -18,6 +18,7 @@ _SENT: Final = re.compile(
     r"([^@]*)@([^@]*)@([^@]*)@LOG:  (statement|execute ([^:]+)): (.*)", re.DOTALL
 )
 _TEXT: Final = re.compile(r"'(?:[^']|'')*'")
+_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 # PgBouncer makes a server's session that of the client it serves next, in these very letters:
 # the parameters that the client named at its start, and no others ("Feature matrix").
@@ -61,7 +62,7 @@ def lasting(statement: Sent) -> bool:
     """Whether it leaves something in the session, where the next client would find it."""
     if statement.name not in {"", "<unnamed>"}:
         return True
-    bare = _TEXT.sub("''", statement.sql)
+    bare = _COMMENT.sub("", _TEXT.sub("''", statement.sql))
     return any(_LASTING.match(part.strip()) for part in bare.split(";"))
 
 

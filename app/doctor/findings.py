@@ -1,0 +1,113 @@
+"""What can be found, how bad it is and what to do about it: docs/operations/doctor.md lists it."""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """What was found; without a code it is as it should be."""
+
+    text: str
+    code: str | None = None
+
+    @property
+    def level(self) -> Level:
+        """How bad it is."""
+        return REMEDIES[self.code][0] if self.code else Level.OK
+
+    @property
+    def advice(self) -> str | None:
+        """What to do about it."""
+        return REMEDIES[self.code][1] if self.code else None
+
+
+WARN, FAIL = Level.WARN, Level.FAIL
+
+REMEDIES: Final[dict[str, tuple[Level, str]]] = {
+    "environment.development": (WARN, "Set APP_ENV=production wherever others are served."),
+    "keys.guessable": (
+        WARN,
+        "Change to a random secret, in the steps of docs/operations/rotating-keys.md.",
+    ),
+    "hosts.any": (WARN, "Set TRUSTED_HOSTS to the names that the service is called by."),
+    "proxies.none": (
+        WARN,
+        "Put a buffering proxy in front and set TRUSTED_PROXIES to the number of proxies.",
+    ),
+    "counters.apart": (
+        WARN,
+        "Set RATELIMIT_STORAGE_URI to a Redis, or WEB_CONCURRENCY to 1 with a single instance.",
+    ),
+    "limits.off": (WARN, "Set RATELIMIT_PER_USER and RATELIMIT_PER_ADDRESS to more than 0."),
+    "origins.plain": (WARN, "Name only https:// origins in CORS_ORIGINS."),
+    "logs.debug": (WARN, "Set LOG_LEVEL=INFO."),
+    "timeouts.order": (
+        WARN,
+        "Set DB_POOL_TIMEOUT and DB_STATEMENT_TIMEOUT to less than REQUEST_DEADLINE.",
+    ),
+    "redis.away": (
+        WARN,
+        "Start the Redis, or mend RATELIMIT_STORAGE_URI; until then each process counts alone.",
+    ),
+    "issuer.away": (FAIL, "Mend JWT_JWKS_URL, or the way to it; keys are fetched from here."),
+    "issuer.unusable": (FAIL, "Let the issuer publish a key for RS256, ES256 or EdDSA."),
+    "database.unreachable": (FAIL, "Mend DATABASE_URL, or the way to it; then ask again."),
+    "version.old": (FAIL, "Move to PostgreSQL 15 or later."),
+    "encoding.other": (FAIL, "Make the database anew with encoding UTF8."),
+    "encoding.letters": (
+        WARN,
+        "Make the database anew with a locale that knows letters, such as C.UTF-8.",
+    ),
+    "writes.refused": (FAIL, "Let DATABASE_URL name the primary, and let it take writes."),
+    "tls.plain": (FAIL, "Set sslmode=verify-full in DATABASE_URL, and let the server speak TLS."),
+    "tls.unverified": (WARN, "Set sslmode=verify-full in DATABASE_URL."),
+    "pooler.session": (WARN, "Set pool_mode=transaction, or leave the pooler out."),
+    "pooler.statement": (FAIL, "Set pool_mode=transaction; a batch is a transaction."),
+    "migrations.unset": (
+        WARN,
+        "Set DATABASE_URL_UNPOOLED to the database itself where `flask db upgrade` is run.",
+    ),
+    "migrations.pooled": (
+        FAIL,
+        "Let DATABASE_URL_UNPOOLED name the database itself, not the pooler.",
+    ),
+    "migrations.unreachable": (FAIL, "Mend DATABASE_URL_UNPOOLED, or the way to it."),
+    "latency.high": (WARN, "Run the service in the database's region, next to it."),
+    "clock.skewed": (WARN, "Keep the clocks of both hosts with NTP."),
+    "clock.wrong": (FAIL, "Set the clocks of both hosts, and keep them with NTP."),
+    "connections.short": (
+        FAIL,
+        "Lower WEB_CONCURRENCY or DB_MAX_OVERFLOW, raise the limit, or use a pooler.",
+    ),
+    "connections.tight": (
+        WARN,
+        "Lower DB_MAX_OVERFLOW, raise the limit, or use a pooler, before instances are added.",
+    ),
+    "login.superuser": (WARN, "Log in as a role that is only a member of the tasks_* roles."),
+    "login.bypass": (WARN, "Log in as a role without BYPASSRLS."),
+    "login.owner": (WARN, "Let another role own the tables: that which migrates."),
+    "login.stranger": (FAIL, "Grant tasks_app, tasks_auth and tasks_maintenance to the login."),
+    "schema.unmigrated": (FAIL, "Run `flask db upgrade`."),
+    "schema.behind": (FAIL, "Run `flask db upgrade`."),
+    "schema.ahead": (WARN, "Deploy the release that the schema is of, or a later one."),
+    "roles.powerful": (FAIL, "Alter the role: nologin nosuperuser nobypassrls."),
+    "policies.off": (FAIL, "Run `alter table … enable row level security`, and find out who did."),
+    "policies.unforced": (FAIL, "Run `alter table … force row level security`."),
+    "policies.different": (FAIL, "Make the policies anew, as the migrations have them."),
+    "grants.missing": (FAIL, "Grant it again, as the migrations do."),
+    "grants.excess": (FAIL, "Revoke it; the migrations have not granted it."),
+    "grants.others": (WARN, "Revoke it, unless that role is yours and is meant to see all users."),
+    "isolation.broken": (FAIL, "Stop the service, and mend policies, grants and roles."),
+    "isolation.blind": (FAIL, "Mend policies and grants, as those two checks say."),
+    "purge.overdue": (WARN, "Run `flask purge` daily."),
+    "unfinished": (FAIL, "Mend what is said, then ask again."),
+}
+"""The code of each finding, its level, and what to do about it."""

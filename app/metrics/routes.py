@@ -1,0 +1,59 @@
+"""/metrics"""
+
+import hmac
+import platform
+import time
+from typing import Final
+
+from apiflask import APIFlask
+from flask import Blueprint, Response, current_app
+
+from app import tally
+from app.config import Settings
+from app.exchange import Document, current
+from app.health import EXTENSION as PROBE
+from app.metrics import recording
+from app.metrics.exposition import Exposition
+from app.metrics.families import BUILD, PLAIN, STARTED, Family, of_requests, pairs
+from app.metrics.ledger import Ledger
+from app.problems import UNAUTHENTICATED, Problem
+
+EXTENSION: Final = "metrics"
+
+blueprint: Final = Blueprint("metrics", __name__)
+
+
+@blueprint.before_request
+def with_token() -> None:
+    """Only who has METRICS_TOKEN may look. Raises Problem 401."""
+    scheme, _, given = current().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    settings: Settings = current_app.config["SETTINGS"]
+    expected = settings.metrics_token or ""
+    right = hmac.compare_digest(given.strip().encode(), expected.encode())
+    if scheme.lower() != "bearer" or not expected or not right:
+        raise Problem(UNAUTHENTICATED, "Metrics are shown to the bearer of METRICS_TOKEN alone.")
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """What all processes of this server have counted."""
+    exposition: Exposition = current_app.extensions[EXTENSION]
+    body, media_type = exposition.write(current().environ.get("HTTP_ACCEPT", ""))
+    return Document(body, media_type=media_type)
+
+
+def constants(app: APIFlask) -> dict[Family, float]:
+    """What does not change while the server runs."""
+    python, schema = platform.python_version(), app.extensions[PROBE].head or ""
+    build = BUILD._replace(series=((app.version, python, schema),))
+    return {build: 1, STARTED: time.time()}
+
+
+def init_app(app: APIFlask) -> None:
+    """Count from now on, and tell. Last of all, as every route is to be known."""
+    app.register_blueprint(blueprint)
+    families = of_requests(pairs(app.url_map))
+    ledger = Ledger([*PLAIN, *families])
+    tally.use(ledger)
+    recording.init_app(app, ledger, families)
+    app.extensions[EXTENSION] = Exposition(ledger, constants(app))

@@ -1,0 +1,162 @@
+"""Traces as docs/operations/tracing.md has them: each command, line and name in it is real."""
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from opentelemetry import environment_variables as api
+from opentelemetry.sdk import environment_variables as sdk
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import SpanKind
+
+from app import create_app
+from app.exchange import new_id
+from tests.collector import Collector, collector
+from tests.conftest import ROOT, Account, gunicorn_process, settings_for
+from tests.test_readme import code
+from tests.test_telemetry import Traced
+from tests.test_traces import COMMENT, SAMPLED, TRACE
+
+GUIDE = (ROOT / "docs" / "operations" / "tracing.md").read_text()
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+REQUESTS = 16
+
+
+class Served(NamedTuple):
+    """What became of a service that was set up as the guide says."""
+
+    collector: Collector
+    requests: int
+    log: list[dict[str, Any]]
+
+
+def ask(address: str) -> None:
+    """A request on each of many connections, of which both workers take some."""
+    with ExitStack() as stack:
+        for _ in range(REQUESTS):
+            connection = stack.enter_context(closing(HTTPConnection(address, timeout=30)))
+            connection.request("GET", "/problems", headers=SAMPLED)
+            response = connection.getresponse()
+            assert (response.status, bool(response.read())) == (200, True)
+
+
+@pytest.fixture(scope="module")
+def served(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two workers, each of which has answered and ended; the guide's own request was the last."""
+    (_, block), (command,) = code(GUIDE, "env"), code(GUIDE, "sh")
+    environment = dict(pair.split("=", 1) for pair in shlex.split(block))
+    environment |= {"OTEL_BSP_SCHEDULE_DELAY": "60000", "WEB_CONCURRENCY": "2"}
+    log = tmp_path_factory.mktemp("traced") / "log"
+    with collector() as taking:
+        environment[ENDPOINT] = taking.url
+        with gunicorn_process(database_url, log, **environment) as (base, _):
+            ask(urlsplit(base).netloc)
+            subprocess.run(
+                ["bash", "-c", command], env={"API": base, "PATH": "/usr/bin:/bin"}, check=True
+            )
+            assert taking.requests == []
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        yield Served(taking, REQUESTS + 1, lines)
+
+
+def test_each_worker_sends_all_its_spans_before_it_ends(served: Served) -> None:
+    assert len(served.collector.spans) == served.requests
+    assert {span.trace_id.hex() for span in served.collector.spans} == {TRACE}
+    assert len({one["service.instance.id"] for one in served.collector.resources}) == 2
+    assert [line for line in served.log if line["level"] in {"WARNING", "ERROR"}] == []
+
+
+def test_the_service_is_called_as_the_environment_of_the_guide_says(served: Served) -> None:
+    for resource in served.collector.resources:
+        assert resource["service.name"] == "tasks-api"
+        assert resource["deployment.environment.name"] == "production"
+
+
+def test_the_line_of_the_guides_request_is_as_shown(served: Served) -> None:
+    shown = json.loads(code(GUIDE, "json")[0])
+    line = next(line for line in reversed(served.log) if line["logger"] == "app.access")
+    assert list(line) == list(shown)
+    same = ("level", "message", "trace_id", "method", "route", "status", "user_id")
+    assert [line[name] for name in same] == [shown[name] for name in same]
+    assert line["span_id"] in {span.span_id.hex() for span in served.collector.spans}
+
+
+def test_the_line_of_an_error_is_as_shown(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(settings_for(database_url))
+    monkeypatch.setitem(app.view_functions, "tasks.list_tasks", None)
+    monkeypatch.setitem(app.before_request_funcs, "tasks", [])
+    capsys.readouterr()
+    assert app.test_client().get("/v1/tasks", headers=SAMPLED).status_code == 500
+    shown = json.loads(code(GUIDE, "json")[1])
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert list(line) == list(shown)
+    changing = ("time", "request_id", "exception")
+    assert [line[k] for k in line if k not in changing] == [
+        shown[k] for k in line if k not in changing
+    ]
+
+
+def test_the_query_of_the_guide_finds_what_a_trace_has_sent(
+    alice: Account, connection: Any
+) -> None:
+    (query,), (shown,) = code(GUIDE, "sql"), code(GUIDE, "text")
+    assert alice.get("/v1/tasks", headers=SAMPLED).status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        texts = [row[-1] for row in cursor.fetchall()]
+    assert texts
+    assert all(text.startswith(COMMENT.strip()) for text in texts)
+    assert shown.startswith(f"{COMMENT}set local role tasks_app; ")
+
+
+def test_every_variable_that_is_named_is_one_of_opentelemetrys() -> None:
+    named = set(re.findall(r"\bOTEL_[A-Z_]+", GUIDE))
+    assert len(named) > 8
+    assert named <= {*vars(api), *vars(sdk)}
+
+
+def test_what_is_to_be_installed_is_pinned() -> None:
+    (command,) = re.findall(r"-m pip install .*--requirement (\S+)", GUIDE)
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / command).read_text(), re.M))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [re.split("[<>=]", name)[0] for name in project["optional-dependencies"]["otel"]]
+    assert len(wanted) > 1
+    assert pinned >= set(wanted)
+
+
+def documented(title: str) -> set[str]:
+    """The attributes in the first column of a table of the guide."""
+    table = GUIDE.split(f"\n| {title} | |\n", 1)[1].split("\n\n", 1)[0]
+    cells = [row.split(" | ")[0] for row in table.splitlines()[1:]]
+    return {name for cell in cells for name in re.findall(r"`([a-z_.]+\.[a-z_.]+)`", cell)}
+
+
+def test_the_guide_names_every_attribute_that_is_recorded_and_no_other(
+    database_url: str, auth: Callable[..., Account]
+) -> None:
+    traced = Traced(database_url, ALWAYS_ON)
+
+    @traced.app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError
+
+    caller, name = auth(traced.app), new_id()
+    for method, path in (("GET", "/broken"), ("FOO", "/v1/tasks"), ("GET", "/nothing")):
+        caller.call(method, path)
+    for _ in range(2):
+        caller.post("/v1/categories", json={"name": name})
+    found: dict[SpanKind, set[str]] = {SpanKind.SERVER: set(), SpanKind.CLIENT: set()}
+    for span in traced.spans():
+        found[span.kind] |= set(span.attributes or {})
+    assert found[SpanKind.SERVER] == documented("Span of a request")
+    assert found[SpanKind.CLIENT] == documented("Span of a flight")
