@@ -24,13 +24,13 @@ from app import (
     keys,
     limits,
     logs,
-    openapi,
     tracing,
 )
 from app.application import Application
 from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
+from app.openapi import introduction
 from app.transfer import places
 from app.version import __version__ as __version__
 
@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     settings = settings or Settings.from_environment(os.environ)
     app = Application(
         __name__,
-        title=openapi.TITLE,
+        title=introduction.TITLE,
         version=__version__,
         spec_path=None,
         docs_path=None,
@@ -112,7 +112,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
         HOSTS=[host.lower() for host in settings.trusted_hosts],
         OPENAPI_VERSION="3.1.0",
-        DESCRIPTION=openapi.DESCRIPTION,
+        DESCRIPTION=introduction.DESCRIPTION,
         LICENSE={"name": "MIT", "identifier": "MIT"},
         AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,

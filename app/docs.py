@@ -1,22 +1,31 @@
 """The pages for people: the contract at /docs, the problems at /problems/<slug>."""
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from apiflask import APIFlask
-from flask import Blueprint, Response, current_app, redirect, render_template, send_from_directory
+from flask import Blueprint, Response, current_app, redirect, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.openapi import TITLE, document
+from app.assets import Asset
+from app.exchange import JSON, current
+from app.openapi.document import document
+from app.openapi.introduction import TITLE
 from app.problems import KINDS, not_found
 
-ASSETS: Final = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+ASSETS: Final = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+"""The files of Swagger UI that the page loads, and their types."""
 
-# Swagger UI sets styles on its elements and draws icons from data URLs.
+# Swagger UI draws icons from data URLs.
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
@@ -35,8 +44,9 @@ def openapi() -> Response:
     """The contract as an OpenAPI document."""
     app: Any = current_app
     if "openapi" not in app.extensions:
-        app.extensions["openapi"] = orjson.dumps(document(app))
-    return Response(app.extensions["openapi"], mimetype="application/json")
+        app.extensions["openapi"] = Asset.of(orjson.dumps(document(app)), JSON)
+    contract: Asset = app.extensions["openapi"]
+    return contract.respond(current())
 
 
 @blueprint.get("/docs")
@@ -50,9 +60,15 @@ def asset(name: str) -> Response:
     """A file of Swagger UI, from the installed package."""
     if name not in ASSETS:
         raise not_found()
+    return installed(name).respond(current(), max_age=86_400)
+
+
+@cache
+def installed(name: str) -> Asset:
+    """A file of the package, read once."""
     spec = find_spec("flask_swagger_ui")
     folder = Path(spec.origin or "").parent / "dist" if spec else Path()
-    return send_from_directory(folder, name, max_age=86_400)
+    return Asset.of((folder / name).read_bytes(), ASSETS[name])
 
 
 @blueprint.get("/problems")

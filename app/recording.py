@@ -29,7 +29,7 @@ from sqlalchemy import make_url
 
 from app.exchange import Request, Response, current
 from app.flights import RecordedCursor, name_of, place_of
-from app.http import HEALTH_PATHS
+from app.http import WATCHED_PATHS
 from app.logs import redact
 from app.trace_context import TraceContext
 
@@ -62,9 +62,9 @@ class Recorder:
         return {"db.system.name": "postgresql", **known}
 
     def begin(self) -> None:
-        """Begin the span of this thread's request. Health is asked for all day, and not told of."""
+        """Begin the span of this thread's request. What watches is not told of."""
         incoming = current()
-        if incoming.path in HEALTH_PATHS:
+        if incoming.path in WATCHED_PATHS:
             return
         name, attributes = described(incoming)
         parent = remote(incoming.trace) if incoming.trace.given else Context()

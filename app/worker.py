@@ -7,7 +7,10 @@ its connection.
 
 import signal
 import time
+from math import inf
 from typing import Any, Final
+
+from gunicorn.workers.gthread import ThreadWorker
 
 from app import lifecycle, messages, tally
 from app.lanes import Lanes
@@ -23,6 +26,7 @@ class Worker(PollingWorker):
     """
 
     grace = 0.0
+    alive: bool
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -61,13 +65,29 @@ class Worker(PollingWorker):
             self.handle_quit(signal.SIGQUIT, None)
         if lifecycle.stopping() and self.leaving is None:
             self.leaving = time.monotonic()
-        if self.leaving is not None and self._may_go(self.leaving):
+        if self.alive and self.leaving is not None and self._may_go(self.leaving):
             self.alive = False
+            self._stop_listening()
 
     def _may_go(self, since: float) -> bool:
         """After the grace, or when a newer worker has taken over."""
         replaced = not lifecycle.stopping() and lifecycle.newest() > self.age
         return replaced or time.monotonic() - since >= self.grace
+
+    def _stop_listening(self) -> None:
+        """Take who waits to be let in, and have who comes later refused, and so go elsewhere.
+
+        gthread keeps the door open until the last request is answered, and who came meanwhile and
+        sent something is reset: whether it was read, nobody can tell.
+        """
+        self.set_accept_enabled(False)
+        self.yields_until = inf
+        for listener in self.sockets:
+            before = -1
+            while before < self.nr_conns:
+                before = self.nr_conns
+                ThreadWorker.accept(self, listener)
+            listener.close()
 
     def handle_request(self, request: Any, connection: Any) -> bool:
         """As ever, but one who leaves says so."""

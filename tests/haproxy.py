@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.locks import until
 from tests.rig.programs import Program, account, answers, free_port, need, own_directory, write
 
-SHIPPED = ROOT / "docs" / "haproxy.cfg"
+SHIPPED = ROOT / "docs" / "operations" / "haproxy.cfg"
 TLS = "# bind :443 ssl crt /etc/haproxy/tasks.pem"
 
 

@@ -1,5 +1,6 @@
 """The pages for people, which no other host has a part in."""
 
+import gzip
 import re
 from importlib.metadata import files
 from typing import Final
@@ -9,8 +10,10 @@ from flask.testing import FlaskClient
 
 from app.docs import ASSETS
 from app.problems import KINDS
+from tests.conftest import ROOT
 
-OURS: Final = ["/docs", "/problems", "/static/docs.js", "/static/docs.css", "/static/problems.css"]
+STATIC: Final = sorted(f"/static/{file.name}" for file in (ROOT / "app" / "static").iterdir())
+OURS: Final = ["/docs", "/problems", *STATIC]
 PAGES: Final = ["/docs", "/problems", f"/problems/{next(iter(KINDS))}"]
 
 
@@ -37,7 +40,7 @@ def test_everything_a_page_leads_to_is_there(client: FlaskClient, page: str) -> 
 
 
 def test_the_page_fetches_the_contract_from_where_it_came(client: FlaskClient) -> None:
-    assert references(client.get("/static/docs.js", buffered=True).text) == ["/openapi.json"]
+    assert "/openapi.json" in references(client.get("/static/docs.js", buffered=True).text)
     contract = client.get("/openapi.json", buffered=True)
     assert contract.mimetype == "application/json"
     assert "servers" not in contract.json
@@ -49,6 +52,30 @@ def test_swagger_ui_is_served_as_it_was_installed(client: FlaskClient, name: str
     response = client.get(f"/docs/{name}", buffered=True)
     assert response.data == installed.locate().read_bytes()
     assert "max-age" in response.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", *(f"/docs/{name}" for name in ASSETS)])
+def test_what_never_changes_is_sent_once_and_compressed_to_who_takes_it(
+    client: FlaskClient, path: str
+) -> None:
+    plain = client.get(path)
+    compressed = client.get(path, headers={"Accept-Encoding": "br;q=1, gzip;q=0.5"})
+    assert "Content-Encoding" not in plain.headers
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(compressed.data) == plain.data
+    assert plain.headers["Content-Type"] == compressed.headers["Content-Type"]
+    assert plain.headers["ETag"] != compressed.headers["ETag"]
+    for response, accepted in ((plain, "identity"), (compressed, "gzip")):
+        assert response.vary == {"Accept-Encoding"}
+        headers = {"Accept-Encoding": accepted, "If-None-Match": response.headers["ETag"]}
+        again = client.get(path, headers=headers)
+        assert (again.status_code, again.data) == (304, b"")
+
+
+def test_who_refuses_gzip_gets_none(client: FlaskClient) -> None:
+    for accepted in ("gzip;q=0", "identity", "*;q=0, identity", ""):
+        headers = {"Accept-Encoding": accepted}
+        assert "Content-Encoding" not in client.get("/openapi.json", headers=headers).headers
 
 
 @pytest.mark.parametrize("name", ["index.html", "LICENSE", "../__init__.py", "x/swagger-ui.css"])
@@ -63,7 +90,8 @@ def test_the_browser_is_told_to_load_nothing_from_elsewhere(client: FlaskClient,
     assert directives["default-src"] == directives["frame-ancestors"] == "'none'"
     assert directives["script-src"] == directives["connect-src"] == "'self'"
     assert not re.search(r"https?:|\*|unsafe-eval", policy)
-    assert "unsafe-inline" not in directives["script-src"]
+    assert directives["style-src"] == "'self'"
+    assert "unsafe" not in policy
 
 
 def test_the_pages_have_no_script_or_handler_within_them(client: FlaskClient) -> None:

@@ -7,17 +7,16 @@ import signal
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
 from app.problems import KINDS
-from tests.conftest import Account, gunicorn_process, wait_until_ready
+from tests.conftest import Account, gunicorn_process
 from tests.haproxy import SHIPPED, HAProxy, problems
+from tests.instances import SMALL, Instance, listening, port, serve
 from tests.locks import held, until, waiting
 from tests.raw import (
     CHUNKED,
@@ -34,58 +33,16 @@ from tests.raw import (
 )
 from tests.rig.certificates import Authority
 from tests.rig.cluster import children
-from tests.rig.programs import Program, free_port, need
-from tests.rig.service import start
+from tests.rig.programs import free_port, need
 from tests.traffic import assert_nothing_failed, load
-
-SMALL = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "2", "TRUSTED_PROXIES": "1"}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Hangs up on /lost without an answer."""
-
-    protocol_version = "HTTP/1.1"
-    server: "Instance"
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path != "/health":
-            self.server.seen.append((self.command, dict(self.headers.items())))
-        if self.path == "/lost":
-            self.close_connection = True
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_POST = do_PUT = do_GET
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class Instance(ThreadingHTTPServer):
-    """Stands for the service, and remembers what it has been sent."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.seen: list[tuple[str, dict[str, str]]] = []
 
 
 @pytest.fixture
 def instance() -> Iterator[Instance]:
     """One that is listening."""
     need("haproxy")
-    with Instance() as listening:
-        thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield listening
-        listening.shutdown()
-        thread.join()
-
-
-def port(base: str) -> int:
-    return int(base.rpartition(":")[2])
+    with listening() as made:
+        yield made
 
 
 def test_haproxy_finds_nothing_wrong_with_the_shipped_file() -> None:
@@ -210,14 +167,6 @@ def test_a_chunked_gigabyte_is_refused_through_haproxy_too(
     assert sent < 100 * MEGABYTE
     for place, start_memory in enumerate(before):
         assert max(each[place] for each in used) - start_memory < 20 * MEGABYTE
-
-
-def serve(stack: ExitStack, log: Path, port: int, database_url: str) -> Program:
-    """An instance of the service on this port, once it answers; it ends with the stack."""
-    program = start(log, port, DATABASE_URL=database_url, TRUSTED_PROXIES="1")
-    stack.callback(program.end)
-    wait_until_ready(f"http://127.0.0.1:{port}", program.process)
-    return program
 
 
 def test_a_rolling_restart_under_load_fails_nothing(database_url: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from schemathesis.engine import from_schema
 from schemathesis.generation import GenerationMode
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from app.openapi import CONFLICTING, OWN_FORM
+from app.openapi.operations import CONFLICTING, OWN_FORM
 from app.problems import BY_STATUS, KINDS
 from tests.conftest import Account, gunicorn
 from tests.contract import LINES, ROUTES, Route

@@ -10,13 +10,13 @@ from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from subprocess import Popen
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.conftest import ROOT, Account, gunicorn_process
-from tests.locks import until
+from tests.locks import held, until, waiting
 from tests.rig.cluster import children
 from tests.traffic import assert_nothing_failed, load
 
@@ -159,6 +159,20 @@ def test_an_idle_connection_does_not_keep_the_server_from_ending(
             silent.connect()
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == 0
+
+
+def test_once_the_grace_is_over_new_connections_are_refused_though_a_request_is_under_way(
+    database_url: str, alice: Account, connection: Any, tmp_path: Path
+) -> None:
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="0")
+    with serving as (base, process), closing(connect(base)) as writing:
+        with held(connection, alice.user_id):
+            headers = {"Authorization": f"Bearer {alice.token}", "Content-Type": "application/json"}
+            writing.request("POST", "/v1/tasks", b'{"title": "Buy milk"}', headers)
+            until(lambda: waiting(connection))
+            process.send_signal(signal.SIGTERM)
+            until(lambda: refused(base))
+        assert writing.getresponse().status == 201
 
 
 def test_reloading_under_load_fails_no_request_and_not_health(

@@ -1,12 +1,32 @@
-"use strict";
+import { fillContents } from "./contents.js";
+import { Samples } from "./samples.js";
 
-window.addEventListener("load", () => {
-  SwaggerUIBundle({
-    url: "/openapi.json",
-    dom_id: "#contract",
-    deepLinking: true,
-    persistAuthorization: true,
-    tryItOutEnabled: true,
-    validatorUrl: null,
-  });
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function followColours() {
+  document.documentElement.classList.toggle("dark-mode", dark.matches);
+}
+
+/** The contract. What its headers have as examples would be sent if it stood in their fields. */
+async function contract() {
+  const spec = await (await fetch("/openapi.json")).json();
+  for (const parameter of Object.values(spec.components.parameters)) delete parameter.example;
+  return spec;
+}
+
+followColours();
+dark.addEventListener("change", followColours);
+
+const spec = await contract();
+const ui = SwaggerUIBundle({
+  spec,
+  dom_id: "#contract",
+  plugins: [Samples],
+  deepLinking: true,
+  persistAuthorization: true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+  onComplete: () => fillContents(ui, spec),
 });

@@ -47,6 +47,11 @@ class Cluster:
                 cluster.thaw()
 
     @property
+    def programs(self) -> Path:
+        """Where the server's own pg_dump, psql and the like are."""
+        return Path(self._controller).parent
+
+    @property
     def log(self) -> str:
         """What the server has logged so far."""
         return (self.data / "server.log").read_text()

@@ -1,0 +1,75 @@
+"""Headers and parameters that operations share, and references to them."""
+
+from typing import Any, Final
+
+LIMITS: Final = ["RateLimit", "RateLimit-Policy"]
+TEXT: Final = {"type": "string"}
+
+HEADERS: Final = {
+    "RequestId": {"description": "The request's id, as in the logs.", "schema": TEXT},
+    "ETag": {
+        "description": "The version, as a strong entity tag (RFC 9110, section 8.8.3).",
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+    },
+    "Location": {"description": "Where the new resource is.", "schema": TEXT},
+    "Link": {"description": 'The next page, as `rel="next"` (RFC 8288).', "schema": TEXT},
+    "RetryAfter": {
+        "description": "Seconds to wait (RFC 9110, section 10.2.3).",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimit": {
+        "description": "Under `/v1/`: the limit that is nearest, the requests that are left of it, "
+        "and for how many seconds (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string", "pattern": '^"(user|address)";r=[0-9]+;t=[0-9]+$'},
+        "example": '"user";r=998;t=42',
+    },
+    "RateLimitPolicy": {
+        "description": "Under `/v1/`: the limits that were met, their requests and seconds.",
+        "schema": TEXT,
+        "example": '"address";q=3000;w=60, "user";q=1000;w=60',
+    },
+    "WWWAuthenticate": {"description": "The challenge (RFC 6750).", "schema": TEXT},
+    "IdempotencyReplayed": {
+        "description": "The answer is that of an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+
+PARAMETERS: Final = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Done once and answered alike for 24 hours; for each user and route.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "example": "6b1f0c1e-7d0b-4b6e-9f3c-2f8e1a7c5d90",
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Only if the resource stands at this version; else 412.",
+        "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'},
+        "example": '"7"',
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "304 if the resource still stands at this version.",
+        "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'},
+        "example": '"7"',
+    },
+    "IfNoneMatchAny": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "`*`: only if there is no such resource; else 412.",
+        "schema": {"type": "string", "enum": ["*"]},
+    },
+}
+
+
+def headers(names: list[str]) -> dict[str, Any]:
+    """References to the headers with these names."""
+    components = {"X-Request-ID": "RequestId"}
+    return {
+        name: {"$ref": f"#/components/headers/{components.get(name, name.replace('-', ''))}"}
+        for name in names
+    }

@@ -1,0 +1,124 @@
+"""What the document says of problems: their schema, and a response for each status."""
+
+from typing import Any, Final
+
+from app.openapi.components import LIMITS, TEXT, headers
+from app.problems import (
+    BATCH_FAILED,
+    BY_STATUS,
+    IMPORT_INTERRUPTED,
+    INSUFFICIENT_SCOPE,
+    KINDS,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    VALIDATION_FAILED,
+    Kind,
+)
+
+STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
+"""Of the problems that an operation can answer with."""
+
+PROBLEM: Final = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "enum": [f"/problems/{slug}" for slug in KINDS],
+        },
+        "title": TEXT,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": TEXT,
+        "instance": {"type": ["string", "null"], "description": "The request's id."},
+        "errors": {
+            "type": "array",
+            "description": "Of validation-failed: each value that is not as it should be.",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "pointer": {**TEXT, "description": "A place in the body (RFC 6901)."},
+                    "parameter": {**TEXT, "description": "A query parameter."},
+                    "header": {**TEXT, "description": "A header."},
+                    "code": TEXT,
+                    "detail": TEXT,
+                },
+            },
+        },
+        "current": {
+            "type": ["object", "null"],
+            "description": "Of precondition-failed: the resource as it is now.",
+        },
+        "operation": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of batch-failed: which operation cannot be done.",
+        },
+        "problem": {
+            "type": "object",
+            "description": "Of batch-failed: what that would have been answered with alone.",
+        },
+        "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
+        "line": {
+            "type": "integer",
+            "description": "Of import-interrupted: up to which line all have been dealt with.",
+        },
+    },
+}
+
+MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
+    VALIDATION_FAILED: {
+        "errors": [
+            {"pointer": "/title", "code": "string_too_long", "detail": "at most 200 characters"}
+        ]
+    },
+    INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
+    PRECONDITION_FAILED: {
+        "current": {"id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50", "title": "Buy oat milk"}
+    },
+    BATCH_FAILED: {
+        "operation": 2,
+        "problem": {
+            "type": f"/problems/{NOT_FOUND.slug}",
+            "title": NOT_FOUND.title,
+            "status": NOT_FOUND.status,
+            "detail": NOT_FOUND.meaning,
+        },
+    },
+    IMPORT_INTERRUPTED: {"line": 1200},
+}
+"""What the examples of these problems hold beyond the members that all have."""
+
+
+def problem_response(status: int) -> dict[str, Any]:
+    """A response with a problem document, and an example of each kind that has this status."""
+    names = ["X-Request-ID", *LIMITS]
+    names += ["WWW-Authenticate"] if status in {401, 403} else []
+    names += ["Retry-After"] if status in {429, 503} else []
+    return {
+        "description": BY_STATUS[status].title,
+        "headers": headers(names),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {
+                    kind.slug: {"summary": kind.title, "value": _example(kind)}
+                    for kind in KINDS.values()
+                    if kind.status == status
+                },
+            }
+        },
+    }
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.meaning,
+        "instance": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+        **MEMBERS.get(kind, {}),
+    }

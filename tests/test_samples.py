@@ -1,0 +1,208 @@
+"""The code samples of the contract: each is run as it is shown, against the service."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from apiflask import APIFlask
+
+from app.exchange import new_id
+from app.transfer.schemas import EXAMPLE
+from tests.conftest import PASSWORD, Account
+from tests.rig.programs import need
+
+EMAIL = "alice@example.com"
+LABELS = ["curl", "Python", "TypeScript"]
+
+
+class Sample(NamedTuple):
+    """A sample, made ready to be run."""
+
+    name: str
+    source: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def document(app: APIFlask) -> dict[str, Any]:
+    return app.test_client().get("/openapi.json").json
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+@pytest.fixture(scope="module")
+def api(server: str) -> Iterator[httpx.Client]:
+    """One client for all, as to make one takes longer than to send a request."""
+    with httpx.Client(base_url=server, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def email(api: httpx.Client) -> str:
+    """The address of an account that can sign in."""
+    address = f"{new_id()}@example.com"
+    body = {"email": address, "password": PASSWORD}
+    api.post("/v1/auth/register", json=body).raise_for_status()
+    return address
+
+
+@pytest.fixture
+def samples(
+    document: dict[str, Any],
+    api: httpx.Client,
+    email: str,
+    auth: Callable[[], Account],
+    tmp_path: Path,
+) -> Callable[[str], list[Sample]]:
+    """The samples in a language, each for an account that has what it asks for."""
+    (tmp_path / "export.jsonl").write_text(EXAMPLE)
+
+    def ready(label: str) -> list[Sample]:
+        found = []
+        for path, _, operation in operations(document):
+            account, name = auth(), operation["operationId"]
+            api.headers["Authorization"] = f"Bearer {account.token}"
+            source = next(s["source"] for s in operation["x-codeSamples"] if s["label"] == label)
+            if path.startswith("/v1/auth/"):
+                real = credentials(api, document, name, email)
+            else:
+                real = replacements(api, document, name, path)
+            for shown, value in real.items():
+                source = source.replace(shown, value)
+            found.append(Sample(name, source, account.token))
+        return found
+
+    return ready
+
+
+def replacements(
+    api: httpx.Client, document: dict[str, Any], name: str, path: str
+) -> dict[str, str]:
+    """Makes what the sample is about; what it shows, and what stands there for this account."""
+    if name == "update_me":
+        return {'"7"': api.get("/v1/me").headers["ETag"]}
+    if "{token_id}" in path:
+        body = {"name": "A script", "scopes": ["tasks:read"]}
+        return {example(document, "Token")["id"]: api.post("/v1/tokens", json=body).json()["id"]}
+    if "{" not in path or name.startswith("replace_"):
+        return {}
+    kind, plural = ("Category", "categories") if "{category_id}" in path else ("Task", "tasks")
+    place = f"/v1/{plural}/{example(document, kind)['id']}"
+    made = api.put(place, json=example(document, f"{kind}Replace")).raise_for_status()
+    if name.startswith(("restore_", "erase_")):
+        api.delete(place).raise_for_status()
+    return {'"7"': made.headers["ETag"]}
+
+
+def credentials(
+    api: httpx.Client, document: dict[str, Any], name: str, email: str
+) -> dict[str, str]:
+    """What the samples of signing up, in and out show, and what stands there."""
+    if name == "register_account":
+        return {EMAIL: f"{new_id()}@example.com"}
+    if name == "sign_in":
+        return {EMAIL: email}
+    body = {"email": email, "password": PASSWORD}
+    pair = api.post("/v1/auth/token", json=body).raise_for_status().json()
+    return {example(document, "RefreshRequest")["refresh_token"]: pair["refresh_token"]}
+
+
+def example(document: dict[str, Any], schema: str) -> dict[str, Any]:
+    return document["components"]["schemas"][schema]["examples"][0]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_each_operation_has_a_sample_of_its_own_that_names_no_host(
+    document: dict[str, Any], label: str
+) -> None:
+    sources = [
+        sample["source"]
+        for _, _, operation in operations(document)
+        for sample in operation["x-codeSamples"]
+        if sample["label"] == label
+    ]
+    assert len(set(sources)) == len(sources) == len(list(operations(document)))
+    assert not [source for source in sources if "://" in source]
+
+
+def test_a_sample_sends_the_method_and_the_path_of_its_operation(
+    document: dict[str, Any],
+) -> None:
+    for path, method, operation in operations(document):
+        for sample in operation["x-codeSamples"]:
+            place = re.sub(r"\\{\w+\\}", "[0-9a-f-]{36}", re.escape(path))
+            assert re.search(rf"API\b}}?{place}[\"?`]", sample["source"]), sample
+            named = re.search(r'-X (\w+)|httpx\.(\w+)\(|method: "(\w+)"', sample["source"])
+            sent = next(filter(None, named.groups())) if named else "get"
+            with_body = sample["label"] == "curl" and " -d " in sample["source"]
+            assert sent.lower() == method or (with_body and not named and method == "post"), sample
+
+
+def test_every_sample_in_the_shell_succeeds(
+    samples: Callable[[str], list[Sample]], server: str, tmp_path: Path
+) -> None:
+    need("curl")
+    need("openssl")
+    script = 'curl() { command curl --silent --show-error --fail-with-body "$@" >answer; }\n'
+    for sample in samples("curl"):
+        token = f"export TOKEN={shlex.quote(sample.token)}\n"
+        script += f"(\n{token}{sample.source}\n) || {{ echo {sample.name}; cat answer; }}\n"
+    environment = {**os.environ, "API": server}
+    ran = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+def test_every_sample_in_python_succeeds(
+    samples: Callable[[str], list[Sample]],
+    server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("API", server)
+    context = httpx.create_ssl_context()
+    monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda *_, **__: context)
+    for sample in samples("Python"):
+        monkeypatch.setenv("TOKEN", sample.token)
+        names: dict[str, Any] = {}
+        exec(compile(sample.source, sample.name, "exec"), names)
+        assert names["response"].is_success, sample.name
+
+
+def test_every_sample_in_typescript_succeeds(
+    samples: Callable[[str], list[Sample]], server: str, tmp_path: Path
+) -> None:
+    node = need("node")
+    ready = samples("TypeScript")
+    for sample in ready:
+        (tmp_path / f"{sample.name}.mjs").write_text(sample.source)
+    tokens = json.dumps({sample.name: sample.token for sample in ready})
+    (tmp_path / "all.mjs").write_text(f"""
+        import {{ webcrypto }} from "node:crypto";
+        globalThis.crypto ??= webcrypto;
+        for (const [name, token] of Object.entries({tokens})) {{
+            process.env.TOKEN = token;
+            await import(`./${{name}}.mjs`).catch((error) => console.error(name, error));
+        }}
+    """)
+    environment = {**os.environ, "API": server}
+    ran = subprocess.run(
+        [node, "all.mjs"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert ran.stderr == ""
+    assert ran.returncode == 0
