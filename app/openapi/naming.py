@@ -5,6 +5,7 @@ from typing import Any, Final, get_args
 
 import orjson
 
+from app.kinds import TABLES
 from app.tasks.schemas import Priority, SortKey
 from app.tokens.permissions import Permission
 
@@ -15,7 +16,7 @@ VALUES: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     get_args(Priority): ("Priority", "How much a task matters."),
     get_args(SortKey): ("TaskOrder", "What tasks are sorted by; with `-` from the greatest on."),
     get_args(Permission): ("Scope", "What a personal access token may be used for."),
-    ("task", "category"): ("Kind", "What an item is."),
+    tuple(TABLES): ("Kind", "What an item is."),
     ("jsonl", "csv", "ics"): ("ExportFormat", "In which form an account is exported."),
 }
 """Values that stand in several places, or would be called after the one where they stand."""
@@ -37,7 +38,7 @@ def with_names(spec: Schema) -> Schema:
     """The document, in which whatever is generated from it has a name that reads well."""
     spec = _with_longer_names(spec)
     schemas = spec["components"]["schemas"]
-    schemas |= dict(_values())
+    schemas |= dict(_values(orjson.dumps(spec)))
     schemas |= dict(_forms(schemas["Operation"]))
     spec["paths"] = _named(spec["paths"], schemas)
     for name, schema in schemas.items():
@@ -56,9 +57,10 @@ def _with_longer_names(spec: Schema) -> Schema:
     return longer
 
 
-def _values() -> Iterator[tuple[str, Schema]]:
+def _values(text: bytes) -> Iterator[tuple[str, Schema]]:
     for values, (name, description) in VALUES.items():
-        yield name, {"type": "string", "enum": list(values), "description": description}
+        if orjson.dumps(values) in text:
+            yield name, {"type": "string", "enum": list(values), "description": description}
 
 
 def _forms(operation: Schema) -> Iterator[tuple[str, Schema]]:
