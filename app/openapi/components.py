@@ -61,7 +61,7 @@ PARAMETERS: Final = {
         "name": "If-None-Match",
         "in": "header",
         "description": "`*`: only if there is no such resource; else 412.",
-        "schema": {"type": "string", "enum": ["*"]},
+        "schema": {"type": "string", "pattern": r"^\*$"},
     },
 }
 

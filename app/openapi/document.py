@@ -10,8 +10,9 @@ from apiflask import APIFlask
 from app.openapi.components import HEADERS, PARAMETERS
 from app.openapi.examples import arrange_examples
 from app.openapi.introduction import introduce
+from app.openapi.naming import with_names
 from app.openapi.operations import complete
-from app.openapi.problems import PROBLEM, STATUSES, problem_response
+from app.openapi.problems import SCHEMAS, STATUSES, problem_response
 from app.openapi.samples import add_samples
 from app.tokens.permissions import required
 from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
@@ -19,10 +20,10 @@ from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
 def document(app: APIFlask) -> dict[str, Any]:
     """The whole document."""
-    spec = _with_short_names(dict(app.spec))  # type: ignore[arg-type]
+    spec = with_names(_with_short_names(dict(app.spec)))  # type: ignore[arg-type]
     introduce(spec)
     components = spec.setdefault("components", {})
-    components["schemas"]["Problem"] = PROBLEM
+    components["schemas"] |= SCHEMAS
     components["headers"] = HEADERS
     components["responses"] = {
         f"Problem{status}": problem_response(status) for status in sorted(STATUSES)

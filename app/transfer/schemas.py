@@ -141,6 +141,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "required": ["created", "updated", "unchanged", "refused", "complete", "refusals"],
             "examples": [
                 {
                     "created": 2,
@@ -161,7 +162,7 @@ class Report(BaseModel):
                         }
                     ],
                 }
-            ]
+            ],
         }
     )
 
