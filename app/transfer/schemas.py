@@ -82,8 +82,8 @@ class TaskData(tasks.TaskReplace):
 class Counts(Body):
     """How many lines there are of each kind."""
 
-    categories: int = 0
-    tasks: int = 0
+    categories: int = Field(0, ge=0)
+    tasks: int = Field(0, ge=0)
 
 
 class AccountLine(Body):
