@@ -59,9 +59,9 @@ def port(base: str) -> int:
     return int(base.rpartition(":")[2])
 
 
-def serve(stack: ExitStack, log: Path, port: int, database_url: str) -> Program:
+def serve(stack: ExitStack, log: Path, port: int, database_url: str, **variables: str) -> Program:
     """An instance of the service on this port, once it answers; it ends with the stack."""
-    program = start(log, port, DATABASE_URL=database_url, TRUSTED_PROXIES="1")
+    program = start(log, port, DATABASE_URL=database_url, TRUSTED_PROXIES="1", **variables)
     stack.callback(program.end)
     wait_until_ready(f"http://127.0.0.1:{port}", program.process)
     return program

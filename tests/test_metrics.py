@@ -17,7 +17,16 @@ from app.breaker import Breaker
 from app.database import GATE
 from app.engine import BREAKER, CountedPool
 from app.exchange import new_id
-from app.metrics.families import OTHER, PLAIN, UNMATCHED
+from app.metrics.families import (
+    IN_FLIGHT,
+    LONG_POLLS,
+    OTHER,
+    PLAIN,
+    QUEUED,
+    THREADS,
+    UNMATCHED,
+    WORKER_STARTS,
+)
 from app.metrics.ledger import Ledger
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
@@ -318,20 +327,36 @@ def test_no_count_is_lost_between_threads() -> None:
 
 
 def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
-    ledger = Ledger(PLAIN)
-    starts, polls = (
-        ledger.places[(name,)] for name in ("tasks_worker_starts_total", "tasks_http_long_polls")
-    )
-    for age in range(1, 1001):
-        ledger.assign(age)
-        ledger.take(age)
-        ledger.add(starts)
-        ledger.add(polls)
-        if age > 2:
-            ledger.leave(age - 2)
+    ledger, present = Ledger(PLAIN), []
+    ledger.look = lambda: present.append(1)
+    tally.use(ledger)
+    try:
+        for age in range(1, 1001):
+            tally.assign_seat(age)
+            tally.take_seat(age)
+            tally.add(LONG_POLLS)
+            tally.note_threads(threads=4, in_flight=3, queued=2)
+            if age > 2:
+                tally.leave_seat(age - 2)
+    finally:
+        tally.use(None)
     totals = ledger.totals()
-    assert (totals[starts], totals[polls]) == (1000, 2)
+    told = {family: totals[ledger.places[(family.name,)]] for family in PLAIN if not family.labels}
+    assert told[WORKER_STARTS] == 1000
+    # Of the last two.
+    assert [told[each] for each in (LONG_POLLS, THREADS, IN_FLIGHT, QUEUED)] == [2, 8, 6, 4]
     assert ledger.used[0] == 3
+    assert len(present) == 2000
+
+
+def test_what_nobody_wants_to_know_is_not_counted() -> None:
+    assert not tally.wanted()
+    tally.assign_seat(1)
+    tally.take_seat(1)
+    tally.add(LONG_POLLS)
+    tally.note_threads(threads=4, in_flight=3, queued=2)
+    tally.leave_seat(1)
+    assert not tally.wanted()
 
 
 # Across processes

@@ -221,11 +221,12 @@ def test_a_rolling_restart_under_load_fails_nothing(database_url: str, tmp_path:
     need("nginx")
     ports = (free_port(), free_port())
     with ExitStack() as stack:
-        programs = [serve(stack, tmp_path / f"{n}.log", n, database_url) for n in ports]
+        grace = {"SHUTDOWN_GRACE": "2"}  # more than nginx keeps a connection
+        programs = [serve(stack, tmp_path / f"{n}.log", n, database_url, **grace) for n in ports]
         nginx = stack.enter_context(Nginx(*ports))
         with load(nginx.url, database_url) as working:
             for number, program in zip(ports, programs, strict=True):
                 program.process.send_signal(signal.SIGTERM)
                 assert program.process.wait(timeout=60) == 0
-                serve(stack, tmp_path / f"{number}-again.log", number, database_url)
+                serve(stack, tmp_path / f"{number}-again.log", number, database_url, **grace)
         assert_nothing_failed(working.shift.outcomes)

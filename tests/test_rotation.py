@@ -87,6 +87,8 @@ def signed_in(instance: Instance) -> Any:
 
 
 both = pytest.mark.parametrize(("one", "other"), SIDE_BY_SIDE + LATER, indirect=True)
+crossing = pytest.mark.parametrize(("one", "other"), SIDE_BY_SIDE[2:4] + LATER, indirect=True)
+"""Where one signs with the old secret and the other with the new one."""
 
 
 @both
@@ -148,7 +150,7 @@ def keyed(account: Account, path: str, options: dict[str, Any]) -> TestResponse:
     return account.post(path, headers=headers, environ_overrides=address, **options)
 
 
-@both
+@crossing
 def test_a_retry_is_known_for_one_and_answered_alike(
     one: Instance, other: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +164,7 @@ def test_a_retry_is_known_for_one_and_answered_alike(
             assert answer.json == answers[0].json, path
 
 
-@both
+@crossing
 def test_the_retry_of_a_refresh_gives_the_token_that_the_database_knows(
     one: Instance, other: Instance
 ) -> None:
@@ -174,7 +176,7 @@ def test_the_retry_of_a_refresh_gives_the_token_that_the_database_knows(
     assert session(one.application.test_client(), retried).lives
 
 
-@both
+@crossing
 def test_a_key_with_another_body_is_refused_all_the_same(one: Instance, other: Instance) -> None:
     keyed(one.account, "/v1/tasks", {"json": {"title": "Buy milk"}})
     refused = keyed(other.account, "/v1/tasks", {"json": {"title": "Buy bread"}})

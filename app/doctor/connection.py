@@ -2,18 +2,19 @@
 
 import time
 from statistics import median
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 
 from app.database_url import is_here
-from app.doctor.deployment import Deployment, rows
+from app.doctor.deployment import Deployment
 from app.doctor.findings import Finding
+from app.doctor.sessions import pool_mode
 from app.failures import while_connecting
 from app.users.tokens import LEEWAY_SECONDS
 
-PID: Final = "select pg_backend_pid()"
+SHARED: Final = ("transaction", "statement")
 ROUND_TRIPS: Final = 5
 NEAR_MS: Final = 5.0
 SKEW_SECONDS: Final = 1.0
@@ -37,66 +38,31 @@ def tls(deployment: Deployment) -> list[Finding]:
     return [Finding(f"{protocol}, {f'sslmode={mode}' if mode else 'on this host'}")]
 
 
-def is_pooled(connection: Any) -> bool:
-    """Whether something stands between that gives out its own numbers for the server's processes
-    (PostgreSQL, "Message Formats", BackendKeyData).
-    """
-    return bool(rows(connection, PID) != [(connection.info.backend_pid,)])
-
-
-def mode(connection: Any, other: Any) -> str | None:
-    """The pool mode of what stands between, if anything does; asked on two idle connections.
-
-    Where sessions are pooled, neither has the other's process while both are open.
-    """
-    if not is_pooled(connection):
-        return None
-    try:
-        rows(connection, "begin")
-    except psycopg2.Error as error:
-        if "statement pooling" in str(error):
-            return "statement"
-        raise
-    rows(connection, "rollback")
-    for _ in range(ROUND_TRIPS):
-        if rows(connection, PID) == rows(other, PID):
-            return "transaction"
-    return "session"
-
-
 def pooler(deployment: Deployment) -> list[Finding]:
     """Whether a pooler shares connections as it should."""
-    other = deployment.connect()
-    try:
-        found = mode(deployment.connection, other)
-    finally:
-        other.close()
-    if found is None:
+    mode = deployment.pool_mode
+    if mode is None:
         return [Finding("none stands between")]
-    code = None if found == "transaction" else f"pooler.{found}"
-    return [Finding(f"connections are shared for each {found}", code)]
+    code = None if mode == "transaction" else f"pooler.{mode}"
+    return [Finding(f"connections are shared for each {mode}", code)]
 
 
 def migrations(deployment: Deployment) -> list[Finding]:
-    """Whether migrations get a connection of their own."""
+    """Whether migrations get a connection of their own, which one of a session is."""
     if deployment.settings.database_url_unpooled is None:
-        if is_pooled(deployment.connection):
+        if deployment.pool_mode in SHARED:
             text = "migrations would run through the pooler of DATABASE_URL"
             return [Finding(text, "migrations.unset")]
-        return [Finding("migrations run on DATABASE_URL, which is the database itself")]
+        return [Finding("migrations run on DATABASE_URL, on a connection of their own")]
     try:
-        direct = deployment.connect_to_migrate()
+        mode = pool_mode(deployment.connect_to_migrate)
     except psycopg2.Error as error:
         text = f"DATABASE_URL_UNPOOLED: {while_connecting(error).advice}"
         return [Finding(text, "migrations.unreachable")]
-    try:
-        pooled = is_pooled(direct)
-    finally:
-        direct.close()
-    if pooled:
+    if mode in SHARED:
         text = "DATABASE_URL_UNPOOLED leads through a pooler"
         return [Finding(text, "migrations.pooled")]
-    return [Finding("migrations run on DATABASE_URL_UNPOOLED, which is the database itself")]
+    return [Finding("migrations run on DATABASE_URL_UNPOOLED, on a connection of their own")]
 
 
 def latency(deployment: Deployment) -> list[Finding]:

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
 from apiflask import APIFlask
 from psycopg2.sql import Composable
 
-from app import deadline, health
+from app import health
 from app.config import Settings
 from app.database import db
+from app.doctor.sessions import Row, opened, pool_mode, rows
 from app.engine import connect_options, connect_parameters
 from app.keys import SETTING, Keys
-
-Row = tuple[Any, ...]
 
 
 class Deployment:
@@ -45,6 +44,11 @@ class Deployment:
     def lost(self) -> bool:
         """Whether the connection was made and is of no more use."""
         return self._given_up or (self._connection is not None and bool(self._connection.closed))
+
+    @cached_property
+    def pool_mode(self) -> str | None:
+        """How a pooler shares connections, if there is one. Raises psycopg2.Error."""
+        return pool_mode(self.connect)
 
     def connect(self) -> Any:
         """One more connection. Raises psycopg2.Error."""
@@ -83,21 +87,6 @@ class Deployment:
         """End the connection, if there is one."""
         if self._connection is not None and not self._given_up:
             self._connection.close()
-
-
-def opened(parameters: dict[str, Any], seconds: float) -> Any:
-    """A connection in autocommit, made within so many seconds. Raises psycopg2.Error."""
-    with deadline.within(seconds):
-        connection = psycopg2.connect(**parameters)
-    connection.autocommit = True
-    return connection
-
-
-def rows(connection: Any, sql: str | Composable, *parameters: object) -> list[Row]:
-    """The rows of a query; none of a statement that gives none. Raises psycopg2.Error."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters or None)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 def revisions(versions: Path) -> set[str]:

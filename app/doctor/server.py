@@ -5,7 +5,6 @@ from typing import Final
 import psycopg2
 
 from app.database_url import without_credentials
-from app.doctor.connection import is_pooled
 from app.doctor.deployment import Deployment, listed
 from app.doctor.findings import Finding
 from app.failures import while_connecting
@@ -69,7 +68,7 @@ def connections(deployment: Deployment) -> list[Finding]:
     settings = deployment.settings
     each = settings.db_pool_size + settings.db_max_overflow
     wanted = settings.web_concurrency * each
-    if is_pooled(deployment.connection):
+    if deployment.pool_mode in {"transaction", "statement"}:
         return [Finding(f"up to {wanted} of this instance, which the pooler shares out")]
     [limits] = deployment.ask(LIMITS)
     room = min(limit for limit in limits if limit >= 0)

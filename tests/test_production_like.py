@@ -1,0 +1,73 @@
+"""The steps of docs/operations/production-like.md do what is shown, on other ports."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.databases import opened
+from tests.rig.cluster import Cluster
+from tests.rig.programs import Program, free_port, need, own_directory
+
+PAGE = (ROOT / "docs" / "operations" / "production-like.md").read_text()
+STEPS = re.findall(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", PAGE, re.M | re.S)
+MARK = "--- the next step ---"
+
+
+def test_the_steps_print_what_is_shown_and_leave_nothing(tmp_path: Path) -> None:
+    for program in ("pgbouncer", "haproxy", "openssl", "curl"):
+        need(program)
+    script = f"\necho '{MARK}'\n".join(commands for commands, _ in STEPS)
+    for shipped in ("6432", "8001", "8002", "8080"):
+        script = script.replace(shipped, str(free_port()))
+    script = script.replace(".venv/bin/python", sys.executable)
+    with Cluster.throwaway() as cluster, directory() as place:
+        output = run(script, cluster.url, tmp_path / "log", place)
+        printed = [step.strip() for step in output.split(MARK)]
+        shown = [text.strip() for _, text in STEPS]
+        assert [text for text, expected in zip(printed, shown, strict=True) if expected] == [
+            text for text in shown if text
+        ], output
+        with opened(cluster.url) as cursor:
+            cursor.execute("select datname from pg_database where not datistemplate")
+            assert cursor.fetchall() == [("postgres",)]
+        assert list(place.iterdir()) == []
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """One that PgBouncer can pass through, which refuses to be root."""
+    made = own_directory()
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def run(script: str, database_url: str, log: Path, place: Path) -> str:
+    """What it prints; whatever it starts has ended afterwards."""
+    with log.open("w") as output:
+        program = Program(
+            [sys.executable, "-m", "app.embedded", "bash", "-euo", "pipefail", "-c", script],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(place),
+                "TMPDIR": str(place),
+                "FLASK_SKIP_DOTENV": "1",
+                "DATABASE_URL": database_url,
+            },
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        status = program.process.wait(600)
+    finally:
+        program.end()
+    printed = log.read_text()
+    assert status == 0, printed
+    return printed
