@@ -57,7 +57,7 @@ def commit(directory: Path, message: str) -> None:
 def run(command: list[str], directory: Path) -> str:
     """What it prints. Raises AssertionError, with that, if it fails."""
     done = subprocess.run(
-        command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=300
+        command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-8000:]}{done.stderr[-8000:]}"
     return done.stdout
