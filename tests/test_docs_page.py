@@ -85,6 +85,7 @@ def test_a_task_is_created_with_a_token_and_nothing_is_wider_than_the_window(
 
 
 def test_the_contents_lead_to_every_chapter_and_find_every_operation(page: Browser) -> None:
+    page.find(".info code", page.script("return `export API=${location.origin}`"))
     chapters = texts(page, "#contents a:not([title])", "hash")
     assert chapters == [f"#{chapter}" for chapter in CHAPTERS[1:]]
     assert sorted(texts(page, "#contents a[title]", "title")) == sorted(r.name for r in ROUTES)

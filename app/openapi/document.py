@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from apiflask import APIFlask
 
-from app.openapi.components import HEADERS, PARAMETERS
+from app.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.openapi.examples import arrange_examples
 from app.openapi.introduction import introduce
 from app.openapi.naming import with_names
@@ -29,9 +29,7 @@ def document(app: APIFlask) -> dict[str, Any]:
         f"Problem{status}": problem_response(status) for status in sorted(STATUSES)
     }
     components["parameters"] = PARAMETERS
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    }
+    components["securitySchemes"] = {"bearer": BEARER}
     for path, method, operation, endpoint in _operations(app, spec):
         _tell_of_files(operation, endpoint)
         complete(operation, path, method, endpoint, scope=_scope(app, method, endpoint))
