@@ -27,6 +27,7 @@ const ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
+  syntaxHighlight: false,
   validatorUrl: null,
   onComplete: () => fillContents(ui, spec),
 });
