@@ -13,6 +13,7 @@ setting = $${$(1):-$(call dotenv,$(1))}
 EMBEDDED := $(shell test -n "$(call setting,DATABASE_URL)" || echo .venv/.requirements-embedded.txt)
 
 PEERS := benchmarks/peers
+NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
 # The newest Python that can make a virtual environment; Debian ships venv apart from python3.
 FIND_PYTHON = python=; bare=; \
@@ -36,7 +37,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk fork-test FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk clients contract fork-test FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -72,6 +73,12 @@ bench-scale: .venv/.requirements-dev.txt ## requests in 10 thousand and in 10 mi
 
 bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on a bare cursor: 3 minutes
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.bulk --write $(ARGS)
+
+clients: .venv/.requirements-dev.txt $(NODE_MODULES) ## generate clients from the contract, lint it, and call the service with them
+	@$(ISOLATED); exec $(PYTHON) -m pytest --no-cov tests/test_clients.py tests/test_contract_lint.py $(ARGS)
+
+contract: .venv/.requirements-dev.txt ## keep the contract of a release, unless it breaks clients of the last one
+	@$(ISOLATED); exec $(PYTHON) -m tests.compatibility
 
 check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
 	@$(PYTHON) -m ruff format --check
@@ -116,7 +123,7 @@ lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARG
 	compile $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
 
 clean: ## remove .venv and every cache; the database stays
-	@rm -rf .venv $(PEERS)/.venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv $(PEERS)/.venv tests/clients/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 free-port:
@@ -156,4 +163,10 @@ $(PEERS)/.venv/.requirements.txt: $(PEERS)/requirements.txt .venv/.created
 	@echo "Installing $<"
 	@$(PYTHON) -m venv --clear $(PEERS)/.venv
 	@$(subst $(PYTHON),$(PEERS)/$(PYTHON),$(PIP)) install --require-hashes --requirement $<
+	@touch $@
+
+# The programs on Node.js that the tests of clients take; without npm these tests are skipped.
+$(NODE_MODULES): tests/clients/package-lock.json
+	@echo "Installing $<"
+	@cd tests/clients && npm ci --loglevel=error --no-progress
 	@touch $@

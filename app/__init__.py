@@ -114,6 +114,8 @@ def configure(app: APIFlask, settings: Settings) -> None:
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=introduction.DESCRIPTION,
         LICENSE={"name": "MIT", "identifier": "MIT"},
+        CONTACT={"name": "The operator of this service"},
+        SERVERS=[{"url": "/", "description": "Where this document comes from."}],
         AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,
         AUTO_VALIDATION_ERROR_RESPONSE=False,

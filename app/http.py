@@ -91,15 +91,19 @@ def parse_json(body: bytes) -> Any:
     """
     try:
         value = DECODER.decode(body.decode())
+        if SURROGATE.search(body):
+            _require_unicode(value)
     except (ValueError, RecursionError):
         raise Problem(MALFORMED_JSON) from None
-    if SURROGATE.search(body):
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            detail = "must not contain lone surrogates"
-            raise invalid(detail, "unicode", pointer=_not_unicode(value)) from None
     return value
+
+
+def _require_unicode(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        detail = "must not contain lone surrogates"
+        raise invalid(detail, "unicode", pointer=_not_unicode(value)) from None
 
 
 def _not_unicode(value: Any) -> str:

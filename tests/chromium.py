@@ -18,7 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.locks import until
 from tests.rig.programs import Program, answers, free_port, need, own_directory
 
-PATIENCE: Final = 15
+PATIENCE: Final = 90
 """Seconds for a condition, on a machine that has other things to do."""
 
 ARGUMENTS: Final = (
@@ -26,6 +26,7 @@ ARGUMENTS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-dev-shm-usage",
+    "--disable-features=BackForwardCache",
     "--disable-gpu",
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",

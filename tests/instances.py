@@ -6,7 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from tests.conftest import wait_until_ready
+from werkzeug.serving import make_server
+
+from app import create_app
+from app.database import db
+from tests.conftest import settings_for, wait_until_ready
 from tests.rig.programs import Program
 from tests.rig.service import start
 
@@ -57,6 +61,23 @@ def listening() -> Iterator[Instance]:
 
 def port(base: str) -> int:
     return int(base.rpartition(":")[2])
+
+
+@contextmanager
+def served_here(database_url: str, **environment: str) -> Iterator[str]:
+    """The base URL of the application in a thread of this process, for what needs no gunicorn."""
+    application = create_app(settings_for(database_url, **environment))
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        with application.app_context():
+            db.engine.dispose()
 
 
 def serve(stack: ExitStack, log: Path, port: int, database_url: str, **variables: str) -> Program:

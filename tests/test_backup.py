@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,8 +13,9 @@ from apiflask import APIFlask
 
 from app import create_app
 from app.database import db
-from tests.conftest import PASSWORD, ROOT, SECRET, Account, gunicorn, settings_for
+from tests.conftest import PASSWORD, ROOT, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
+from tests.instances import served_here
 from tests.rig.cluster import Cluster
 
 BLOCKS = re.findall(
@@ -163,16 +163,10 @@ def test_the_dump_of_one_user_holds_all_of_theirs_and_nothing_else(
         assert user == {**before, "password_hash": "none"}
 
 
-def test_what_a_user_lost_is_given_back_from_a_restored_backup(
-    run: Run, drill: Drill, tmp_path: Path
-) -> None:
+def test_what_a_user_lost_is_given_back_from_a_restored_backup(run: Run, drill: Drill) -> None:
     (task,) = drill.ada.get("/v1/tasks").json["items"]
     drill.ada.delete(f"/v1/tasks/{task['id']}")
-    small = {"WEB_CONCURRENCY": "1"}
-    with (
-        gunicorn(drill.new, tmp_path / "old", **small) as old,
-        gunicorn(drill.lost, tmp_path / "now", **small) as now,
-    ):
+    with served_here(drill.new) as old, served_here(drill.lost) as now:
         addresses = {"OLD_API": old, "API": now, "OLD_URL": drill.new, "NOW_URL": drill.lost}
         report = json.loads(run(EXPORT, EMAIL=drill.ada.email, **addresses))
     assert (report["created"], report["unchanged"], report["complete"]) == (1, 2, True)

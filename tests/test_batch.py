@@ -182,6 +182,18 @@ def test_the_operation_that_takes_a_name_twice_is_named(alice: Account) -> None:
     assert everything(alice) == {}
 
 
+def test_the_operation_that_fails_first_is_named_though_a_later_one_collides(
+    alice: Account,
+) -> None:
+    category = alice.create_category(name="Alpha")
+    refused = send(
+        alice,
+        operation("update", "category", category["id"], {"name": "Beta"}, if_match='"999"'),
+        operation("create", "category", new_id(), {"name": "Alpha"}),
+    )
+    assert (refused.json["operation"], refused.json["problem"]["status"]) == (0, 412)
+
+
 def test_a_name_can_be_passed_on(alice: Account) -> None:
     category = alice.create_category(name="Food")
     done(
@@ -227,6 +239,21 @@ def test_what_is_wrong_is_pointed_at(alice: Account, step: Operation, pointer: s
     refused = send(alice, step)
     assert refused.status_code == 422, refused.text
     assert [error["pointer"] for error in refused.json["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("title", [2**70, -(2**70), [[[]]]], ids=["huge", "low", "nested"])
+def test_what_no_fingerprint_can_be_made_of_is_refused_with_a_key_as_well(
+    alice: Account, title: Any
+) -> None:
+    refused = send(alice, create(title), **{"Idempotency-Key": "k"})
+    assert refused.status_code == 422, refused.text
+
+
+@pytest.mark.parametrize("depth", range(960, 1000, 3))
+def test_no_depth_of_a_body_is_a_defect(alice: Account, depth: int) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = '{"e":"\\ud83d\\ude00","operations":' + "[" * depth + "]" * depth + "}"
+    assert alice.post("/v1/batch", data=body, headers=headers).status_code in {400, 422}
 
 
 @pytest.mark.parametrize("number", [0, 101])

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from app.config import FAILED_TO_LOAD, Settings
-from tests.conftest import ROOT, SECRET, gunicorn, wait_until_ready
+from tests.conftest import ROOT, SECRET, wait_until_ready
+from tests.instances import served_here
 from tests.rig.programs import Program, free_port, need
 
 OPERATIONS = ROOT / "docs" / "operations"
@@ -190,10 +191,10 @@ def script() -> str:
 
 @pytest.mark.parametrize(("proxies", "goes_down"), [("0", True), ("1", False)])
 def test_three_lies_tell_if_too_many_proxies_are_trusted(
-    database_url: str, tmp_path: Path, script: str, proxies: str, goes_down: bool
+    database_url: str, script: str, proxies: str, goes_down: bool
 ) -> None:
-    limits = {"RATELIMIT_PER_ADDRESS": "100", "WEB_CONCURRENCY": "1", "TRUSTED_PROXIES": proxies}
-    with gunicorn(database_url, tmp_path / "log", **limits) as base:
+    limits = {"RATELIMIT_PER_ADDRESS": "100", "TRUSTED_PROXIES": proxies}
+    with served_here(database_url, **limits) as base:
         run = subprocess.run(
             ["bash", "-c", script], env={**os.environ, "API": base}, capture_output=True, text=True
         )

@@ -12,11 +12,12 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg2.errors import QueryCanceled
 from werkzeug.test import TestResponse
 
 from app import create_app, lifecycle
 from app.exchange import new_id
-from app.transfer import importing
+from app.transfer import importing, rows
 from app.transfer.reading import LONGEST_LINE
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import LINES
@@ -221,9 +222,9 @@ def test_each_line_is_refused_by_itself_with_its_number_and_reason(alice: Accoun
     assert reasons(report) == [
         (2, "", "malformed_json"),
         (3, "", "malformed_json"),
-        (5, "", "model_attributes_type"),
+        (5, "", "object"),
         (6, "", "malformed_json"),
-        (7, "", "union_tag_invalid"),
+        (7, "", "type"),
         (8, "/data/title", "string_blank"),
         (9, "/data/extra", "extra_forbidden"),
         (10, "/data/complete", "bool_type"),
@@ -255,6 +256,67 @@ def test_the_largest_task_fits_into_a_line_however_it_is_escaped(alice: Account)
 def test_of_many_refusals_the_first_hundred_are_told_of(alice: Account) -> None:
     report = send(alice, b"x\n" * 250).json
     assert (report["refused"], len(report["refusals"])) == (250, 100)
+
+
+def test_a_file_of_nothing_but_refusals_is_not_read_to_its_end(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MOST_REFUSED", 50)
+    good = task()
+    report = send(alice, jsonl(good) + b"x\n" * 60 + jsonl(task())).json
+    assert (counts(report), report["complete"]) == ((1, 0, 0, 50), False)
+    assert reasons(report)[-1] == (51, "", "too_many_refused")
+
+
+def test_the_account_has_one_line(alice: Account) -> None:
+    lines = [{"type": "account", "data": {"name": name}} for name in ("Alice", "Bob", "Carol")]
+    report = imported(alice, *lines)
+    assert (counts(report), alice.get("/v1/me").json["name"]) == ((0, 1, 0, 2), "Alice")
+    assert reasons(report) == [(2, "", "account_again"), (3, "", "account_again")]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}], ids=["plain", "with a key"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"type": "task", "data": {"id": new_id(), "title": "Buy milk", "a\0b": 1}},
+        {"type": "x\0y", "data": {}},
+        {"type": "x" * 100_000, "data": {}},
+        {"type": "task", "data": {"x" * 100_000: 1}},
+        {"type": "end", "data": {"tasks": -1}},
+    ],
+    ids=["a name with U+0000", "a type with it", "a long type", "a long name", "less than none"],
+)
+def test_a_report_tells_of_odd_lines_without_repeating_them(
+    alice: Account, line: dict[str, Any], headers: dict[str, str]
+) -> None:
+    data = jsonl(task(), line)
+    for _ in range(2):
+        response = send(alice, data, **headers)
+        assert (response.status_code, response.json["refused"]) == (200, 1), response.text
+        assert len(response.data) < 1000
+
+
+@pytest.mark.parametrize("depth", range(940, 1000, 3))
+def test_no_depth_of_a_line_ends_an_import(alice: Account, depth: int) -> None:
+    deep = '{"e":"\\ud83d\\ude00","type":' + "[" * depth + "]" * depth + "}\n"
+    assert counts(send(alice, deep.encode() + jsonl(task())).json) == (1, 0, 0, 1)
+
+
+def test_lines_that_take_the_database_too_long_are_written_fewer_at_a_time(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = rows.write, list[int]()
+
+    def write(user_id: str, kind: str, chunk: list[dict[str, Any]]) -> Any:
+        sizes.append(len(chunk))
+        if len(chunk) > 3:
+            raise QueryCanceled
+        return real(user_id, kind, chunk)
+
+    monkeypatch.setattr(rows, "write", write)
+    assert counts(imported(alice, *(task() for _ in range(12)))) == (12, 0, 0, 0)
+    assert sizes == [12, 6, 3, 3, 6, 3, 3]
 
 
 def test_of_two_lines_with_one_id_the_last_counts(alice: Account) -> None:
@@ -441,5 +503,5 @@ def test_an_import_takes_no_more_memory_however_many_lines_there_are_and_no_long
             sender.sendall(data[start : start + MEGABYTE])
             most = max(most, memory(worker))
         status, _, body = answered(sender)
-        assert (status, json.loads(body)["refused"]) == (200, 60_000)
+        assert (status, json.loads(body)["refused"]) == (200, importing.MOST_REFUSED)
         assert max(most, memory(worker)) - before < 30 * MEGABYTE

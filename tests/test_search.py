@@ -137,6 +137,19 @@ def test_whatever_contains_a_text_has_its_pieces(
     assert has_pieces or not contains
 
 
+@pytest.mark.parametrize("description", ["", "a", "ab", "Äß\n\U0001f95b x", "d" * 5000])
+def test_the_pieces_of_a_text_are_each_three_letters_in_a_row(
+    connection: Any, description: str
+) -> None:
+    owner = new_id()
+    whole = f"Milk\n{description}".lower()
+    pieces = {owner[-8:] + whole[place : place + 3] for place in range(len(whole))}
+    with connection.cursor() as cursor:
+        values = (owner, "Milk", description or None)
+        cursor.execute("select tsvector_to_array(text_pieces(%s, %s, %s))", values)
+        assert set(cursor.fetchone()[0]) == pieces
+
+
 # Whose tasks they are
 
 SEARCH = "select search_tasks('zebra', '%zebra%', 2000)"

@@ -31,7 +31,8 @@ COLUMNS: Final = ", ".join(
 )
 AS_FIELDS: Final = {name: f"op.{name}" for name in GIVEN}
 
-# What a violated constraint is told of is the operation, as a hint; the rest is as it was.
+# With a violated constraint comes the number of the operation, as a hint, and as details what those
+# before it were answered.
 BODY: Final = """
 declare
     op record;
@@ -52,7 +53,7 @@ begin
 exception when integrity_constraint_violation then
     get stacked diagnostics violated = constraint_name;
     raise exception using errcode = sqlstate, message = sqlerrm, constraint = violated,
-        hint = op.place;
+        hint = op.place, detail = coalesce(array_to_json(answers), '[]')::text;
 end
 """
 
@@ -66,7 +67,8 @@ ANSWERS: Final = Statement(select(func.current_setting("batch.answers").label("a
 def block(writes: Sequence[Write]) -> list[Sent]:
     """What runs these writes; the last answers with an array of JSON, a row for each of them.
 
-    A constraint that is violated is told with the number of the write as a hint.
+    A constraint that is violated is told with the number of the write as a hint, and with the rows
+    of those before it as details.
     """
     kinds: dict[Statement, int] = {}
     operations = [

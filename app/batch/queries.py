@@ -80,11 +80,16 @@ def _results(transaction: Transaction, writes: Sequence[Write]) -> list[dict[str
         problem = CONSTRAINTS.get(error.diag.constraint_name or "")
         if problem is None:
             raise
+        _judged(writes, error.diag.message_detail)  # one of those before may have failed already
         raise failed(int(error.diag.message_hint), problem) from error
-    answers = orjson.loads(row.answers)
+    return _judged(writes, row.answers)
+
+
+def _judged(writes: Sequence[Write], answers: str) -> list[dict[str, Any]]:
+    """What the operations that have an answer would have been answered alone. Raises Problem."""
     return [
         _result(index, write, _row(tuple(answer))(answer))
-        for index, (write, answer) in enumerate(zip(writes, answers, strict=True))
+        for index, (write, answer) in enumerate(zip(writes, orjson.loads(answers), strict=False))
     ]
 
 

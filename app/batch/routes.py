@@ -31,6 +31,7 @@ def run_batch(batch: Batch) -> Response:
     with the number of the operation and the problem that it would have been answered with alone.
     """
     user_id = current_user_id()
+    planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted
     once = idempotency.requested({"operations": batch.operations})
-    body, replayed = queries.run(user_id, writes(user_id, batch.operations), once)
+    body, replayed = queries.run(user_id, planned, once)
     return idempotency.mark(Document(body), replayed)

@@ -57,7 +57,10 @@ def create_category(category: CategoryCreate) -> Response:
 @blueprint.get("/<id:category_id>")
 @blueprint.output(Category)
 def get_category(category_id: str) -> Response:
-    """Get a category"""
+    """Get a category
+
+    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same.
+    """
     return resource(queries.get_category(current_user_id(), category_id))
 
 

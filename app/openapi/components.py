@@ -5,6 +5,13 @@ from typing import Any, Final
 LIMITS: Final = ["RateLimit", "RateLimit-Policy"]
 TEXT: Final = {"type": "string"}
 
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "The access token of a sign-in, or a personal access token.",
+}
+
 HEADERS: Final = {
     "RequestId": {"description": "The request's id, as in the logs.", "schema": TEXT},
     "ETag": {
@@ -61,7 +68,7 @@ PARAMETERS: Final = {
         "name": "If-None-Match",
         "in": "header",
         "description": "`*`: only if there is no such resource; else 412.",
-        "schema": {"type": "string", "enum": ["*"]},
+        "schema": {"type": "string", "pattern": r"^\*$"},
     },
 }
 

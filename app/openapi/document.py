@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 from apiflask import APIFlask
 
-from app.openapi.components import HEADERS, PARAMETERS
+from app.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.openapi.examples import arrange_examples
 from app.openapi.introduction import introduce
+from app.openapi.naming import with_names
 from app.openapi.operations import complete
-from app.openapi.problems import PROBLEM, STATUSES, problem_response
+from app.openapi.problems import SCHEMAS, STATUSES, problem_response
 from app.openapi.samples import add_samples
 from app.tokens.permissions import required
 from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
@@ -19,18 +20,16 @@ from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
 def document(app: APIFlask) -> dict[str, Any]:
     """The whole document."""
-    spec = _with_short_names(dict(app.spec))  # type: ignore[arg-type]
+    spec = with_names(_with_short_names(dict(app.spec)))  # type: ignore[arg-type]
     introduce(spec)
     components = spec.setdefault("components", {})
-    components["schemas"]["Problem"] = PROBLEM
+    components["schemas"] |= SCHEMAS
     components["headers"] = HEADERS
     components["responses"] = {
         f"Problem{status}": problem_response(status) for status in sorted(STATUSES)
     }
     components["parameters"] = PARAMETERS
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    }
+    components["securitySchemes"] = {"bearer": BEARER}
     for path, method, operation, endpoint in _operations(app, spec):
         _tell_of_files(operation, endpoint)
         complete(operation, path, method, endpoint, scope=_scope(app, method, endpoint))

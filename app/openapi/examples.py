@@ -32,7 +32,8 @@ def _members(
     spec: dict[str, Any], value: dict[str, Any], schema: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """The properties of the schema, or of the one of its choices that has all of the value's."""
-    for choice in (schema, *(resolved(spec, option) for option in schema.get("anyOf", []))):
+    options = schema.get("anyOf", schema.get("oneOf", []))
+    for choice in (schema, *(resolved(spec, option) for option in options)):
         properties: dict[str, dict[str, Any]] = choice.get("properties", {})
         if value.keys() <= properties.keys():
             return properties

@@ -14,42 +14,43 @@ from app.problems import (
     VALIDATION_FAILED,
     Kind,
 )
+from app.tasks.schemas import EXAMPLE
 
 STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
 """Of the problems that an operation can answer with."""
+
+ALONE: Final = {
+    "type": {
+        "type": "string",
+        "format": "uri-reference",
+        "description": "Which kind it is; others may come.",
+        "examples": [f"/problems/{slug}" for slug in KINDS],
+    },
+    "title": TEXT,
+    "status": {"type": "integer", "minimum": 400, "maximum": 599},
+    "detail": TEXT,
+    "current": {
+        "description": "Of precondition-failed: the resource as it is now.",
+        "anyOf": [
+            *({"$ref": f"#/components/schemas/{name}"} for name in ("Task", "Category", "User")),
+            {"$ref": "#/components/schemas/Token"},
+            {"type": "null"},
+        ],
+    },
+}
+"""Members that the problem of one operation of a batch has as well."""
 
 PROBLEM: Final = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",
     "required": ["type", "title", "status", "detail", "instance"],
     "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri-reference",
-            "enum": [f"/problems/{slug}" for slug in KINDS],
-        },
-        "title": TEXT,
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": TEXT,
+        **ALONE,
         "instance": {"type": ["string", "null"], "description": "The request's id."},
         "errors": {
             "type": "array",
             "description": "Of validation-failed: each value that is not as it should be.",
-            "items": {
-                "type": "object",
-                "required": ["code", "detail"],
-                "properties": {
-                    "pointer": {**TEXT, "description": "A place in the body (RFC 6901)."},
-                    "parameter": {**TEXT, "description": "A query parameter."},
-                    "header": {**TEXT, "description": "A header."},
-                    "code": TEXT,
-                    "detail": TEXT,
-                },
-            },
-        },
-        "current": {
-            "type": ["object", "null"],
-            "description": "Of precondition-failed: the resource as it is now.",
+            "items": {"$ref": "#/components/schemas/FieldError"},
         },
         "operation": {
             "type": "integer",
@@ -57,7 +58,7 @@ PROBLEM: Final = {
             "description": "Of batch-failed: which operation cannot be done.",
         },
         "problem": {
-            "type": "object",
+            "$ref": "#/components/schemas/OperationProblem",
             "description": "Of batch-failed: what that would have been answered with alone.",
         },
         "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
@@ -68,6 +69,28 @@ PROBLEM: Final = {
     },
 }
 
+SCHEMAS: Final = {
+    "Problem": PROBLEM,
+    "FieldError": {
+        "type": "object",
+        "description": "A value that is not as it should be.",
+        "required": ["code", "detail"],
+        "properties": {
+            "pointer": {**TEXT, "description": "A place in the body (RFC 6901)."},
+            "parameter": {**TEXT, "description": "A query parameter."},
+            "header": {**TEXT, "description": "A header."},
+            "code": TEXT,
+            "detail": TEXT,
+        },
+    },
+    "OperationProblem": {
+        "type": "object",
+        "description": "What one operation of a batch would have been answered with alone.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": ALONE,
+    },
+}
+
 MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
     VALIDATION_FAILED: {
         "errors": [
@@ -75,9 +98,7 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
         ]
     },
     INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
-    PRECONDITION_FAILED: {
-        "current": {"id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50", "title": "Buy oat milk"}
-    },
+    PRECONDITION_FAILED: {"current": {**EXAMPLE, "title": "Buy oat milk", "version": 8}},
     BATCH_FAILED: {
         "operation": 2,
         "problem": {

@@ -31,7 +31,7 @@ function chapters() {
 
 function operationLink(ui, tag, method, operation) {
   const id = operation.operationId;
-  const link = element("a", { href: `#/${encodeURIComponent(tag.replaceAll(" ", "_"))}/${id}` });
+  const link = element("a", { href: `#/${encodeURIComponent(tag)}/${id}` });
   link.append(element("span", { className: `method ${method}` }, method), operation.summary);
   link.title = id;
   link.addEventListener("click", () => {

@@ -7,9 +7,13 @@ function followColours() {
   document.documentElement.classList.toggle("dark-mode", dark.matches);
 }
 
-/** The contract. What its headers have as examples would be sent if it stood in their fields. */
+/**
+ * The contract, with this service where it shows one. What headers have as examples would be sent if
+ * it stood in their fields.
+ */
 async function contract() {
   const spec = await (await fetch("/openapi.json")).json();
+  spec.info.description = spec.info.description.replace(/(?<=export API=)\S+/, location.origin);
   for (const parameter of Object.values(spec.components.parameters)) delete parameter.example;
   return spec;
 }
@@ -27,6 +31,7 @@ const ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
+  syntaxHighlight: false,
   validatorUrl: null,
   onComplete: () => fillContents(ui, spec),
 });

@@ -58,7 +58,10 @@ def create_task(task: TaskCreate) -> Response:
 @blueprint.get("/<id:task_id>")
 @blueprint.output(Task)
 def get_task(task_id: str) -> Response:
-    """Get a task"""
+    """Get a task
+
+    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same.
+    """
     return resource(queries.get_task(current_user_id(), task_id))
 
 
@@ -93,7 +96,10 @@ def update_task(task_id: str, patch: TaskPatch) -> Response:
 @blueprint.delete("/<id:task_id>")
 @blueprint.output({}, status_code=204)
 def delete_task(task_id: str) -> Response:
-    """Delete a task"""
+    """Delete a task
+
+    It goes to the trash, from where it can be restored for 30 days.
+    """
     queries.delete_task(current_user_id(), task_id, preconditions())
     return no_content()
 

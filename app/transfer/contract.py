@@ -14,7 +14,8 @@ CALENDAR: Final = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Tasks API//EN\r\n
 
 def file(description: str, example: str) -> dict[str, Any]:
     """A text that is read line by line."""
-    return {"schema": {"type": "string", "description": description, "examples": [example]}}
+    schema = {"type": "string", "format": "binary", "description": description}
+    return {"schema": {**schema, "examples": [example]}}
 
 
 LINES: Final = file(

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg2
 from flask import current_app
-from psycopg2.errors import IntegrityError
+from psycopg2.errors import IntegrityError, QueryCanceled
 
 from app import deadline, lifecycle
 from app.auth import provisioning
@@ -28,6 +28,10 @@ CHUNK_CHARACTERS: Final = 256 * 1024
 """Of descriptions, which is most of what a chunk can hold."""
 
 MOST_REFUSALS: Final = 100
+"""That are told of."""
+
+MOST_REFUSED: Final = 10_000
+"""After so many lines that mean nothing it is not read on: it is no export."""
 
 
 class Import:
@@ -38,6 +42,7 @@ class Import:
         self.counts = dict.fromkeys(("created", "updated", "unchanged", "refused"), 0)
         self.rows = 0
         self.complete = False
+        self.has_account = False
         self.refusals: list[dict[str, Any]] = []
         self.chunk: dict[str, dict[str, Any]] = {}
         self.kind = ""
@@ -50,6 +55,9 @@ class Import:
         try:
             for number, line in lines:
                 self.take(number, line)
+                if self.counts["refused"] >= MOST_REFUSED:
+                    self.give_up(number)
+                    break
             self.flush(number)
             self.begin()
         except psycopg2.Error as error:
@@ -69,7 +77,10 @@ class Import:
 
     def take(self, number: int, line: AnyLine | Defects) -> None:
         """Put the line with those of its kind that wait to be written."""
-        if isinstance(line, AccountLine):
+        if isinstance(line, AccountLine) and self.has_account:
+            self.refuse(number, defect("account_again", "must be the only line of its type"))
+        elif isinstance(line, AccountLine):
+            self.has_account = True
             self.flush(number - 1)
             self.account(line)
             self.dealt_with = number
@@ -96,15 +107,25 @@ class Import:
             return
         if lifecycle.leaving():
             raise self.interrupted()
-        try:
-            self.write(chunk)
-        except IntegrityError:
-            self.write_one_by_one(chunk)
+        self.write_all(chunk)
         self.dealt_with = number
 
     def begin(self) -> None:
         """The deadline of a request is that of each statement here: progress is asked for."""
         deadline.renew(current_app.config["SETTINGS"].request_deadline)
+
+    def write_all(self, chunk: list[dict[str, Any]]) -> None:
+        """Write these lines, in smaller chunks if they take the database too long."""
+        try:
+            self.write(chunk)
+        except IntegrityError:
+            self.write_one_by_one(chunk)
+        except QueryCanceled:
+            if len(chunk) == 1:
+                raise
+            middle = len(chunk) // 2
+            self.write_all(chunk[:middle])
+            self.write_all(chunk[middle:])
 
     def write(self, chunk: list[dict[str, Any]]) -> None:
         """Write these lines or none of them."""
@@ -146,6 +167,11 @@ class Import:
     def count(self, *, existed: bool, changed: bool) -> None:
         """One line more was good."""
         self.counts["unchanged" if not changed else "updated" if existed else "created"] += 1
+
+    def give_up(self, number: int) -> None:
+        """Tell that nothing after this line was read."""
+        defects = defect("too_many_refused", f"is where it ends, as {MOST_REFUSED} were refused")
+        self.refusals[-1] = {"line": number, "errors": defects}
 
     def refuse(self, number: int, defects: Defects) -> None:
         """One line more was not."""

@@ -15,6 +15,15 @@ LONGEST_LINE: Final = 128 * 1024
 MOST_DEFECTS: Final = 10
 """Of a line, that are told of."""
 
+LONGEST_POINTER: Final = 200
+
+OWN_WORDS: Final = {
+    "union_tag_invalid": ("type", "must be account, category, task or end"),
+    "union_tag_not_found": ("type", "must be account, category, task or end"),
+    "model_attributes_type": ("object", "must be a JSON object"),
+}
+"""Codes and details of what pydantic tells in terms of Python, perhaps with all that was sent."""
+
 Defects = list[dict[str, str]]
 
 
@@ -53,7 +62,10 @@ def located(item: Any) -> dict[str, str]:
     """One defect with a pointer into the line; the first part of a place is the line's type."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in item["loc"][1:])
     pointer = "".join(f"/{part}" for part in parts)
-    return {"pointer": pointer, "code": item["type"], "detail": item["msg"]}
+    if len(pointer) > LONGEST_POINTER or "\0" in pointer:  # a name that is none of ours
+        pointer = ""
+    code, detail = OWN_WORDS.get(item["type"], (item["type"], item["msg"]))
+    return {"pointer": pointer, "code": code, "detail": detail}
 
 
 def defect(code: str, detail: str, pointer: str = "") -> Defects:

@@ -82,8 +82,8 @@ class TaskData(tasks.TaskReplace):
 class Counts(Body):
     """How many lines there are of each kind."""
 
-    categories: int = 0
-    tasks: int = 0
+    categories: int = Field(0, ge=0)
+    tasks: int = Field(0, ge=0)
 
 
 class AccountLine(Body):
@@ -141,6 +141,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "required": ["created", "updated", "unchanged", "refused", "complete", "refusals"],
             "examples": [
                 {
                     "created": 2,
@@ -161,7 +162,7 @@ class Report(BaseModel):
                         }
                     ],
                 }
-            ]
+            ],
         }
     )
 

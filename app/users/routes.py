@@ -115,7 +115,10 @@ def sign_out(presented: RefreshRequest) -> Response:
 @me.get("")
 @me.output(User)
 def get_me() -> Response:
-    """Get the account"""
+    """Get the account
+
+    Name, address and time zone of the user whose token it is.
+    """
     user = queries.get_user(current_user_id())
     if user is None and current_principal().external:
         user = schemas.unwritten(current_user_id())
@@ -129,7 +132,10 @@ def get_me() -> Response:
 @me.output(User)
 @provisioning
 def update_me(patch: UserPatch) -> Response:
-    """Change the account"""
+    """Change the account
+
+    A JSON merge patch: absent fields stay as they are, null clears.
+    """
     return resource(queries.update_user(current_user_id(), patch.given(), preconditions()))
 
 

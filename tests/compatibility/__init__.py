@@ -1,0 +1,1 @@
+"""What a change of the contract would break for clients that were written for the last release."""
