@@ -145,7 +145,7 @@ def test_a_change_that_breaks_clients_is_found(excerpt: Document, sentence: str)
 
 
 HARMLESS: dict[str, Edit] = {
-    "a new operation": lambda d: d["paths"].update({"/v1/notes": d["paths"][TASKS]}),
+    "a new operation": lambda d: d["paths"].update({"/v1/elsewhere": d["paths"][TASKS]}),
     "a new optional parameter": lambda d: d["paths"][TASKS]["get"]["parameters"].append(
         {"name": "color", "in": "query", "schema": {"type": "string"}}
     ),
@@ -179,10 +179,10 @@ def test_the_command_keeps_no_contract_that_breaks_clients_of_the_same_major_ver
     document: Document, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "v1.json"
-    extended = edited(document, lambda d: d["paths"].update({"/v1/notes": d["paths"][TASKS]}))
+    extended = edited(document, lambda d: d["paths"].update({"/v1/elsewhere": d["paths"][TASKS]}))
     kept.write_text(json.dumps(extended))
     assert main(kept) == 1
-    assert "GET /v1/notes: is gone" in capsys.readouterr().err
+    assert "GET /v1/elsewhere: is gone" in capsys.readouterr().err
     assert json.loads(kept.read_text()) == extended
     extended["info"]["version"] = "0.9.0"
     kept.write_text(json.dumps(extended))
