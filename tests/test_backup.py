@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,7 +54,7 @@ def run(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
 
     def execute(script: str, status: int = 0, **variables: str) -> str:
-        script = script.replace("python -m", f"{sys.executable} -m")
+        script = script.replace("python -m", f"{shlex.quote(sys.executable)} -m")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=ROOT,

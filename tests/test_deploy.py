@@ -41,9 +41,8 @@ def unit(path: Path) -> dict[str, list[str]]:
 
 def installed(text: str) -> str:
     """As it would be with this checkout in place of the installed release."""
-    return text.replace(f"{INSTALLED}/.venv/bin/python", sys.executable).replace(
-        INSTALLED, str(ROOT)
-    )
+    python = f'"{sys.executable}"'  # there may be a space in it
+    return text.replace(f"{INSTALLED}/.venv/bin/python", python).replace(INSTALLED, str(ROOT))
 
 
 def started(path: Path, port: int, **variables: str) -> tuple[list[str], dict[str, str]]:

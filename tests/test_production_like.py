@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def test_the_steps_print_what_is_shown_and_leave_nothing(tmp_path: Path) -> None
     script = f"\necho '{MARK}'\n".join(commands for commands, _ in STEPS)
     for shipped in ("6432", "8001", "8002", "8080"):
         script = script.replace(shipped, str(free_port()))
-    script = script.replace(".venv/bin/python", sys.executable)
+    script = script.replace(".venv/bin/python", shlex.quote(sys.executable))
     with Cluster.throwaway() as cluster, directory() as place:
         output = run(script, cluster.url, tmp_path / "log", place)
         printed = [step.strip() for step in output.split(MARK)]
