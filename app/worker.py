@@ -36,6 +36,7 @@ class Worker(PollingWorker):
         """Take requests until told to leave."""
         messages.adapt(self.cfg)
         lifecycle.note_ready(self.age)
+        tally.note_threads(self.cfg.threads, 0, 0)
         super().run()
 
     def handle_exit(self, sig: int, frame: object) -> None:

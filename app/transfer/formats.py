@@ -57,8 +57,8 @@ def tasks(rows: list[Row]) -> bytes:
 
 def task(row: Row) -> bytes:
     """The line of a task."""
-    data = dict(zip(TASK_FIELDS, row, strict=True))
-    data["priority"] = PRIORITIES[row.priority]
+    data = dict(zip(TASK_FIELDS, row, strict=False))
+    data["priority"] = PRIORITIES[data["priority"]]
     return orjson.dumps({"type": "task", "data": data}, option=OPTIONS)
 
 
