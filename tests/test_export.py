@@ -66,6 +66,16 @@ def test_a_row_of_an_export_is_as_it_is_read_but_for_owner_and_version(alice: Ac
         assert set(line["data"]) == set(row) - {"user_id", "version"}
 
 
+@pytest.mark.parametrize(
+    "text", ['},{"type":"task","data":{', '"},{"type":', "}\n{", '\\"},{"type":\\"task', "\\"]
+)
+def test_a_text_that_looks_like_lines_is_one_text(alice: Account, text: str) -> None:
+    made = [alice.create_task(title=text, description=text)["id"] for _ in range(2)]
+    found = parsed(exported(alice))[1:-1]
+    assert [line["data"]["id"] for line in found] == made
+    assert {line["data"][field] for line in found for field in ("title", "description")} == {text}
+
+
 def test_what_was_deleted_is_not_exported(alice: Account) -> None:
     for path in (
         f"/v1/tasks/{alice.create_task()['id']}",
