@@ -38,5 +38,5 @@ class Asset:
             response.cache_control.public = True
             response.cache_control.max_age = max_age
         response.make_conditional(incoming)
-        response.date = None  # the server's to tell
+        response.headers.pop("Date", None)  # the server's to tell
         return response

@@ -368,6 +368,7 @@ def test_every_request_is_counted_once_though_its_process_is_killed(
     def total() -> float:
         return server.scrape().sum(REQUESTS, route="/v1/tasks", status="200")
 
+    server.comes_to("tasks_workers", 2)
     before, requests = total(), 0
     for worker in children(server.process.pid):
         statuses = at_once([lambda: server.ask(asking("/v1/tasks", alice))] * 8)
