@@ -71,7 +71,7 @@ bench-quick: .venv/.requirements-dev.txt ## the service beside the least it coul
 bench-scale: .venv/.requirements-dev.txt ## requests in 10 thousand and in 10 million rows; ARGS="--sizes 10000,1000000" for less
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.scale $(ARGS)
 
-bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on a bare cursor: 3 minutes
+bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on a bare cursor: 2 minutes
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.bulk --write $(ARGS)
 
 clients: .venv/.requirements-dev.txt $(NODE_MODULES) ## generate clients from the contract, lint it, and call the service with them
