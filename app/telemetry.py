@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracerProvider
 
 from app.recording import Recorder
+from app.version import __version__
 
 SERVICE_NAME = "tasks-api"
 
@@ -65,5 +66,4 @@ def init_app(app: Flask, environment: Mapping[str, str]) -> None:
     except (LookupError, ImportError) as error:
         logger.warning("traces are asked for, but not recorded: %s", error)
     else:
-        version: str = app.version  # type: ignore[attr-defined]  # APIFlask's, the document's
-        Recorder(partial(provider, kinds, version)).init_app(app)
+        Recorder(partial(provider, kinds, __version__)).init_app(app)
