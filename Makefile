@@ -13,6 +13,7 @@ setting = $${$(1):-$(call dotenv,$(1))}
 EMBEDDED := $(shell test -n "$(call setting,DATABASE_URL)" || echo .venv/.requirements-embedded.txt)
 
 PEERS := benchmarks/peers
+LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
 # The newest Python that can make a virtual environment; Debian ships venv apart from python3.
@@ -109,7 +110,7 @@ audit: .venv/.requirements-dev.txt ## look for known weaknesses in what is pinne
 
 lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARGS=--upgrade for new versions
 	@compile() { UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --universal \
-	    --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --fork-strategy fewest --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 	    --no-emit-find-links $(ARGS) "$$@"; }; \
 	compile pyproject.toml --output-file requirements.txt && \
 	for extra in embedded otel; do \
@@ -120,7 +121,8 @@ lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARG
 	compile pyproject.toml --all-extras --constraints requirements.txt \
 	    --constraints requirements-embedded.txt --constraints requirements-otel.txt \
 	    --output-file requirements-dev.txt && \
-	compile $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt
+	compile $(PEERS)/requirements.in --output-file $(PEERS)/requirements.txt && \
+	$(PYTHON) .ci/pin_extras.py $(LOCKS)
 
 clean: ## remove .venv and every cache; the database stays
 	@rm -rf .venv $(PEERS)/.venv tests/clients/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
