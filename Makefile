@@ -38,7 +38,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk clients contract fork-test FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk clients contract FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -53,9 +53,6 @@ run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
 	    $(if $(ARGS),--cov-fail-under=0) $(ARGS)
-
-fork-test: .venv/.requirements-dev.txt ## do what docs/make-it-yours.md says to a copy, and run the copy's whole suite
-	@$(ISOLATED); exec $(PYTHON) -m tests.fork $(ARGS)
 
 rig: .venv/.requirements-dev.txt ## the service on Neon in a box, to try what it survives
 	@exec $(PYTHON) -m tests.rig
