@@ -42,7 +42,8 @@ def old_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wanted = directory / "requirements.txt"
     wanted.write_text(f"pip=={OLD_PIP} --hash=sha256:{OLD_PIP_HASH}")
     download = ["download", "--no-deps", "--require-hashes", "--dest", directory, "-r", wanted]
-    command = [sys.executable, "-m", "pip", "--no-input", *download]
+    network = ["--retries", "2", "--timeout", "20"]
+    command = [sys.executable, "-m", "pip", "--no-input", *network, *download]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if found.returncode and re.search("[Cc]onnection|No matching distribution", found.stderr):
         pytest.skip(f"pip {OLD_PIP} is not installed, and there is no network to fetch it from")
@@ -145,3 +146,13 @@ def test_an_extra_that_is_not_pinned_is_noticed_here(environment: Environment) -
     done = environment.try_install(lock)
     assert done.returncode == 1
     assert "In --require-hashes mode, all requirements must have" in done.stderr
+
+
+def test_every_lock_pins_both_forms_of_what_has_extras(tmp_path: Path) -> None:
+    for lock in LOCKS:
+        text = (ROOT / lock).read_text()
+        copy = tmp_path / "lock.txt"
+        copy.write_text(text)
+        pin = [sys.executable, ROOT / ".ci" / "pin_extras.py", copy]
+        subprocess.run(pin, check=True, timeout=60)
+        assert copy.read_text() == text, lock
