@@ -134,10 +134,11 @@ def test_the_locks_of_the_service_install_in_one_command(environment: Environmen
     assert environment.installed() == pinned(*SERVICE)
 
 
-def test_the_locks_of_the_service_install_one_after_the_other(environment: Environment) -> None:
-    for lock in SERVICE:
-        environment.install(lock)
-    assert environment.installed() == pinned(*SERVICE)
+def test_an_optional_lock_installs_after_the_first(environment: Environment) -> None:
+    first, *_, tracing = SERVICE
+    environment.install(first)
+    environment.install(tracing)
+    assert environment.installed() == pinned(first, tracing)
 
 
 def test_an_extra_that_is_not_pinned_is_noticed_here(environment: Environment) -> None:
