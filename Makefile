@@ -1,8 +1,11 @@
 # Works with GNU make 4.3 and with the 3.81 of macOS. Programs are run as modules, never as console
 # scripts: those start with the interpreter's path, which may hold a space or belong to a moved checkout.
 
+# The Python that .venv is made with: `make run PYTHON3=python3.12`; else the newest on the PATH.
+PYTHON3 :=
 PYTHON := .venv/bin/python
-WORKS := $(shell $(PYTHON) -c 'print("works")' 2>/dev/null)
+VERSION = $(shell "$(1)" -c 'import platform; print(platform.python_version())' 2>/dev/null)
+WORKS := $(if $(filter $(if $(PYTHON3),$(call VERSION,$(PYTHON3)),%),$(call VERSION,$(PYTHON))),works)
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
 
 # The value of a setting as the application sees it: the environment first, then .env.
@@ -16,16 +19,16 @@ PEERS := benchmarks/peers
 LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
-# The newest Python that can make a virtual environment; Debian ships venv apart from python3.
+# A Python that can make a virtual environment; Debian ships venv apart from python3.
 FIND_PYTHON = python=; bare=; \
-    for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+    for name in $(if $(PYTHON3),"$(PYTHON3)",python3.14 python3.13 python3.12 python3.11 python3); do \
         "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
         "$$name" -c 'import ensurepip, venv' 2>/dev/null && { python=$$name; break; }; \
         bare=$$name; \
     done; \
     if [ -z "$$python" ]; then \
         if [ -n "$$bare" ]; then echo "$$bare lacks venv: install the package python3-venv." >&2; \
-        else echo "Python 3.11 or later is needed, and none is on the PATH." >&2; fi; \
+        else echo "Python 3.11 or later is needed, and $(or $(PYTHON3),what the PATH has) is none." >&2; fi; \
         exit 1; \
     fi
 
@@ -38,7 +41,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk clients contract FORCE
+.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -53,6 +56,9 @@ run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
 	    $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+smoke: ## what a first user does, in a fresh copy: install, start, create, list; PYTHON3=python3.11 chooses
+	@$(ISOLATED); $(FIND_PYTHON); exec "$$python" -m tests.smoke
 
 rig: .venv/.requirements-dev.txt ## the service on Neon in a box, to try what it survives
 	@exec $(PYTHON) -m tests.rig

@@ -19,7 +19,8 @@ def with_both_forms(lock: str) -> str:
     """
     entries = re.split(r"(?m)^(?=[a-z0-9])", lock)
     plain = (PIN.sub(r"\g<name>==", entry) for entry in entries if PIN.match(entry))
-    return entries[0] + "".join(sorted([*entries[1:], *plain], key=_name))
+    both = dict.fromkeys([*entries[1:], *plain])  # each once, so that a second run adds nothing
+    return entries[0] + "".join(sorted(both, key=_name))
 
 
 def _name(entry: str) -> str:

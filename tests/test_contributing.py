@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def test_make_alone_prints_every_target_with_what_it_does() -> None:
     ).stdout
     lines = re.findall(r"^make (\S+) +(\S.{8,})$", printed, re.M)
     assert {name for name, _ in lines} == targets() - INTERNAL
+
+
+def test_a_python_that_is_asked_for_and_cannot_be_used_is_named() -> None:
+    command = ["make", "--no-print-directory", "smoke", "PYTHON3=/nonexistent/python3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode
+    line = "Python 3.11 or later is needed, and /nonexistent/python3 is none."
+    assert done.stderr.splitlines()[0] == line
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
@@ -131,6 +140,17 @@ def test_the_workflow_keeps_what_pip_downloads_until_the_pins_change(
     assert python["cache"] == "pip"
     for pattern in python["cache-dependency-path"].split():
         assert list(ROOT.glob(pattern)), pattern
+
+
+def test_the_workflow_has_the_oldest_and_the_newest_python_that_are_supported(
+    workflow: dict[Any, Any],
+) -> None:
+    (python,) = [s["with"] for s in steps(workflow) if "setup-python" in s.get("uses", "")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    name = "Programming Language :: Python :: "
+    supported = [c.removeprefix(name) for c in project["classifiers"] if c.startswith(name)]
+    assert python["python-version"].split() == [supported[0], supported[-1]]
+    assert project["requires-python"] == f">={supported[0]}"
 
 
 def test_a_later_push_ends_the_run_of_an_earlier_one(workflow: dict[Any, Any]) -> None:
