@@ -21,6 +21,7 @@ from sqlalchemy.pool import QueuePool
 from app import deadline, tally
 from app.breaker import Breaker
 from app.config import FAILED_TO_LOAD, Settings
+from app.database_url import overrule_environment
 from app.failures import Cause, while_connecting
 from app.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
 
@@ -123,8 +124,7 @@ def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]
 
 def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
     """Examine the engine's connections, and put a breaker before it."""
-    # libpq sends it at connect, and PgBouncer keeps it for each client; it refuses `options`.
-    os.environ["PGTZ"] = "UTC"
+    overrule_environment()
     parameters = connect_parameters(engine, settings)
     seconds = settings.db_connect_timeout
 
