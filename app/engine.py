@@ -70,6 +70,23 @@ class CountedPool(Pool):
 logging.getLogger(f"{Pool.__module__}.{Pool.__name__}").setLevel(logging.WARNING)
 
 
+WARMING_UP: Final = 1
+"""Threads that take a connection of the pool beside those of requests: see `warm_up`."""
+
+BESIDE_THE_POOL: Final = 2
+"""Connections of a process that are not the pool's: /health/db's and the breaker's probe's."""
+
+
+def most_connections(settings: Settings) -> int:
+    """How many connections one process can have open at a time.
+
+    A thread holds one of the pool's at most, so that a pool larger than there are threads is never
+    filled.
+    """
+    pool = settings.db_pool_size + settings.db_max_overflow
+    return min(pool, settings.web_threads + WARMING_UP) + BESIDE_THE_POOL
+
+
 def options(settings: Settings) -> dict[str, Any]:
     """What SQLAlchemy is told of the engine."""
     return {
