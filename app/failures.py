@@ -134,6 +134,17 @@ NO_ROOM: Final = Failure(Cause.FULL, "it has no connection left")
 SILENT: Final = Failure(Cause.SILENT, "it does not answer")
 
 
+def explained(error: BaseException | None, variable: str = "DATABASE_URL") -> str:
+    """What kept a connection from being made, in one line for an operator: what was said, and what
+    that means for the setting that the connection was made by.
+    """
+    failure = while_connecting(error)
+    said = str(error).strip().split("\n", 1)[0]
+    if failure.cause is Cause.SILENT and said:
+        return said
+    return f"{said or 'it failed'} ({variable}: {failure.advice})"
+
+
 def while_connecting(error: BaseException | None) -> Failure:
     """What kept a connection from being made; nothing was sent on it."""
     if isinstance(error, DeadlineExceeded):

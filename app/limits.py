@@ -5,9 +5,11 @@ The headers follow draft-ietf-httpapi-ratelimit-headers (11), the problem's 429 
 
 import hashlib
 import math
+import re
 import time
+from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from flask import Flask, current_app
@@ -24,6 +26,10 @@ from app.problems import TOO_MANY_REQUESTS, Problem
 
 LIMITED_PATH: Final = "/v1/"
 FAILED_SIGN_INS: Final = RateLimitItemPerMinute(10)
+NO_ADDRESS: Final = "unknown"
+LONGEST_NODE: Final = 128
+"""An address of IPv6 with a zone, a port and quotation marks is half as long."""
+BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?")
 REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
 
@@ -91,19 +97,34 @@ def _fail(redis: MovingWindowRateLimiter, key: str) -> None:
     redis.hit(FAILED_SIGN_INS, key)
 
 
-@lru_cache(maxsize=1024)
-def network(address: str) -> str:
-    """Whom an address stands for: of IPv6, the /64 that a single subscriber has all of (RFC 6177).
+def network(node: str) -> str:
+    """Whom a node of X-Forwarded-For stands for: of IPv6, the /64 that a single subscriber has all
+    of (RFC 6177).
 
-    Some proxies add the port. What is no address at all stands for itself.
+    It may have a port, brackets, quotation marks or a zone, as proxies write them (RFC 7239,
+    section 6). All that are no address (`unknown`, `_hidden`, anything else) are one client, or
+    whoever may choose them would never meet a limit.
     """
-    if address.count(":") == 1:
-        return address.partition(":")[0]
-    try:
-        known = IPv6Address(address)
-    except ValueError:
-        return address
-    return str(known.ipv4_mapped or known.packed[:8].hex(":", 2))
+    return _network(node) if len(node) <= LONGEST_NODE else NO_ADDRESS
+
+
+@lru_cache(maxsize=1024)
+def _network(node: str) -> str:
+    bare = node.strip(' \t"')
+    if not bare:
+        return ""  # nobody says, as on a socket of Unix
+    bracketed = BRACKETED.fullmatch(bare)
+    host = (bracketed[1] if bracketed else bare).partition("%")[0]
+    for candidate in (host, host.rpartition(":")[0]):  # with a port, it is no address yet
+        with suppress(ValueError):
+            return _subscriber(ip_address(candidate))
+    return NO_ADDRESS
+
+
+def _subscriber(address: IPv4Address | IPv6Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or address.packed[:8].hex(":", 2))
 
 
 def caller_address(incoming: Request) -> str:

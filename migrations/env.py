@@ -11,12 +11,21 @@ from app.config import Settings
 from app.database import Base
 from app.database_url import is_pooled
 from app.engine import connect_options
+from app.failures import explained
 
 # Any constant does, as long as every release uses the same.
 MIGRATION_LOCK = 7_310_452_861
 
 # A migration that waits for a lock makes every later query on that table wait behind it.
 LOCK_TIMEOUT = "4s"
+
+REMEDIES = {
+    "permission denied to create role": "grant CREATEROLE to the role that migrates",
+    "permission denied for schema": "let the role that migrates own the database",
+    "permission denied to create extension": "let a superuser create the extension",
+    "lock timeout": "another session holds a lock; try again later",
+}
+"""What the database says of a right that the migrating role lacks, and what to do about it."""
 
 
 def run_offline() -> None:
@@ -49,8 +58,10 @@ def run_online() -> None:
 
 
 def first_line(error: DBAPIError) -> str:
-    """What the database said, without its hints and without our statement."""
-    return str(error.orig).strip().splitlines()[0]
+    """What the database said, without its hints and without our statement, and what to do."""
+    said = str(error.orig).strip().splitlines()[0]
+    remedy = next((advice for words, advice in REMEDIES.items() if words in said), None)
+    return f"{said}: {remedy}" if remedy else said
 
 
 def connected(url: str) -> Connection:
@@ -65,7 +76,9 @@ def connected(url: str) -> Connection:
         with deadline.within(settings.db_connect_timeout):
             return engine.connect()
     except DBAPIError as error:
-        raise ClickException(f"nothing was migrated: no connection: {first_line(error)}") from error
+        variable = "DATABASE_URL_UNPOOLED" if settings.database_url_unpooled else "DATABASE_URL"
+        reason = explained(error.orig, variable)
+        raise ClickException(f"nothing was migrated: no connection: {reason}") from error
 
 
 if context.is_offline_mode():

@@ -17,7 +17,7 @@ GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "README.md"
     *sorted((ROOT / "docs").glob("*.md"))
 ]
 GITHUB = ROOT / ".github"
-INTERNAL = {"free-port", "FORCE"}
+INTERNAL = {"FORCE"}
 """Targets that only other targets need."""
 
 

@@ -168,6 +168,29 @@ def test_redis_and_an_issuer_that_answer_are_well(box: Box) -> None:
     assert "3 keys" in result.stdout
 
 
+@pytest.mark.parametrize("processes", range(1, 6))
+def test_the_default_pool_is_sound_on_a_server_with_the_default_limit(
+    box: Box, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.doctor.services.storage_answers", lambda _: True)
+    settings = {"WEB_CONCURRENCY": str(processes), "RATELIMIT_STORAGE_URI": "redis://here/0"}
+    alter = f"alter role {SERVICE} connection limit"
+    with box.altered(f"{alter} 97", back=(f"{alter} -1",)):  # 100, of which 3 are reserved
+        assert found(box.doctor("--json", **settings)) == set()
+
+
+def test_a_pool_that_is_smaller_than_there_are_threads_counts_as_it_is(box: Box) -> None:
+    settings = {"WEB_THREADS": "64", "DB_POOL_SIZE": "3", "DB_MAX_OVERFLOW": "0"}
+    result = box.doctor("--only", "connections", **settings)
+    assert "may open 5 connections" in result.stdout
+
+
+def test_a_role_with_too_few_connections_is_found(box: Box) -> None:
+    alter = f"alter role {SERVICE} connection limit"
+    with box.altered(f"{alter} 6", back=(f"{alter} -1",)):
+        assert found(box.doctor("--only", "connections", "--json")) == {"connections.short"}
+
+
 # What is wrong with the settings
 
 ISSUER = {"JWT_ISSUER": NAME, "JWT_AUDIENCE": AUDIENCE}
@@ -188,7 +211,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "database.unreachable": {"DATABASE_URL": NOWHERE},
     "migrations.unreachable": {"DATABASE_URL_UNPOOLED": NOWHERE},
     "connections.short": {"WEB_CONCURRENCY": "64", "RATELIMIT_STORAGE_URI": "redis://here/0"},
-    "connections.tight": {"WEB_CONCURRENCY": "6", "RATELIMIT_STORAGE_URI": "redis://here/0"},
+    "connections.tight": {"WEB_CONCURRENCY": "15", "RATELIMIT_STORAGE_URI": "redis://here/0"},
 }
 
 
@@ -228,6 +251,16 @@ ALTERED: list[Altered] = [
         "login.superuser",
         f"alter role {SERVICE} superuser",
         f"alter role {SERVICE} nosuperuser",
+    ),
+    (
+        "server_log.failed",
+        f"alter role {SERVICE} set log_min_error_statement = error",
+        f"alter role {SERVICE} reset all",
+    ),
+    (
+        "server_log.slow",
+        f"alter role {SERVICE} set log_min_duration_statement = 500",
+        f"alter role {SERVICE} reset all",
     ),
     ("login.bypass", f"alter role {SERVICE} bypassrls", f"alter role {SERVICE} nobypassrls"),
     (

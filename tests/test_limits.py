@@ -15,6 +15,7 @@ from app.counters import LastMinute, PresentMinute, Shared
 from app.tokens.secret import PersonalToken
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
+from tests.people import sign_in
 from tests.redis_server import RedisServer
 
 POLICY = re.compile(r'"(?:user|address)";q=[1-9]\d*;w=60')
@@ -310,7 +311,21 @@ def test_the_limit_that_is_nearest_is_told_and_all_that_were_met(
         ("::ffff:192.0.2.1", "192.0.2.1", True),
         ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
         ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("192.0.2.1", "192.0.2.1:40000", True),
+        ("192.0.2.1:_hidden", ' "192.0.2.1" ', True),
+        ("[2001:db8::1]:4001", "[2001:db8::1]:4002", True),
+        ("[2001:db8::1]", "2001:db8::1", True),
+        ("[2001:DB8::1]:_port", '"[2001:db8::2]:80"', True),
+        ("[2001:db8::1]:80", "[2001:db8:0:1::1]:80", False),
+        ("2001:db8:0:0:0:0:0:1:4001", "2001:db8::1", True),
+        ("2001:db8::1:4001", "2001:db8::1:4002", True),
+        ("[::ffff:192.0.2.1]:4001", "192.0.2.1", True),
+        ("::ffff:192.0.2.1:4001", "192.0.2.1", True),
+        ("::FFFF:C000:0201", "192.0.2.1", True),
+        ("0:0:0:0:0:ffff:192.0.2.1", "192.0.2.1", True),
+        ("[fe80::1%25eth0]:80", "fe80::1%eth1", True),
         ("", "unix:", False),
+        ("", "unknown", False),
         ("unknown", "unknown", True),
     ],
 )
@@ -329,7 +344,79 @@ def test_another_address_of_the_same_network_has_no_more_requests(
     assert client.get("/v1/me", **comes_from("2001:db8:1::1")).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}:{}",
+        "[2001:db8::{}]:{}",
+        "[::ffff:192.0.2.7]:{1}",
+        '"[2001:DB8::{}]:{}"',
+        "[fe80::1%{1}]",
+    ],
+)
+def test_a_client_is_one_however_the_proxy_writes_its_address(
+    limited: Callable[..., APIFlask], form: str
+) -> None:
+    client = limited(address=2, TRUSTED_PROXIES="1").test_client()
+    forms = [form.format("192.0.2.7" if form[0] == "{" else 7, port) for port in range(4001, 4004)]
+    answers = [client.get("/v1/me", headers={"X-Forwarded-For": node}) for node in forms]
+    assert [answer.status_code for answer in answers] == [401, 401, 429], forms
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "unknown{}",
+        "_hidden{}",
+        "1.2.3.{}00",
+        "{}",
+        "'1.2.3.{}",
+        "[{}",
+        "x{}" * 1000,
+        "::{}::",
+        "%{}",
+    ],
+)
+def test_all_that_are_no_address_are_one_client(
+    limited: Callable[..., APIFlask], form: str
+) -> None:
+    client = limited(address=2, TRUSTED_PROXIES="1").test_client()
+    forms = [form.replace("{}", str(number)) for number in range(3, 6)]
+    answers = [client.get("/v1/me", headers={"X-Forwarded-For": node}) for node in forms]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+
+
+def test_an_open_quotation_mark_of_the_client_makes_no_other_client_of_it(
+    limited: Callable[..., APIFlask],
+) -> None:
+    client = limited(address=2, TRUSTED_PROXIES="1").test_client()
+    headers = [{"X-Forwarded-For": f'"{number}, 192.0.2.1'} for number in range(3)]
+    assert [client.get("/v1/me", headers=h).status_code for h in headers] == [401, 401, 429]
+
+
+def test_failed_sign_ins_from_one_address_are_counted_whatever_its_port_is(
+    limited: Callable[..., APIFlask],
+) -> None:
+    client = limited(TRUSTED_PROXIES="1").test_client()
+    statuses = [
+        sign_in(
+            client,
+            f"{number}@nowhere.example.com",
+            headers={"X-Forwarded-For": f"[2001:db8:77::1]:{4000 + number}"},
+        ).status_code
+        for number in range(11)
+    ]
+    assert statuses == [401] * 10 + [429]
+
+
 # Memory
+
+
+def test_a_long_node_is_not_remembered() -> None:
+    before = limits._network.cache_info().currsize
+    for number in range(10):
+        assert limits.network(f"{number}" * 10_000) == limits.NO_ADDRESS
+    assert limits._network.cache_info().currsize == before
 
 
 def test_the_addresses_of_a_minute_are_forgotten_with_it(clock: Clock) -> None:

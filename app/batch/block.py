@@ -31,8 +31,8 @@ COLUMNS: Final = ", ".join(
 )
 AS_FIELDS: Final = {name: f"op.{name}" for name in GIVEN}
 
-# With a violated constraint comes the number of the operation, as a hint, and as details what those
-# before it were answered.
+# A violated constraint undoes the writes and is an answer like any other: as an error, PostgreSQL
+# would log it, and with it what users wrote.
 BODY: Final = """
 declare
     op record;
@@ -49,11 +49,12 @@ begin
         end case;
         answers := answers || kept;
     end loop;
-    perform set_config('batch.answers', array_to_json(answers)::text, true);
+    perform set_config('batch.answers', array_to_json(answers)::text, true),
+        set_config('batch.violated', '', true);
 exception when integrity_constraint_violation then
     get stacked diagnostics violated = constraint_name;
-    raise exception using errcode = sqlstate, message = sqlerrm, constraint = violated,
-        hint = op.place, detail = coalesce(array_to_json(answers), '[]')::text;
+    perform set_config('batch.answers', coalesce(array_to_json(answers), '[]')::text, true),
+        set_config('batch.violated', violated, true);
 end
 """
 
@@ -61,14 +62,16 @@ OPERATIONS: Final = Statement(
     select(func.set_config("batch.operations", bindparam("operations"), True))
 )
 DO: Final = Statement(text("do :body"))
-ANSWERS: Final = Statement(select(func.current_setting("batch.answers").label("answers")))
+ANSWERS: Final = Statement(
+    select(*(func.current_setting(f"batch.{name}").label(name) for name in ("answers", "violated")))
+)
 
 
 def block(writes: Sequence[Write]) -> list[Sent]:
     """What runs these writes; the last answers with an array of JSON, a row for each of them.
 
-    A constraint that is violated is told with the number of the write as a hint, and with the rows
-    of those before it as details.
+    Where one violates a constraint, its name is answered beside the rows of the writes before it,
+    and nothing of any of them is left.
     """
     kinds: dict[Statement, int] = {}
     operations = [

@@ -74,15 +74,13 @@ def _replayed(transaction: Transaction, user_id: str, once: Once) -> bytes | Non
 
 def _results(transaction: Transaction, writes: Sequence[Write]) -> list[dict[str, Any]]:
     """What each operation would have been answered alone, in one flight."""
-    try:
-        [row] = transaction.send(*block(writes))
-    except psycopg2.Error as error:
-        problem = CONSTRAINTS.get(error.diag.constraint_name or "")
-        if problem is None:
-            raise
-        _judged(writes, error.diag.message_detail)  # one of those before may have failed already
-        raise failed(int(error.diag.message_hint), problem) from error
-    return _judged(writes, row.answers)
+    [row] = transaction.send(*block(writes))
+    results = _judged(writes, row.answers)  # one of them may have failed before a constraint did
+    if len(results) == len(writes):
+        return results
+    if problem := CONSTRAINTS.get(row.violated):
+        raise failed(len(results), problem)
+    raise psycopg2.IntegrityError(f"a batch violates the constraint {row.violated}")
 
 
 def _judged(writes: Sequence[Write], answers: str) -> list[dict[str, Any]]:

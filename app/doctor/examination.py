@@ -50,6 +50,7 @@ CHECKS: Final = (
     Check("version", server.version, Needs.DATABASE),
     Check("encoding", server.encoding, Needs.DATABASE),
     Check("writes", server.writes, Needs.DATABASE),
+    Check("server_log", server.server_log, Needs.DATABASE),
     Check("tls", connection.tls, Needs.DATABASE),
     Check("pooler", connection.pooler, Needs.DATABASE),
     Check("migrations", connection.migrations, Needs.DATABASE),

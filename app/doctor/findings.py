@@ -67,6 +67,14 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
         "Make the database anew with a locale that knows letters, such as C.UTF-8.",
     ),
     "writes.refused": (FAIL, "Let DATABASE_URL name the primary, and let it take writes."),
+    "server_log.failed": (
+        WARN,
+        "Set log_min_error_statement=panic on the server, as docs/security.md shows.",
+    ),
+    "server_log.slow": (
+        WARN,
+        "Set log_min_duration_statement=-1 on the server, as docs/security.md shows.",
+    ),
     "tls.plain": (FAIL, "Set sslmode=verify-full in DATABASE_URL, and let the server speak TLS."),
     "tls.unverified": (WARN, "Set sslmode=verify-full in DATABASE_URL."),
     "pooler.session": (WARN, "Set pool_mode=transaction, or leave the pooler out."),
@@ -85,11 +93,11 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
     "clock.wrong": (FAIL, "Set the clocks of both hosts, and keep them with NTP."),
     "connections.short": (
         FAIL,
-        "Lower WEB_CONCURRENCY or DB_MAX_OVERFLOW, raise the limit, or use a pooler.",
+        "Lower WEB_CONCURRENCY or WEB_THREADS, raise the limit, or use a pooler.",
     ),
     "connections.tight": (
         WARN,
-        "Lower DB_MAX_OVERFLOW, raise the limit, or use a pooler, before instances are added.",
+        "Raise the limit or use a pooler, before instances are added.",
     ),
     "login.superuser": (WARN, "Log in as a role that is only a member of the tasks_* roles."),
     "login.bypass": (WARN, "Log in as a role without BYPASSRLS."),

@@ -7,6 +7,7 @@ import psycopg2
 from app.database_url import without_credentials
 from app.doctor.deployment import Deployment, listed
 from app.doctor.findings import Finding
+from app.engine import most_connections
 from app.failures import while_connecting
 
 OLDEST: Final = 15
@@ -15,6 +16,11 @@ OVERDUE_HOURS: Final = 48
 OLDEST_KEY: Final = """
 select coalesce(extract(epoch from now() - min(created_at)) / 3600, 0)::float from idempotency_keys
 """
+
+LOGGED: Final = """
+select current_setting('log_min_error_statement'), current_setting('log_min_duration_statement')
+"""
+NOT_FOR_ERRORS: Final = ("log", "fatal", "panic")
 
 LIMITS: Final = """
 select current_setting('max_connections')::int
@@ -63,11 +69,22 @@ def writes(deployment: Deployment) -> list[Finding]:
     return [Finding("the database takes writes")]
 
 
+def server_log(deployment: Deployment) -> list[Finding]:
+    """Whether statements that fail or are slow are logged, and what users wrote with them."""
+    [(failed, slow)] = deployment.ask(LOGGED)
+    if failed not in NOT_FOR_ERRORS:
+        text = f"log_min_error_statement is {failed}: statements that fail are logged"
+        return [Finding(f"{text} with what users wrote", "server_log.failed")]
+    if slow != "-1":
+        text = f"log_min_duration_statement is {slow}: statements that take longer are logged"
+        return [Finding(f"{text} with what users wrote", "server_log.slow")]
+    return [Finding("the server logs no statement for having failed or being slow")]
+
+
 def connections(deployment: Deployment) -> list[Finding]:
     """Whether the server has room for all that this instance may open, and for another's."""
     settings = deployment.settings
-    each = settings.db_pool_size + settings.db_max_overflow
-    wanted = settings.web_concurrency * each
+    wanted = settings.web_concurrency * most_connections(settings)
     if deployment.pool_mode in {"transaction", "statement"}:
         return [Finding(f"up to {wanted} of this instance, which the pooler shares out")]
     [limits] = deployment.ask(LIMITS)
