@@ -24,6 +24,7 @@ from app import (
     keys,
     limits,
     logs,
+    quotas,
     tracing,
 )
 from app.application import Application
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     tracing.init_app(app, os.environ)
     deadline.init_app(app, settings)
     limits.init_app(app, settings)
+    quotas.init_app(app, settings)
     http.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url

@@ -198,6 +198,10 @@ class Settings:
     ratelimit_per_address: int = setting(
         "RATELIMIT_PER_ADDRESS", 3000, "0 to 1000000", _integer(0, 1_000_000)
     )
+    quota_rows: int = setting("QUOTA_ROWS", 250_000, "0 to 10000000", _integer(0, 10_000_000))
+    quota_bytes: int = setting(
+        "QUOTA_BYTES", 536_870_912, "0 to 999999999999", _integer(0, 999_999_999_999)
+    )
     metrics_token: str | None = setting(
         "METRICS_TOKEN",
         None,

@@ -114,6 +114,22 @@ TOO_MANY_TOKENS: Final = Kind(
     "The user has a hundred personal access tokens, and there can be no more.",
     "Revoke one that is no longer needed; `last_used_at` tells which those may be.",
 )
+QUOTA_EXCEEDED: Final = Kind(
+    "quota-exceeded",
+    409,
+    "Quota exceeded",
+    "The user has stored all that one user may; nothing was changed.",
+    "Look at `quota`, which is `rows` or `bytes`. Shorten texts, erase what is in the trash, or "
+    "ask the operator for more room. A deleted row counts until it is purged, an answer that is "
+    "kept for an Idempotency-Key for a day or longer. What adds nothing is always possible.",
+)
+ERASED: Final = Kind(
+    "erased",
+    410,
+    "Erased",
+    "The request was done before, and what it made has been erased since.",
+    "Send it with a new Idempotency-Key if it is to be made again.",
+)
 CHANGES_GONE: Final = Kind(
     "changes-gone",
     410,

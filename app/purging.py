@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ClauseElement,
     Select,
+    Table,
     bindparam,
     cast,
     delete,
@@ -23,6 +24,7 @@ from app.categories.models import Category
 from app.database import Base
 from app.execution import Statement, execute
 from app.idempotency import IdempotencyKey
+from app.quotas import ROW_SIZE, ZERO, stored_size, texts_of
 from app.scope import Role, Scope
 from app.tasks.models import Task
 from app.tokens.models import PersonalAccessToken
@@ -61,11 +63,13 @@ def _in_chunks(query: ClauseElement, **parameters: object) -> int:
 
 
 def _tombstones(table: type[Task | Category]) -> Select[Any]:
-    """Delete some of a table and note on their owners' rows up to which version deletions are gone.
+    """Delete some of a table, and note on their owners' rows up to which version deletions are gone
+    and how much less is stored.
 
     The owners are locked first, as their own writes do. One who writes just now is passed over, so
     that neither waits for the other; the next purge finds what is left.
     """
+    row: Table = table.__table__  # type: ignore[assignment]
     age = func.make_interval(0, 0, 0, bindparam("days"))
     old = table.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
     chunk = (
@@ -80,15 +84,31 @@ def _tombstones(table: type[Task | Category]) -> Select[Any]:
     removed = (
         delete(table)
         .where(table.user_id == chunk.c.user_id, table.id == chunk.c.id, old)
-        .returning(table.user_id, table.version)
+        .returning(
+            table.user_id,
+            table.version,
+            (stored_size(row, texts_of(row, row.c.keys())) + ROW_SIZE).label("size"),
+        )
         .cte("removed")
     )
-    last = func.max(removed.c.version).label("version")
-    gone = select(removed.c.user_id, last).group_by(removed.c.user_id).subquery("gone")
+    gone = (
+        select(
+            removed.c.user_id,
+            func.max(removed.c.version).label("version"),
+            func.count().label("rows"),
+            func.sum(removed.c.size).label("size"),
+        )
+        .group_by(removed.c.user_id)
+        .subquery("gone")
+    )
     noted = (
         update(User)
         .where(User.id == gone.c.user_id)
-        .values(purged_version=func.greatest(User.purged_version, gone.c.version))
+        .values(
+            purged_version=func.greatest(User.purged_version, gone.c.version),
+            used_rows=func.greatest(User.used_rows - gone.c.rows, ZERO),
+            used_bytes=func.greatest(User.used_bytes - gone.c.size, ZERO),
+        )
         .returning(User.id)
         .cte("noted")
     )

@@ -13,6 +13,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    case,
     exists,
     func,
     null,
@@ -22,10 +23,12 @@ from sqlalchemy import (
 )
 
 from app import idempotency
+from app.quotas import ROW_SIZE, Growth, stored_size
 from app.statements import (
     ID,
+    NONE,
+    ONE,
     USER_ID,
-    Element,
     Shape,
     answer,
     changed_row,
@@ -48,7 +51,8 @@ def in_trash(table: FromClause) -> ColumnElement[bool]:
 def restore(shape: Shape) -> Select[Any]:
     """Make the tombstone a live row, unless it is one already."""
     before = _before(shape)
-    after = _restored(shape, before)
+    deleted = exists().where(before.c.deleted_at.is_not(None), is_expected(before))
+    after = _restored(shape, count_change(deleted))
     return answer([], after, shape.answered, otherwise=before)
 
 
@@ -58,8 +62,14 @@ def restore_once(shape: Shape) -> Select[Any]:
     """
     before, replayed = _before(shape), idempotency.replayed()
     unanswered = ~exists().select_from(replayed)
-    after = _restored(shape, before, unanswered)
-    alive = before.select().where(before.c.deleted_at.is_(None), is_expected(before), unanswered)
+    acceptable = exists().where(is_expected(before)).select_from(before)
+    # One that is live already is no change, and only its answer takes room.
+    deleted = select(case((before.c.deleted_at.is_not(None), ONE), else_=NONE)).scalar_subquery()
+    texts = stored_size(before, shape.texts_of(shape.table.c.keys()))
+    growth = Growth(ONE, select(texts + ROW_SIZE).scalar_subquery())
+    bump = count_change(acceptable, unanswered, step=deleted, growth=growth)
+    after = _restored(shape, bump)
+    alive = before.select().where(before.c.deleted_at.is_(None), exists().select_from(bump))
     done = union_all(after.select(), alive).cte("done")
     rest = union_all(stored_answer(shape.table, replayed), before.select().where(unanswered)).cte(
         "rest"
@@ -75,8 +85,7 @@ def _before(shape: Shape) -> CTE:
     return row.cte("before")
 
 
-def _restored(shape: Shape, before: CTE, *conditions: Element) -> CTE:
-    deleted = exists().where(before.c.deleted_at.is_not(None), is_expected(before))
-    bump = count_change(deleted, *conditions)
+def _restored(shape: Shape, bump: CTE) -> CTE:
     whole = shape._replace(answered=shape.table.c.keys())
-    return changed_row(whole, bump, {"deleted_at": null()})
+    deleted = shape.table.c.deleted_at.is_not(None)
+    return changed_row(whole, bump, {"deleted_at": null()}, deleted)

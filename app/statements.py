@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from app import idempotency
+from app.quotas import ROW_SIZE, SIZE, Growth, growth_of_one, stored_size, texts_of
 from app.users.models import User
 
 Element = ColumnElement[Any]
@@ -45,6 +46,7 @@ USER_ID: Element = bindparam("user_id")
 ID: Element = bindparam("id")
 VERSIONS: Element = bindparam("versions")
 ONE: Element = literal_column("1", BigInteger)
+NONE: Element = literal_column("0", BigInteger)
 
 
 class Derived(NamedTuple):
@@ -71,6 +73,10 @@ class Shape(NamedTuple):
         """The columns that clients see."""
         return [self.table.c[name] for name in self.answered]
 
+    def texts_of(self, fields: Iterable[str]) -> list[str]:
+        """Those fields that are texts, whose length is counted."""
+        return texts_of(self.table, fields)
+
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
         """The guards of those fields that are written."""
         return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
@@ -90,10 +96,16 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
     """Insert a row; with `once`, only if its idempotency key was not answered before."""
     guards = shape.guards_of(fields)
     if not once:
-        after = _inserted(shape, fields, count_change(*(g for _, g in guards)), shape.columns)
+        growth = Growth(ONE, SIZE + ROW_SIZE)
+        bump = count_change(*(g for _, g in guards), growth=growth)
+        after = _inserted(shape, fields, bump, shape.columns)
         return answer(guards, after, shape.answered)
     replayed = idempotency.replayed()
-    bump = count_change(~exists().select_from(replayed), *(g for _, g in guards))
+    twice = Growth(
+        ONE + ONE, (SIZE + ROW_SIZE) * (ONE + ONE)
+    )  # once more in the answer that is kept
+    unanswered = ~exists().select_from(replayed)
+    bump = count_change(unanswered, *(g for _, g in guards), growth=twice)
     after = _inserted(shape, fields, bump, shape.table.c)
     stored = stored_answer(shape.table, replayed).cte("stored")
     fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
@@ -108,14 +120,13 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
 def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Insert the row or write all its fields; `existed` tells which it was."""
     table, guards, before = shape.table, shape.guards_of(fields), live(shape)
-    acceptable = exists().where(is_expected(before), _differs(before, fields))
-    bump = count_change(
-        case(
-            (exists().select_from(before), and_(~_flag("must_be_new"), acceptable)),
-            else_=~_flag("must_exist"),
-        ),
-        *(guard for _, guard in guards),
+    differs = exists().where(is_expected(before), _differs(before, fields))
+    acceptable = case(
+        (exists().select_from(before), and_(~_flag("must_be_new"), differs)),
+        else_=~_flag("must_exist"),
     )
+    growth = growth_of_one(exists().select_from(before), _longer(shape, fields, before))
+    bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     row = _new_row(shape, fields, bump)
     statement = insert_or_update(table).from_select(list(row), _selected(row, bump))
     new, alive = statement.excluded, table.c.deleted_at.is_(None)
@@ -132,18 +143,22 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
     after = upserted.returning(*shape.columns).cte("after")
     existed = exists().select_from(before).label("existed")
-    return answer(guards, after, shape.answered, otherwise=before).add_columns(existed)
+    outcome = answer(guards, after, shape.answered, otherwise=before)
+    return outcome.add_columns(existed, acceptable.label("acceptable"))
 
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
     guards, before = shape.guards_of(fields), live(shape)
     acceptable = exists().where(is_expected(before), _differs(before, fields))
-    bump = count_change(acceptable, *(guard for _, guard in guards))
+    texts = shape.texts_of(fields)
+    growth = Growth(NONE, _longer(shape, fields, before)) if texts else None
+    bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     values: dict[str, Element] = {name: bindparam(name) for name in fields}
     derived = shape.derive(fields, bindparam, lambda name: shape.table.c[name], bump.c.at)
     after = changed_row(shape, bump, values | derived)
-    return answer(guards, after, shape.answered, otherwise=before)
+    statement = answer(guards, after, shape.answered, otherwise=before)
+    return statement.add_columns(acceptable.label("acceptable")) if texts else statement
 
 
 def delete(shape: Shape) -> Select[Any]:
@@ -155,11 +170,26 @@ def delete(shape: Shape) -> Select[Any]:
 
 
 def stored_answer(table: Table, replayed: CTE) -> Select[Any]:
-    """The row that an idempotency key was answered with, as it then was."""
+    """The row that an idempotency key was answered with, as it then was; none if it was erased."""
     record = func.jsonb_populate_record(
         text(f"null::{table.name}"), replayed.c.answer
     ).table_valued(*(column.name for column in table.c), name="record")
-    return select(record).select_from(replayed.join(record, true()))
+    stored = select(record).select_from(replayed.join(record, true()))
+    return stored.where(outlasts(table, record)) if "erased_version" in table.c else stored
+
+
+def outlasts(table: Table, then: FromClause) -> Element:
+    """Whether the content that a row once had, at a version, has not been erased since.
+
+    A row is gone once it was purged. What was written later under the id of one that was erased or
+    purged is another row.
+    """
+    now = table.alias("now")
+    purged_version = select(User.purged_version).where(User.id == USER_ID).scalar_subquery()
+    purged = and_(then.c.version <= purged_version, now.c.created_at > then.c.created_at)
+    erased = func.coalesce(now.c.erased_version >= then.c.version, False)
+    same = (now.c.user_id == USER_ID, now.c.id == then.c.id)
+    return exists().where(*same, ~erased, ~purged)
 
 
 def live(shape: Shape) -> CTE:
@@ -176,26 +206,28 @@ def is_expected(before: FromClause) -> Element:
     return or_(VERSIONS.is_(None), before.c.version == any_(VERSIONS))
 
 
-def count_change(*conditions: Element, step: Element = ONE) -> CTE:
-    """Count the owner's changes up if the conditions hold: columns `version` and `at`.
+def count_change(*conditions: Element, step: Element = ONE, growth: Growth | None = None) -> CTE:
+    """Count the owner's changes up if the conditions hold and there is room for what the owner's
+    rows grow by: columns `version` and `at`.
 
     The clock is read when the owner's row is held, so that times and versions have one order.
     """
+    room = [growth.is_admitted()] if growth else []
     return (
         update(User)
-        .where(User.id == USER_ID, *conditions)
-        .values(change_seq=User.change_seq + step)
+        .where(User.id == USER_ID, *conditions, *room)
+        .values(change_seq=User.change_seq + step, **(growth.values() if growth else {}))
         .returning(User.change_seq.label("version"), func.clock_timestamp().label("at"))
         .cte("bump")
     )
 
 
-def changed_row(shape: Shape, bump: CTE, values: Mapping[str, Any]) -> CTE:
+def changed_row(shape: Shape, bump: CTE, values: Mapping[str, Any], *conditions: Element) -> CTE:
     """The row with these values, the new version and the time of the change."""
     table = shape.table
     return (
         update(table)
-        .where(table.c.user_id == USER_ID, table.c.id == ID)
+        .where(table.c.user_id == USER_ID, table.c.id == ID, *conditions)
         .values(**values, version=bump.c.version, updated_at=bump.c.at)
         .returning(*shape.columns)
         .cte("after")
@@ -242,6 +274,12 @@ def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Elemen
 
 def _selected(row: Mapping[str, Element], bump: CTE) -> Select[Any]:
     return select(*row.values()).select_from(bump)
+
+
+def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
+    """How many bytes longer the texts of the row become; its present ones are null if it is new."""
+    stored = select(stored_size(before, shape.texts_of(fields))).scalar_subquery()
+    return SIZE - func.coalesce(stored, NONE)
 
 
 def _differs(before: FromClause, fields: Sequence[str]) -> Element:

@@ -6,18 +6,21 @@ of that user, and versions become visible in their order.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Select
 
 from app import restoring, statements
+from app.census import take_census
 from app.execution import Row, Statement, execute
 from app.idempotency import Once
-from app.problems import PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
+from app.problems import ERASED, PRECONDITION_FAILED, UNAUTHENTICATED, Problem, invalid, not_found
+from app.quotas import NoRoom, quota, size_of
 from app.scope import writing
 from app.statements import Shape
 
 Representation = dict[str, Any]
+Result = TypeVar("Result")
 
 
 class Preconditions(NamedTuple):
@@ -36,6 +39,24 @@ class NoAccount(Problem):
 
     def __init__(self) -> None:
         super().__init__(UNAUTHENTICATED, "This account does not exist.")
+
+
+def within_quota(user_id: str, write: Callable[[], Result]) -> Result:
+    """What the write returns; where there was no room for it, it is done again after a census.
+
+    Raises NoAccount, NoRoom with what is full, and whatever the write raises.
+    """
+    try:
+        return write()
+    except NoRoom:
+        usage = take_census(user_id)
+    if usage is None:
+        raise NoAccount
+    try:
+        return write()
+    except NoRoom as full:
+        full.settle(usage)
+        raise
 
 
 class Write(NamedTuple):
@@ -59,6 +80,7 @@ class VersionedTable:
     ) -> None:
         self.shape = shape
         self.represent = represent
+        self.texts: Final = shape.texts_of(shape.answered)
         self.delete_statement = Statement(delete(shape))
         self.restore_statement = Statement(restoring.restore(shape))
         self.restore_once_statement = Statement(restoring.restore_once(shape))
@@ -69,25 +91,35 @@ class VersionedTable:
     ) -> tuple[Representation, bool]:
         """Insert a row, or find what its idempotency key was answered; and whether it was that.
 
-        Raises NoAccount, Problem 422.
+        Raises NoAccount, NoRoom, Problem 410, 422.
         """
         statement = self._statement("create", values, statements.create, once=once is not None)
         scope = writing(user_id, once=once is not None)
-        rest = once.parameters if once else {}
-        [row] = execute(scope, statement, user_id=user_id, id=row_id, **values, **rest)
-        if once:
-            once.require_same(row.fingerprint)
-        if row.id is None:
-            self._require_guards(row)
-            raise NoAccount
-        return self.represent(row), not row.changed
+        parameters = {
+            "user_id": user_id,
+            "id": row_id,
+            **values,
+            **self._growth(values),
+            **(once.parameters if once else {}),
+        }
+
+        def write() -> tuple[Representation, bool]:
+            [row] = execute(scope, statement, **parameters)
+            if once:
+                require_unerased(once, row)
+            if row.id is None:
+                self._require_guards(row)
+                raise NoRoom(rows=2 if once else 1)
+            return self.represent(row), not row.changed
+
+        return within_quota(user_id, write)
 
     def replace(
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
     ) -> tuple[Representation, bool]:
         """Write the whole row under its id, and whether it is new.
 
-        Raises NoAccount, Problem 412, 422.
+        Raises NoAccount, NoRoom, Problem 412, 422.
         """
         return send(user_id, self.replacement(user_id, row_id, values, conditions))
 
@@ -100,12 +132,18 @@ class VersionedTable:
             if not row.changed:
                 self._require_conditions(row, conditions)
                 self._require_guards(row)
-            if row.id is None:
-                raise NoAccount
+                if row.acceptable:
+                    raise NoRoom(rows=0 if row.existed else 1)
             return self.represent(row), not row.existed
 
         statement = self._statement("replace", values, statements.replace)
-        parameters = {"user_id": user_id, "id": row_id, **values, **conditions._asdict()}
+        parameters = {
+            "user_id": user_id,
+            "id": row_id,
+            **values,
+            **self._growth(values),
+            **conditions._asdict(),
+        }
         return Write(statement, parameters, outcome)
 
     def update(
@@ -113,7 +151,7 @@ class VersionedTable:
     ) -> Representation:
         """Change the given fields; a row that has these values already keeps its version.
 
-        Raises Problem 404, 412, 422.
+        Raises NoRoom, Problem 404, 412, 422.
         """
         representation, _ = send(user_id, self.change(user_id, row_id, values, conditions))
         return representation
@@ -140,20 +178,29 @@ class VersionedTable:
         """Take the row out of the trash, or find it live or what its idempotency key was answered;
         and whether it was that.
 
-        Raises Problem 404, 412, 422.
+        Raises NoRoom, Problem 404, 410, 412, 422.
         """
         statement = self.restore_once_statement if once else self.restore_statement
         scope = writing(user_id, once=once is not None)
-        rest = {"versions": conditions.versions, **(once.parameters if once else {})}
-        [row] = execute(scope, statement, user_id=user_id, id=row_id, **rest)
-        replayed = once is not None and row.fingerprint is not None
+        parameters: dict[str, Any] = {"user_id": user_id, "id": row_id}
+        parameters["versions"] = conditions.versions
         if once:
-            once.require_same(row.fingerprint)
-        if row.id is None:
-            raise not_found()
-        if not row.changed and not replayed:
-            self._require_conditions(row, conditions)
-        return self.represent(row), replayed
+            parameters |= {**once.parameters, **quota()}
+
+        def write() -> tuple[Representation, bool]:
+            [row] = execute(scope, statement, **parameters)
+            replayed = once is not None and row.fingerprint is not None
+            if once:
+                require_unerased(once, row)
+            if row.id is None:
+                raise not_found()
+            if not row.changed and not replayed:
+                self._require_conditions(row, conditions)
+                if once:
+                    raise NoRoom(rows=1)
+            return self.represent(row), replayed
+
+        return within_quota(user_id, write)
 
     def _to_existing(
         self,
@@ -169,10 +216,18 @@ class VersionedTable:
             if not row.changed:
                 self._require_conditions(row, conditions)
                 self._require_guards(row)
+                if getattr(row, "acceptable", False):
+                    raise NoRoom(rows=0)
             return self.represent(row), False
 
         parameters = {"user_id": user_id, "id": row_id, **values, "versions": conditions.versions}
+        if values:
+            parameters |= self._growth(values)
         return Write(statement, parameters, outcome)
+
+    def _growth(self, values: Mapping[str, Any]) -> dict[str, int]:
+        """How long the texts are, beside how much the user may store."""
+        return {"size": size_of(values, self.texts), **quota()}
 
     def _require_conditions(self, row: Row, conditions: Preconditions) -> None:
         if row.id is None:
@@ -210,5 +265,18 @@ class VersionedTable:
 
 def send(user_id: str, write: Write) -> tuple[Representation, bool]:
     """What became of the write, alone and at once."""
-    [row] = execute(writing(user_id), write.statement, **write.parameters)
-    return write.outcome(row)
+
+    def once() -> tuple[Representation, bool]:
+        [row] = execute(writing(user_id), write.statement, **write.parameters)
+        return write.outcome(row)
+
+    return within_quota(user_id, once)
+
+
+def require_unerased(once: Once, row: Row) -> None:
+    """Raises Problem 422 for a key that came with another body, 410 if what the key was answered
+    has been erased since.
+    """
+    once.require_same(row.fingerprint)
+    if row.fingerprint is not None and row.id is None:
+        raise Problem(ERASED)

@@ -15,7 +15,9 @@ from sqlalchemy.types import TypeEngine
 
 from app.execution import DIALECT, Statement
 from app.kinds import TYPES
+from app.statements import USER_ID
 from app.transaction import Sent
+from app.users.models import User
 from app.versioned import Write
 
 GIVEN: Final[dict[str, TypeEngine[Any]]] = {
@@ -23,6 +25,9 @@ GIVEN: Final[dict[str, TypeEngine[Any]]] = {
     "versions": ARRAY(BigInteger()),
     "must_exist": Boolean(),
     "must_be_new": Boolean(),
+    "size": BigInteger(),
+    "quota_rows": BigInteger(),
+    "quota_bytes": BigInteger(),
 }
 """Whatever a write may be bound to."""
 
@@ -63,12 +68,19 @@ OPERATIONS: Final = Statement(
 )
 DO: Final = Statement(text("do :body"))
 ANSWERS: Final = Statement(
-    select(*(func.current_setting(f"batch.{name}").label(name) for name in ("answers", "violated")))
+    select(
+        *(func.current_setting(f"batch.{name}").label(name) for name in ("answers", "violated")),
+        *(
+            select(column).where(User.id == USER_ID).scalar_subquery().label(column.key)
+            for column in (User.used_rows, User.used_bytes)
+        ),
+    )
 )
 
 
-def block(writes: Sequence[Write]) -> list[Sent]:
-    """What runs these writes; the last answers with an array of JSON, a row for each of them.
+def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
+    """What runs these writes; the last answers with an array of JSON, a row for each of them, and
+    with what the user has stored by then.
 
     Where one violates a constraint, its name is answered beside the rows of the writes before it,
     and nothing of any of them is left.
@@ -82,7 +94,7 @@ def block(writes: Sequence[Write]) -> list[Sent]:
     return [
         (OPERATIONS, {"operations": orjson.dumps(operations).decode()}),
         (DO, {"body": BODY % (COLUMNS, cases)}),
-        (ANSWERS, {}),
+        (ANSWERS, {"user_id": user_id}),
     ]
 
 

@@ -8,33 +8,39 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 import psycopg2
-from sqlalchemy import Text, bindparam, cast, func, select
+from sqlalchemy import Select, Text, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app import idempotency
 from app.batch.block import block
 from app.batch.operations import failed
+from app.batch.replaying import replay
 from app.conditional import entity_tag
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, first
 from app.idempotency import Once
 from app.kinds import TYPES
 from app.problems import Problem
+from app.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota
 from app.scope import writing
-from app.statements import ONE
+from app.statements import ONE, USER_ID
 from app.transaction import Transaction, in_transaction
-from app.versioned import NoAccount, Write
+from app.users.models import User
+from app.versioned import Write, within_quota
 
 INSTANTS: Final = {name for name, type_ in TYPES.items() if isinstance(type_, TIMESTAMP)}
 
 REPLAYED: Final = Statement(select(idempotency.replayed()))
-KEPT: Final = Statement(
-    select(
-        idempotency.kept(
-            func.to_jsonb(cast(bindparam("answer"), Text)), select(ONE.label("one")).cte("one")
-        )
-    )
-)
+
+
+def _kept() -> Select[Any]:
+    """Keep the answer, and count it among what the user has stored."""
+    growth = Growth(ONE, SIZE + ROW_SIZE).values()
+    owner = update(User).where(User.id == USER_ID).values(growth).returning(User.id).cte("owner")
+    return select(idempotency.kept(func.to_jsonb(cast(bindparam("answer"), Text)), owner))
+
+
+KEPT: Final = Statement(_kept())
 
 
 class Answer(NamedTuple):
@@ -47,34 +53,50 @@ class Answer(NamedTuple):
 def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
     """Do all of them or none: two flights, or three with an idempotency key.
 
-    Raises NoAccount, Problem 409, 422.
+    Raises NoAccount, NoRoom, Problem 409, 422.
     """
 
     def work(transaction: Transaction) -> Answer:
         if once and (earlier := _replayed(transaction, user_id, once)):
             return Answer(earlier, replayed=True)
-        results = _results(transaction, writes)
+        [row] = transaction.send(*block(user_id, writes))
+        results = _results(row, writes)
         body = orjson.dumps({"results": results}, option=orjson.OPT_UTC_Z)
         if once:
-            kept = {"user_id": user_id, "answer": body.decode(), **once.parameters}
-            transaction.last = (KEPT, kept)
+            _require_room(row, len(body))
+            kept = {"user_id": user_id, "answer": body.decode(), "size": len(body)}
+            transaction.last = (KEPT, kept | once.parameters)
         return Answer(body, replayed=False)
 
-    return in_transaction(writing(user_id, once=once is not None), work)
+    scope = writing(user_id, once=once is not None)
+    try:
+        return within_quota(user_id, lambda: in_transaction(scope, work))
+    except NoRoom as full:
+        if full.operation is None:
+            raise
+        raise failed(full.operation, full) from full
 
 
 def _replayed(transaction: Transaction, user_id: str, once: Once) -> bytes | None:
+    """What the key was answered, without what has been erased since."""
     parameters = {"user_id": user_id, **once.parameters}
     row = first(transaction.send((REPLAYED, parameters)))
     if row is None:
         return None
     once.require_same(row.fingerprint)
-    return str(row.answer).encode()
+    return replay(transaction, user_id, str(row.answer).encode())
 
 
-def _results(transaction: Transaction, writes: Sequence[Write]) -> list[dict[str, Any]]:
-    """What each operation would have been answered alone, in one flight."""
-    [row] = transaction.send(*block(writes))
+def _require_room(row: Row, size: int) -> None:
+    """Raises NoRoom if an answer of this size cannot be kept as well."""
+    limits = quota()
+    rows, total = row.used_rows + 1, row.used_bytes + size + ROW_BYTES
+    if rows > limits["quota_rows"] or total > limits["quota_bytes"]:
+        raise NoRoom(rows=1)
+
+
+def _results(row: Row, writes: Sequence[Write]) -> list[dict[str, Any]]:
+    """What each operation would have been answered alone. Raises Problem 409, 422."""
     results = _judged(writes, row.answers)  # one of them may have failed before a constraint did
     if len(results) == len(writes):
         return results
@@ -94,7 +116,8 @@ def _judged(writes: Sequence[Write], answers: str) -> list[dict[str, Any]]:
 def _result(index: int, write: Write, row: Row) -> dict[str, Any]:
     try:
         representation, new = write.outcome(row)
-    except NoAccount:
+    except NoRoom as full:
+        full.operation = index
         raise
     except Problem as problem:
         raise failed(index, problem) from None

@@ -22,6 +22,7 @@ RIGHTS: Final[dict[str, tuple[str, ...]]] = {
         "grant tasks_app insert",
         "grant tasks_app select",
         "grant tasks_app update",
+        "grant tasks_auth delete",
         "grant tasks_auth insert",
         "grant tasks_auth select",
         "grant tasks_auth update",
@@ -77,14 +78,16 @@ RIGHTS: Final[dict[str, tuple[str, ...]]] = {
         "grant tasks_app delete",
         "grant tasks_app insert (id)",
         "grant tasks_app select"
-        " (change_seq, created_at, email, id, name, purged_version, "
-        "time_zone, updated_at, version)",
-        "grant tasks_app update (change_seq, name, time_zone, updated_at, version)",
+        " (change_seq, counted_at, created_at, email, id, name, purged_version, "
+        "time_zone, updated_at, used_bytes, used_rows, version)",
+        "grant tasks_app update"
+        " (change_seq, counted_at, name, time_zone, updated_at, used_bytes, used_rows, version)",
         "grant tasks_auth insert (email, id, name, password_hash)",
         "grant tasks_auth select",
         "grant tasks_auth update (updated_at)",
-        "grant tasks_maintenance select (created_at, email, id, name, purged_version)",
-        "grant tasks_maintenance update (purged_version)",
+        "grant tasks_maintenance select"
+        " (created_at, email, id, name, purged_version, used_bytes, used_rows)",
+        "grant tasks_maintenance update (purged_version, used_bytes, used_rows)",
         "policy find for select to tasks_auth, tasks_maintenance using true",
         "policy lock for update to tasks_auth using (id = me)",
         "policy own_row for all to tasks_app using (id = me) check (id = me)",

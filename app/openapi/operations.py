@@ -10,12 +10,19 @@ from app.openapi.components import LIMITS, headers
 CONFLICTING: Final = {
     "register_account",
     "create_category",
+    "create_task",
     "replace_category",
+    "replace_task",
     "update_category",
+    "update_task",
     "run_batch",
     "restore_category",
+    "restore_task",
     "create_token",
+    "import_account",
 }
+REPLAYING: Final = {"create_category", "create_task", "restore_category", "restore_task"}
+"""Whose answer may be of what has been erased since."""
 CHECKING: Final = {"sign_in", "refresh_session"}
 """Whose body holds what they check, and which are 401 without being secured."""
 OWN_FORM: Final = {
@@ -104,7 +111,7 @@ def _statuses(
     yield from {422} if operation["parameters"] else set()
     yield from {412} if writes else set()
     yield from {409} if name in CONFLICTING else set()
-    yield from {410} if name == "get_changes" else set()
+    yield from {410} if name == "get_changes" or name in REPLAYING else set()
     yield from {429} if limited else set()
 
 

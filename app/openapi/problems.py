@@ -11,6 +11,7 @@ from app.problems import (
     KINDS,
     NOT_FOUND,
     PRECONDITION_FAILED,
+    QUOTA_EXCEEDED,
     VALIDATION_FAILED,
     Kind,
 )
@@ -36,6 +37,12 @@ ALONE: Final = {
             {"$ref": "#/components/schemas/Token"},
             {"type": "null"},
         ],
+    },
+    "quota": {"type": "string", "description": "Of quota-exceeded: `rows` or `bytes`."},
+    "limit": {"type": "integer", "description": "Of quota-exceeded: the most that may be stored."},
+    "used": {
+        "type": "integer",
+        "description": "Of quota-exceeded: how much is stored, which the request would add to.",
     },
 }
 """Members that the problem of one operation of a batch has as well."""
@@ -64,7 +71,8 @@ PROBLEM: Final = {
         "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
         "line": {
             "type": "integer",
-            "description": "Of import-interrupted: up to which line all have been dealt with.",
+            "description": "Of import-interrupted, and of quota-exceeded where it ends an import: "
+            "up to which line all have been dealt with.",
         },
     },
 }
@@ -109,6 +117,7 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
         },
     },
     IMPORT_INTERRUPTED: {"line": 1200},
+    QUOTA_EXCEEDED: {"quota": "rows", "limit": 250_000, "used": 250_000},
 }
 """What the examples of these problems hold beyond the members that all have."""
 
@@ -119,7 +128,7 @@ def problem_response(status: int) -> dict[str, Any]:
     names += ["WWW-Authenticate"] if status in {401, 403} else []
     names += ["Retry-After"] if status in {429, 503} else []
     return {
-        "description": BY_STATUS[status].title,
+        "description": "Gone" if status == 410 else BY_STATUS[status].title,
         "headers": headers(names),
         "content": {
             "application/problem+json": {

@@ -29,6 +29,7 @@ from app.keys import Keys, present
 from app.listing import OldestFirst
 from app.pagination import Position
 from app.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
+from app.quotas import ROW_SIZE, Growth, NoRoom, quota
 from app.scope import Role, Scope, reading, writing
 from app.statements import ID, USER_ID
 from app.tokens.models import PersonalAccessToken as Token
@@ -37,7 +38,7 @@ from app.tokens.schemas import Token as Answer
 from app.tokens.schemas import represent
 from app.tokens.secret import PersonalToken
 from app.users.tokens import Principal, unauthenticated
-from app.versioned import NoAccount, Preconditions
+from app.versioned import NoAccount, Preconditions, within_quota
 
 MOST: Final = 100
 
@@ -87,16 +88,22 @@ def create_token(
 ) -> Made:
     """A new token, or that of an earlier request with the same key.
 
-    Raises NoAccount, Problem 409 for one too many, 422.
+    Raises NoAccount, NoRoom to keep the answer, Problem 409 for one too many, 422.
     """
     statement = CREATE_ONCE if once else CREATE
-    rest = {**once.parameters, "seed": seed} if once else {}
+    rest = {**once.parameters, "seed": seed, **quota()} if once else {}
     scope = writing(user_id, once=once is not None)
-    [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
-    keys = once.require_same(row.fingerprint) if once else present()
-    if row.id is None:
-        raise NoAccount if row.has_room else Problem(TOO_MANY_TOKENS)
-    return Made(row, seed if row.changed else row.seed, keys, not row.changed)
+
+    def write() -> Made:
+        [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
+        keys = once.require_same(row.fingerprint) if once else present()
+        if row.id is None and not row.has_room:
+            raise Problem(TOO_MANY_TOKENS)
+        if row.id is None:
+            raise NoRoom(rows=1) if once else NoAccount
+        return Made(row, seed if row.changed else row.seed, keys, not row.changed)
+
+    return within_quota(user_id, write)
 
 
 def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None:
@@ -118,11 +125,12 @@ def _create(once: bool) -> Select[Any]:
     has_room: ColumnElement[bool] = count < literal_column(str(MOST))
     names = list(Answer.model_fields)
     if not once:
-        after = _inserted(has_room)
+        after = _inserted(None, has_room)
         statement = statements.answer([("has_room", has_room)], after, names)
         return statement.add_cte(_expired_removed())
     replayed = idempotency.replayed()
-    after = _inserted(has_room, ~exists().select_from(replayed))
+    growth = Growth(statements.ONE, ROW_SIZE)
+    after = _inserted(growth, has_room, ~exists().select_from(replayed))
     table: Table = Token.__table__  # type: ignore[assignment]
     stored = statements.stored_answer(table, replayed).cte("stored")
     seed = func.jsonb_build_object("seed", cast(bindparam("seed"), Text))
@@ -134,8 +142,8 @@ def _create(once: bool) -> Select[Any]:
     ).add_cte(kept, _expired_removed())
 
 
-def _inserted(*conditions: ColumnElement[bool]) -> Any:
-    bump = statements.count_change(*conditions)
+def _inserted(growth: Growth | None, *conditions: ColumnElement[bool]) -> Any:
+    bump = statements.count_change(*conditions, growth=growth)
     row = {
         "user_id": USER_ID,
         "id": ID,

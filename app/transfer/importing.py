@@ -5,6 +5,7 @@ fails, and the same body sent again goes through it without changing anything.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import psycopg2
@@ -16,12 +17,13 @@ from app.auth import provisioning
 from app.errors import BUSY, CONSTRAINTS, UNABLE
 from app.execution import Row
 from app.problems import IMPORT_INTERRUPTED, Problem
+from app.quotas import NoRoom
 from app.tasks.schemas import columns
 from app.transfer import rows
 from app.transfer.reading import Defects, defect
 from app.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine, TaskLine
 from app.users import queries as users
-from app.versioned import NoAccount, Preconditions
+from app.versioned import Preconditions, within_quota
 
 CHUNK_LINES: Final = 200
 CHUNK_CHARACTERS: Final = 256 * 1024
@@ -64,6 +66,9 @@ class Import:
             if not self.dealt_with or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
                 raise
             raise self.interrupted() from error
+        except NoRoom as full:
+            full.members["line"] = self.dealt_with
+            raise
         except Problem as problem:
             if not self.dealt_with or problem.kind.status != 503:
                 raise
@@ -115,12 +120,15 @@ class Import:
         deadline.renew(current_app.config["SETTINGS"].request_deadline)
 
     def write_all(self, chunk: list[dict[str, Any]]) -> None:
-        """Write these lines, in smaller chunks if they take the database too long."""
+        """Write these lines, in smaller chunks if they take the database too long or have no room.
+
+        Raises NoRoom for the first line that has none.
+        """
         try:
             self.write(chunk)
         except IntegrityError:
             self.write_one_by_one(chunk)
-        except QueryCanceled:
+        except (QueryCanceled, NoRoom):
             if len(chunk) == 1:
                 raise
             middle = len(chunk) // 2
@@ -130,18 +138,21 @@ class Import:
     def write(self, chunk: list[dict[str, Any]]) -> None:
         """Write these lines or none of them."""
         self.begin()
-        for row in provisioning(self.written)(chunk):
+        write = provisioning(partial(within_quota, self.user_id))
+        for row in write(lambda: self.written(chunk)):
             if not row.allowed:
                 detail = "does not name one of your resources"
                 self.refuse(row.place, defect("unknown_reference", detail, "/data/category_id"))
             else:
                 self.count(existed=row.live, changed=row.differs)
+        self.dealt_with = chunk[-1]["place"]
 
     def written(self, chunk: list[dict[str, Any]]) -> list[Row]:
-        """What became of them. Raises NoAccount."""
+        """What became of them. Raises NoRoom, also where there is no account."""
         found = rows.write(self.user_id, self.kind, chunk)
-        if any(row.allowed and row.differs and not row.written for row in found):
-            raise NoAccount
+        unwritten = [row for row in found if row.allowed and row.differs and not row.written]
+        if unwritten:
+            raise NoRoom(rows=sum(not row.live for row in unwritten))
         return found
 
     def write_one_by_one(self, chunk: list[dict[str, Any]]) -> None:

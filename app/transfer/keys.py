@@ -13,23 +13,34 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app import idempotency
 from app.execution import Statement, execute, first
 from app.idempotency import IdempotencyKey, Once
+from app.quotas import ROW_SIZE, SIZE, Growth, NoRoom, quota
 from app.scope import writing
-from app.statements import USER_ID
+from app.statements import NONE, ONE, USER_ID
 from app.users.models import User
-from app.versioned import NoAccount
+from app.versioned import within_quota
 
 NO_ANSWER: Final = literal_column("'null'::jsonb", JSONB)
 
 
 def _claim() -> Any:
     replayed = idempotency.replayed()
-    fresh = select(User.id).where(User.id == USER_ID, ~exists().select_from(replayed)).cte("fresh")
+    growth = Growth(ONE, ROW_SIZE)
+    fresh = (
+        update(User)
+        .where(User.id == USER_ID, ~exists().select_from(replayed), growth.is_admitted())
+        .values(growth.values())
+        .returning(User.id)
+        .cte("fresh")
+    )
+    kept = idempotency.kept(NO_ANSWER, fresh)
     return (
-        select(User.id, replayed.c.fingerprint, replayed.c.answer)
-        .select_from(User)
+        select(
+            replayed.c.fingerprint,
+            replayed.c.answer,
+            exists().select_from(kept).label("claimed"),
+        )
+        .select_from(select(ONE).subquery("one"))
         .outerjoin(replayed, true())
-        .where(User.id == USER_ID)
-        .add_cte(idempotency.kept(NO_ANSWER, fresh))
     )
 
 
@@ -46,8 +57,17 @@ def _settle() -> Any:
         .returning(IdempotencyKey.key)
         .cte("settled")
     )
+    # The import is done: its report is kept whether there is room for it or not.
+    growth = Growth(NONE, SIZE).values()
+    counted = (
+        update(User)
+        .where(User.id == USER_ID, exists().select_from(settled))
+        .values(growth)
+        .returning(User.id)
+        .cte("counted")
+    )
     earlier = select(IdempotencyKey.answer).where(*own, IdempotencyKey.answer != NO_ANSWER)
-    return earlier.add_cte(settled)
+    return earlier.add_cte(counted)
 
 
 CLAIM: Final = Statement(_claim())
@@ -55,19 +75,23 @@ SETTLE: Final = Statement(_settle())
 
 
 def claim(user_id: str, once: Once) -> dict[str, Any] | None:
-    """What the key was answered before, if it was. Raises NoAccount, Problem 422."""
+    """What the key was answered before, if it was. Raises NoAccount, NoRoom, Problem 422."""
     scope = writing(user_id, once=True)
-    row = first(execute(scope, CLAIM, user_id=user_id, **once.parameters))
-    if row is None:
-        raise NoAccount
-    once.require_same(row.fingerprint)
-    answer: dict[str, Any] | None = row.answer
-    return answer
+
+    def write() -> dict[str, Any] | None:
+        [row] = execute(scope, CLAIM, user_id=user_id, **once.parameters, **quota())
+        once.require_same(row.fingerprint)
+        if row.fingerprint is None and not row.claimed:
+            raise NoRoom(rows=1)
+        answer: dict[str, Any] | None = row.answer
+        return answer
+
+    return within_quota(user_id, write)
 
 
 def settle(user_id: str, once: Once, answer: dict[str, Any]) -> dict[str, Any] | None:
     """Keep the answer under its key; or what the same request was answered meanwhile."""
     scope, text = writing(user_id, once=True), orjson.dumps(answer).decode()
-    parameters = {"route": once.route, "key": once.key, "answer": text}
+    parameters = {"route": once.route, "key": once.key, "answer": text, "size": len(text)}
     row = first(execute(scope, SETTLE, user_id=user_id, **parameters))
     return row.answer if row else None

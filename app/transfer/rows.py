@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import JSON, insert
 
 from app.categories.models import Category
 from app.execution import Row, Statement, execute
+from app.quotas import ROW_SIZE, Growth, quota, stored_size, texts_of
 from app.scope import writing
 from app.statements import USER_ID, count_change
 from app.tasks.models import Task
@@ -45,7 +46,11 @@ def import_rows(table: Table, names: Sequence[str]) -> Select[Any]:
     line = _compared(table, names, clock)
     changed = _numbered(line)
     count = select(func.count()).select_from(changed).scalar_subquery()
-    bump = count_change(exists().select_from(changed), step=count)
+    growth = Growth(
+        select(func.count()).select_from(changed).where(~changed.c.live).scalar_subquery(),
+        select(func.coalesce(func.sum(changed.c.growth), 0)).scalar_subquery(),
+    )
+    bump = count_change(exists().select_from(changed), step=count, growth=growth)
     after = _written(table, names, changed, bump, count)
     return (
         select(
@@ -90,6 +95,7 @@ def _compared(table: Table, names: Sequence[str], clock: CTE) -> CTE:
             given.c.place,
             *(value.label(name) for name, value in new.items()),
             live.label("live"),
+            _growth(table, names, given, row, live).label("growth"),
             _allowed(given, names).label("allowed"),
             func.coalesce(or_(~live, touched, *differs), True).label("differs"),
         )
@@ -97,6 +103,12 @@ def _compared(table: Table, names: Sequence[str], clock: CTE) -> CTE:
         .cte("line")
         .prefix_with("materialized")
     )
+
+
+def _growth(table: Table, names: Sequence[str], given: Any, row: Any, live: Element) -> Element:
+    """How many bytes more are stored with the line: those of a new row, or of longer texts."""
+    texts = texts_of(table, names)
+    return stored_size(given, texts) - case((live, stored_size(row, texts)), else_=-ROW_SIZE)
 
 
 def _allowed(given: Any, names: Sequence[str]) -> Element:
@@ -143,5 +155,5 @@ def write(user_id: str, kind: str, lines: Sequence[Mapping[str, Any]]) -> list[R
 
     Written twice they are as written once, so that a connection that dies does no harm.
     """
-    scope = writing(user_id, once=True)
-    return execute(scope, IMPORTS[kind], user_id=user_id, lines=orjson.dumps(lines).decode())
+    scope, text = writing(user_id, once=True), orjson.dumps(lines).decode()
+    return execute(scope, IMPORTS[kind], user_id=user_id, lines=text, **quota())

@@ -33,6 +33,9 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
     purged_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    used_rows: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    used_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    counted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True), server_default=func.now())
 
     __table_args__ = (
         CheckConstraint("char_length(email) <= 254 and email like '_%@_%'", name="email"),

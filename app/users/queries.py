@@ -37,6 +37,8 @@ PUBLIC: Final = (
     User.version,
     User.created_at,
     User.updated_at,
+    User.used_rows,
+    User.used_bytes,
 )
 
 

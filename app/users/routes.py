@@ -117,7 +117,8 @@ def sign_out(presented: RefreshRequest) -> Response:
 def get_me() -> Response:
     """Get the account
 
-    Name, address and time zone of the user whose token it is.
+    Name, address and time zone of the user whose token it is, and how much the user stores. The
+    ETag does not tell of the latter, so ask without `If-None-Match` to know it.
     """
     user = queries.get_user(current_user_id())
     if user is None and current_principal().external:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from app import quotas
 from app.fields import TEXT_PATTERN, Body, Email, Id, Line, Patch, PlainText, Timestamp, TimeZone
 
 PASSWORD_LENGTHS: Final = (8, 200)
@@ -32,10 +33,25 @@ Password = Annotated[
 ]
 
 
+class Usage(BaseModel):
+    """How much the user stores, and the most that it may be; a limit is null where there is none.
+
+    These are upper bounds: what is purged, erased or forgotten is taken off them later. Rows are
+    tasks, categories, also deleted ones until they are purged, and answers kept for an
+    `Idempotency-Key`; each counts a thousand bytes and the length of its texts in UTF-8.
+    """
+
+    rows: int = Field(ge=0)
+    rows_limit: int | None
+    bytes: int = Field(ge=0)
+    bytes_limit: int | None
+
+
 class User(BaseModel):
     """An account as it is answered.
 
-    `email` is null for another issuer's users, and so are the times before their first write.
+    `email` is null for another issuer's users, and so are the times before their first write. The
+    version, and with it the ETag, says nothing of `usage`, which every write changes.
     """
 
     model_config = ConfigDict(
@@ -49,6 +65,12 @@ class User(BaseModel):
                     "version": 2,
                     "created_at": "2026-11-21T09:30:00.123456Z",
                     "updated_at": "2026-11-21T09:30:00.123456Z",
+                    "usage": {
+                        "rows": 1204,
+                        "rows_limit": 250_000,
+                        "bytes": 1_310_720,
+                        "bytes_limit": 536_870_912,
+                    },
                 }
             ]
         }
@@ -61,6 +83,7 @@ class User(BaseModel):
     version: int = Field(ge=0)
     created_at: Timestamp | None
     updated_at: Timestamp | None
+    usage: Usage
 
 
 class Registration(Body):
@@ -137,6 +160,7 @@ def represent(row: Any) -> dict[str, Any]:
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+        "usage": _usage(row.used_rows or 0, row.used_bytes or 0),
     }
 
 
@@ -144,4 +168,14 @@ def unwritten(user_id: str) -> dict[str, Any]:
     """The account of another issuer's user who never wrote."""
     nothing: dict[str, str | datetime | None] = dict.fromkeys(("email", "name"))
     times = dict.fromkeys(("created_at", "updated_at"))
-    return {"id": user_id, **nothing, "time_zone": "UTC", "version": 0, **times}
+    account = {"id": user_id, **nothing, "time_zone": "UTC", "version": 0, **times}
+    return {**account, "usage": _usage(0, 0)}
+
+
+def _usage(rows: int, size: int) -> dict[str, int | None]:
+    return {
+        "rows": rows,
+        "rows_limit": quotas.limit("rows"),
+        "bytes": size,
+        "bytes_limit": quotas.limit("bytes"),
+    }

@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app import idempotency
 from app.errors import CONSTRAINTS
 from app.execution import Statement, execute
-from app.idempotency import Once
+from app.idempotency import IdempotencyKey, Once
 from app.keys import Keys, present
 from app.problems import INVALID_CREDENTIALS, Problem
 from app.scope import Role, Scope
@@ -42,6 +42,18 @@ for constraint in ("fk_refresh_tokens_users", "fk_idempotency_keys_users"):
 HASH: Final[BindParameter[Any]] = bindparam("token_hash")
 NEW_HASH: Final[BindParameter[Any]] = bindparam("new_hash")
 FAMILY: Final[BindParameter[Any]] = bindparam("family_id")
+MOST_SESSIONS: Final = 100
+"""That a user has at once: one more ends the one that was refreshed longest ago."""
+
+MOST_SPENT: Final = 100
+"""Spent tokens that are remembered of a session; an older one is unknown when it comes back."""
+
+MOST_KEPT: Final = 1000
+"""Answers that are kept of each of these routes for a user."""
+
+MOST_REMOVED: Final = 1000
+"""Rows that one request removes where there are too many, left by an earlier release."""
+
 EXPIRY: Final = func.now() + text(f"interval '{REFRESH_DAYS} days'")
 
 
@@ -100,7 +112,8 @@ def _run(
 def _start(once: bool) -> Select[Any]:
     replayed, fresh = _claim(once)
     family = select(USER_ID, NEW_HASH, FAMILY, EXPIRY).where(fresh)
-    return _answer(_issued(family), replayed, true())
+    issued = _issued(family)
+    return _answer(issued, replayed, true()).add_cte(_superseded(issued))
 
 
 def _rotate(once: bool) -> Select[Any]:
@@ -121,7 +134,8 @@ def _rotate(once: bool) -> Select[Any]:
     )
     reused = _ended(presented, presented.c.spent_at.is_not(None), fresh).cte("reused")
     issued = _issued(select(USER_ID, NEW_HASH, spent.c.family_id, EXPIRY))
-    return _answer(issued, replayed, exists(select(presented))).add_cte(reused)
+    statement = _answer(issued, replayed, exists(select(presented)))
+    return statement.add_cte(reused, _forgotten(spent))
 
 
 def _end(once: bool) -> Select[Any]:
@@ -130,6 +144,40 @@ def _end(once: bool) -> Select[Any]:
     ended = _ended(presented, fresh).returning(RefreshToken.family_id).cte("ended")
     done = select(ended.c.family_id).distinct().cte("done")
     return _answer(done, replayed, exists(select(presented)))
+
+
+def _superseded(issued: CTE) -> CTE:
+    """End the sessions beyond the newest, of which the one that begins is one."""
+    live = select(RefreshToken.family_id).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.spent_at.is_(None),
+        RefreshToken.token_hash != NEW_HASH,
+    )
+    newest_first = live.order_by(RefreshToken.created_at.desc(), RefreshToken.family_id.desc())
+    old = newest_first.offset(MOST_SESSIONS - 1).limit(MOST_SESSIONS)
+    removal = delete(RefreshToken).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.family_id.in_(old),
+        exists(select(issued)),
+    )
+    return removal.returning(RefreshToken.family_id).cte("superseded")
+
+
+def _forgotten(spent: CTE) -> CTE:
+    """Remove the spent tokens of a family beyond the newest, of which the one just spent is one."""
+    family = select(spent.c.family_id).scalar_subquery()
+    before = select(RefreshToken.token_hash).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.family_id == family,
+        RefreshToken.spent_at.is_not(None),
+        RefreshToken.token_hash != HASH,
+    )
+    newest_first = before.order_by(RefreshToken.created_at.desc(), RefreshToken.token_hash)
+    old = newest_first.offset(MOST_SPENT - 1).limit(MOST_REMOVED)
+    removal = delete(RefreshToken).where(
+        RefreshToken.user_id == USER_ID, RefreshToken.token_hash.in_(old)
+    )
+    return removal.returning(RefreshToken.token_hash).cte("forgotten")
 
 
 def _claim(once: bool) -> tuple[CTE | None, Any]:
@@ -172,7 +220,20 @@ def _answer(work: CTE, replayed: CTE | None, known: ColumnElement[bool]) -> Sele
         select(replayed.c.answer).scalar_subquery().label("answer"),
         select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
         known.label("known"),
-    ).add_cte(idempotency.kept(bindparam("answer"), work))
+    ).add_cte(idempotency.kept(bindparam("answer"), work), _displaced(work))
+
+
+def _displaced(work: CTE) -> CTE:
+    """Remove the answers that are kept of this route beyond the newest."""
+    own = (
+        IdempotencyKey.user_id == USER_ID,
+        IdempotencyKey.route == bindparam("route"),
+    )
+    others = select(IdempotencyKey.key).where(*own, IdempotencyKey.key != bindparam("key"))
+    newest_first = others.order_by(IdempotencyKey.created_at.desc(), IdempotencyKey.key)
+    old = newest_first.offset(MOST_KEPT - 1).limit(MOST_REMOVED)
+    removal = delete(IdempotencyKey).where(*own, IdempotencyKey.key.in_(old), exists(select(work)))
+    return removal.returning(IdempotencyKey.key).cte("displaced")
 
 
 START: Final = Statement(_start(once=False))
