@@ -25,6 +25,7 @@ from app import (
     limits,
     logs,
     tracing,
+    turns,
 )
 from app.application import Application
 from app.changes import waiting
@@ -90,6 +91,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     register_blueprints(app)
     waiting.init_app(app, settings)
     places.init_app(app, settings)
+    turns.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)
     cli.init_app(app)
