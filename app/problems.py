@@ -191,7 +191,7 @@ SEARCH_TOO_SLOW: Final = Kind(
     422,
     "Search too slow",
     "To look for this text takes longer than a search may.",
-    "Narrow it down: send more of the text in `q`, or filters such as `complete`, `category_id` and "
+    "Narrow it down: send more of the text in `q`, or filters such as `complete` and "
     "`updated_after` beside it.",
 )
 TOO_MANY_REQUESTS: Final = Kind(

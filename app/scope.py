@@ -11,7 +11,6 @@ from flask import has_request_context
 
 from app.exchange import current
 
-
 TURN_MILLISECONDS: Final = 500
 """How long a statement waits for its user's turn."""
 
