@@ -1,12 +1,12 @@
 """A search looks through a text in a time that grows with its length, whatever is sought in it.
 
-Revision ID: 0007
+Revision ID: 0008
 Revises: 0006
 """
 
 from alembic import op
 
-revision = "0007"
+revision = "0008"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
