@@ -33,6 +33,7 @@ from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 from app.openapi import introduction
 from app.transfer import places
+from app.users import passwords
 from app.version import __version__ as __version__
 
 EXPOSED_HEADERS: Final = (
@@ -91,7 +92,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     register_blueprints(app)
     waiting.init_app(app, settings)
     places.init_app(app, settings)
-    turns.init_app(app, settings)
+    turns.init_app(app)
+    passwords.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)
     cli.init_app(app)

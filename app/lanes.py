@@ -13,6 +13,7 @@ from typing import Final
 from app.callers import NOBODY
 
 WATCHED: Final = re.compile(rb"(?:GET|HEAD) /(health|health/db|metrics) HTTP/1\.[01]\r\n")
+HASHING: Final = re.compile(rb"POST /v1/auth/(?:register|token) HTTP/1\.[01]\r\n")
 HAS_BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 Work = Callable[[], object]
@@ -118,6 +119,7 @@ class Lanes:
 
     def __init__(self, threads: int) -> None:
         self.ordinary = FairLane(threads)
+        self.passwords = Lane(max(1, threads // 2))  # as many as users/passwords.py hashes at once
         patient = Lane(2)
         self.watched = {b"health": Lane(1), b"health/db": patient, b"metrics": patient}
 
@@ -126,9 +128,9 @@ class Lanes:
         asked = WATCHED.match(head)
         if asked and b"\r\n\r\n" in head and not HAS_BODY.search(head):
             return self.watched[asked[1]]
-        return self.ordinary
+        return self.passwords if HASHING.match(head) else self.ordinary
 
     def shutdown(self, wait: bool = True) -> None:
         """As an executor's, without waiting."""
-        for lane in {self.ordinary, *self.watched.values()}:
+        for lane in {self.ordinary, self.passwords, *self.watched.values()}:
             lane.shutdown()

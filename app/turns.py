@@ -5,13 +5,12 @@ The wait is short and ends with 429, so that nobody holds a thread by asking for
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import Final
 
 from flask import Flask, current_app
 
 from app import deadline, tally
-from app.config import Settings
 from app.metrics.families import REFUSALS
 from app.problems import TOO_MANY_REQUESTS, Problem
 
@@ -20,55 +19,53 @@ RETRY_AFTER: Final = {"Retry-After": "1"}
 
 
 class Turns:
-    """Lets each holder have so many turns at once in this process; others of theirs wait.
+    """Lets each user have one turn at a time in this process; more of theirs wait.
 
     What it remembers is no more than what is under way or waits.
     """
 
-    def __init__(self, seconds: float, at_once: int = 1) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.at_once = at_once
         self.lock = Lock()
-        self.held: dict[str, tuple[BoundedSemaphore, int]] = {}
-        """Of each holder the turns, and how many have one or wait for one."""
+        self.held: dict[str, tuple[Lock, int]] = {}
+        """Of each user what is held during a turn, and how many have it or wait for it."""
 
     @contextmanager
-    def turn(self, holder: str, detail: str) -> Iterator[None]:
+    def turn(self, user_id: str, detail: str) -> Iterator[None]:
         """A turn as long as this is entered; waits `seconds` for it, within the deadline.
 
         Raises Problem 429 with this detail if the wait was in vain.
         """
-        turns = self._join(holder)
+        mine = self._join(user_id)
         try:
-            if not turns.acquire(timeout=max(0.0, min(self.seconds, deadline.left()))):
+            if not mine.acquire(timeout=max(0.0, min(self.seconds, deadline.left()))):
                 raise refusal(detail)
             try:
                 yield
             finally:
-                turns.release()
+                mine.release()
         finally:
-            self._leave(holder)
+            self._leave(user_id)
 
-    def _join(self, holder: str) -> BoundedSemaphore:
+    def _join(self, user_id: str) -> Lock:
         with self.lock:
-            turns, count = self.held.get(holder) or (BoundedSemaphore(self.at_once), 0)
-            self.held[holder] = (turns, count + 1)
-            return turns
+            mine, count = self.held.get(user_id) or (Lock(), 0)
+            self.held[user_id] = (mine, count + 1)
+            return mine
 
-    def _leave(self, holder: str) -> None:
+    def _leave(self, user_id: str) -> None:
         with self.lock:
-            turns, count = self.held.pop(holder)
+            mine, count = self.held.pop(user_id)
             if count > 1:
-                self.held[holder] = (turns, count - 1)
+                self.held[user_id] = (mine, count - 1)
 
 
 class AllTurns:
     """The turns of this application."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self) -> None:
         self.search = Turns(seconds=1.0)
         self.batch = Turns(seconds=5.0)
-        self.password = Turns(seconds=2.0, at_once=max(1, settings.web_threads // 2))
 
 
 def turns() -> AllTurns:
@@ -83,6 +80,6 @@ def refusal(detail: str) -> Problem:
     return Problem(TOO_MANY_REQUESTS, detail, headers=RETRY_AFTER)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask) -> None:
     """Have no turns taken yet."""
-    app.extensions[EXTENSION] = AllTurns(settings)
+    app.extensions[EXTENSION] = AllTurns()
