@@ -26,6 +26,7 @@ from app import (
     logs,
     quotas,
     tracing,
+    turns,
 )
 from app.application import Application
 from app.changes import waiting
@@ -33,6 +34,7 @@ from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 from app.openapi import introduction
 from app.transfer import places
+from app.users import passwords
 from app.version import __version__ as __version__
 
 EXPOSED_HEADERS: Final = (
@@ -92,6 +94,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     register_blueprints(app)
     waiting.init_app(app, settings)
     places.init_app(app, settings)
+    turns.init_app(app)
+    passwords.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)
     cli.init_app(app)
@@ -149,7 +153,7 @@ def register_blueprints(app: APIFlask) -> None:
         (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
         (batch, "/v1/batch", (auth.signed_in, limits.by_user)),
         (trash, "/v1/trash", (auth.signed_in, limits.by_user)),
-        (transfer, "/v1", (auth.signed_in, limits.by_user, auth.for_account)),
+        (transfer, "/v1", (auth.signed_in, limits.by_user_whatever_the_size, auth.for_account)),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import psycopg2
 from flask import Flask, Response, current_app
 
-from app import errors, keys
+from app import callers, errors, keys
 from app.config import Settings
 from app.exchange import current
 from app.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
@@ -42,7 +42,8 @@ def signed_in() -> None:
     incoming = current()
     if incoming.method == "OPTIONS":
         return
-    scheme, _, token = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    authorization: str = incoming.environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(UNAUTHENTICATED)
     token = token.strip()
@@ -50,6 +51,7 @@ def signed_in() -> None:
         incoming.principal = current_app.extensions[BEARERS](token)
     else:
         incoming.principal = token_verifier().verify(token)
+    callers.note(authorization, incoming.principal.user_id)
 
 
 def for_tasks() -> None:

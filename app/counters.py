@@ -57,12 +57,12 @@ class PresentMinute:
         self.counts: dict[str, int] = {}
         self.lock = Lock()
 
-    def hit(self, key: str) -> int:
-        """Count the key, and say how often it came up by now."""
+    def hit(self, key: str, amount: int = 1) -> int:
+        """Count the key so many times, and say how often it came up by now."""
         with self.lock:
             if (now := minute()) != self.minute:
                 self.minute, self.counts = now, {}
-            self.counts[key] = count = self.counts.get(key, 0) + 1
+            self.counts[key] = count = self.counts.get(key, 0) + amount
             return count
 
 
@@ -105,22 +105,23 @@ class Shared:
 
     def ask(
         self,
-        question: Callable[[MovingWindowRateLimiter, str], Answer],
-        here: Callable[[str], Answer],
+        question: Callable[..., Answer],
+        here: Callable[..., Answer],
         key: str,
+        *arguments: object,
     ) -> Answer:
         """What the storage answers about the key, or else what this process does."""
         if self.limiter is None or time.monotonic() < self.retry_at:
-            return here(key)
+            return here(key, *arguments)
         if self.away:
             self._wait_before_the_next()  # this thread tries, the others go on
         try:
-            answer = question(self.limiter, key)
+            answer = question(self.limiter, key, *arguments)
         except StorageError:
             self.away = True
             self._wait_before_the_next()
             logger.warning("the storage of rate limits is away; counting in this process")
-            return here(key)
+            return here(key, *arguments)
         self.away, self.retry_at = False, 0.0
         return answer
 

@@ -151,8 +151,9 @@ def _send(
     parameters: dict[str, object],
 ) -> list[Row]:
     """Let the server stop in time, and give it up if it does not."""
-    statements = 2 if scope.writes else 1  # a write waits for its owner's row first
-    seconds = min(longest, max(0.0, deadline.left()) / statements)
+    # A write waits for its owner's row first, a search for its user's turn.
+    statements = 2 if scope.writes or scope.one_at_a_time else 1
+    seconds = min(longest, scope.seconds, max(0.0, deadline.left()) / statements)
     prefix = scope.prefix(max(1, round(seconds * 1000)))
     with deadline.within(seconds * statements + PARTING_SECONDS):
         cursor = tracing.cursor(connection)

@@ -16,6 +16,7 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from app.conditional import entity_tag, unchanged_since
 from app.exchange import JSON, Document, Response, current
+from app.limits import count_length
 from app.problems import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
@@ -64,6 +65,8 @@ def read_body(incoming: Request) -> bytes:
     body = read_piece(incoming, limit + 1 if length is None else length)
     if len(body) > limit:
         raise too_large(limit)
+    if length is None:
+        count_length(len(body))
     if len(body) < (length or 0):
         raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
     return body

@@ -30,6 +30,9 @@ NO_ADDRESS: Final = "unknown"
 LONGEST_NODE: Final = 128
 """An address of IPv6 with a zone, a port and quotation marks is half as long."""
 BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?")
+WEIGHED_BYTES: Final = 16 * 1024
+"""A request counts once more for each further so many bytes of its body."""
+LEAST_DIGITS: Final = len(str(WEIGHED_BYTES))
 REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
 
@@ -49,17 +52,41 @@ class RequestLimits:
         if incoming.path.startswith(LIMITED_PATH):
             self.check(incoming, self.address, caller_address(incoming))
 
-    def check(self, incoming: Request, limit: Limit, who: str) -> None:
-        """Count one request. Raises Problem 429 if it is one too many."""
+    def check(self, incoming: Request, limit: Limit, who: str, weight: int = 1) -> None:
+        """Count one request, which weighs as much as so many. Raises Problem 429 if it is too much.
+
+        None weighs more than all that is taken in a minute, so that each is taken in some minute.
+        """
         if not limit.amount:
             return
-        count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
+        count = self.shared.ask(
+            _count, self.here.hit, f"{limit.name}:{who}", min(weight, limit.amount)
+        )
         incoming.limits.append((max(0, limit.amount - count), limit))
         if count > limit.amount:
             tally.add(REFUSALS, limit.name)
-            detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}."
+            detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}"
+            detail += f"; this one counts as {weight}." if weight > 1 else "."
             headers = {"Retry-After": str(seconds_left())}
             raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
+
+    def count_more(self, user_id: str, weight: int) -> int:
+        """Count work of a request that has been counted already, as if it were so many requests.
+
+        For work whose amount shows only while it is done: the chunks of an import, a body of
+        unknown length, the time of a search. Returns how many seconds the user has to wait before
+        there may be more of it, 0 while there is budget left. Raises nothing, so that what is done
+        already can be told of; the caller ends or refuses what it does.
+        """
+        incoming, limit = current(), self.user
+        if not limit.amount or weight < 1:
+            return 0
+        count = self.shared.ask(
+            _count, self.here.hit, f"{limit.name}:{user_id}", min(weight, limit.amount)
+        )
+        others = [met for met in incoming.limits if met[1] is not limit]
+        incoming.limits = [*others, (max(0, limit.amount - count), limit)]
+        return seconds_left() if count > limit.amount else 0
 
 
 class SignInLimits:
@@ -83,8 +110,8 @@ class SignInLimits:
             self.shared.ask(_fail, self.here.hit, key)
 
 
-def _count(redis: MovingWindowRateLimiter, key: str) -> int:
-    return redis.storage.incr(f"{key}:{minute()}", MINUTE)
+def _count(redis: MovingWindowRateLimiter, key: str, amount: int = 1) -> int:
+    return redis.storage.incr(f"{key}:{minute()}", MINUTE, amount)
 
 
 def _wait(redis: MovingWindowRateLimiter, key: str) -> float:
@@ -139,11 +166,46 @@ def sign_in_keys(email: str) -> list[str]:
 
 
 def by_user() -> None:
-    """Take so many requests of one user, wherever they come from. Raises Problem 429."""
+    """Take so many requests of one user, wherever they come from; a long one counts as several.
+
+    Raises Problem 429.
+    """
     incoming = current()
+    _check_user(incoming, weight_of(incoming))
+
+
+def by_user_whatever_the_size() -> None:
+    """As `by_user`, where another step counts what the body costs. Raises Problem 429."""
+    _check_user(current(), 1)
+
+
+def _check_user(incoming: Request, weight: int) -> None:
     if principal := incoming.principal:
         limits = request_limits()
-        limits.check(incoming, limits.user, principal.user_id)
+        limits.check(incoming, limits.user, principal.user_id, weight)
+
+
+def weight_of(incoming: Request) -> int:
+    """As how many requests one counts: one, and one for each further 16 KiB of its body."""
+    text = incoming.environ.get("CONTENT_LENGTH", "")
+    if len(text) < LEAST_DIGITS:
+        return 1
+    return weight_of_bytes(incoming.content_length or 0)
+
+
+def weight_of_bytes(length: int) -> int:
+    """As how many requests a body of this length counts."""
+    return 1 + max(0, length - 1) // WEIGHED_BYTES
+
+
+def count_length(length: int) -> None:
+    """Count a body whose length showed only when it was read. Raises Problem 429."""
+    principal = current().principal
+    if principal is None:
+        return
+    if wait := request_limits().count_more(principal.user_id, weight_of_bytes(length) - 1):
+        tally.add(REFUSALS, "user")
+        raise Problem(TOO_MANY_REQUESTS, headers={"Retry-After": str(wait)})
 
 
 def request_limits() -> RequestLimits:

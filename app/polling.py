@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from app import deadline, lifecycle
+from app import callers, deadline, lifecycle
 from app.client import Client
 from app.lanes import Lanes
 
@@ -128,7 +128,8 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             return
         client.busy = True
         client.deadline = arrived + self.patience
-        self.tpool.choose(head).submit(partial(self._serve, connection, arrived))
+        work = partial(self._serve, connection, arrived)
+        self.tpool.choose(head).submit(work, callers.caller(head))
 
     def _serve(self, connection: Any, arrived: float) -> None:
         """In a thread: answer one request, and have the connection go on or end."""

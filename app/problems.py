@@ -202,11 +202,20 @@ IDEMPOTENCY_KEY_REUSED: Final = Kind(
     "This Idempotency-Key was used with another body within the last 24 hours.",
     "Use a new key for a new request.",
 )
+SEARCH_TOO_SLOW: Final = Kind(
+    "search-too-slow",
+    422,
+    "Search too slow",
+    "To look for this text takes longer than a search may.",
+    "Narrow it down: send more of the text in `q`, or filters such as `complete` and "
+    "`updated_after` beside it.",
+)
 TOO_MANY_REQUESTS: Final = Kind(
     "too-many-requests",
     429,
     "Too many requests",
-    "There were too many requests of this user or from this address, or too many failed sign-ins.",
+    "There were too many requests of this user or from this address, too many failed sign-ins, or "
+    "an earlier request of this user is still being worked on.",
     "Wait for as many seconds as Retry-After says.",
 )
 HEADERS_TOO_LARGE: Final = Kind(

@@ -3,11 +3,19 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from math import inf
+from typing import Final
 from uuid import UUID
 
 from flask import has_request_context
 
 from app.exchange import current
+
+TURN_MILLISECONDS: Final = 500
+"""How long a statement waits for its user's turn."""
+
+SEARCH_SECONDS: Final = 1.0
+"""How long a search may take."""
 
 
 class Role(StrEnum):
@@ -37,6 +45,10 @@ class Scope:
     writes: bool = False
     once: bool = False
     """Whether an idempotency key makes it harmless to do a write twice."""
+    seconds: float = inf
+    """How long its statement may take, where that is less than DB_STATEMENT_TIMEOUT."""
+    one_at_a_time: bool = False
+    """Whether of such statements a user has one at a time, in all processes together."""
     token_id: str | None = field(default_factory=presented_token)
     """The token that must still count when the statement is run, whoever made the scope."""
 
@@ -55,6 +67,8 @@ class Scope:
         if self.writes:
             user = UUID(self.user_id) if self.user_id else ""
             settings += f"select from users where id = '{user}' for no key update; "
+        if self.one_at_a_time:
+            settings += _turn(self.user_id)
         if self.token_id:  # after the wait for the lock, as the token may be revoked meanwhile
             settings += f"select require_token('{UUID(self.token_id)}'); "
         return settings
@@ -66,9 +80,26 @@ def _identity(role: Role, user_id: str | None) -> str:
     return f"set local role {role}; set local app.user_id = '{user}';"
 
 
+def _turn(user_id: str | None) -> str:
+    """Wait for the user's turn, which ends with the transaction, as a pooler needs it.
+
+    Raises LockNotAvailable in the statement that waits, and in none after it.
+    """
+    key = int.from_bytes(UUID(user_id).bytes[8:], signed=True)  # the half of it that is random
+    return (
+        f"set local lock_timeout = {TURN_MILLISECONDS}; select pg_advisory_xact_lock({key});"
+        " set local lock_timeout to default; "
+    )
+
+
 def reading(user_id: str) -> Scope:
     """The scope of a user's read."""
     return Scope(Role.APP, user_id)
+
+
+def searching(user_id: str) -> Scope:
+    """The scope of a search: one of a user at a time, and a second for it."""
+    return Scope(Role.APP, user_id, seconds=SEARCH_SECONDS, one_at_a_time=True)
 
 
 def writing(user_id: str, *, once: bool = False) -> Scope:

@@ -1,5 +1,6 @@
 """Rate limits: so many requests a minute of one user and from one address, told in every answer."""
 
+import io
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -210,6 +211,90 @@ def test_a_replay_counts_as_any_request(
     assert replayed.headers["Idempotency-Replayed"] == "true"
     assert told(replayed)[1] == 0
     assert refused(user.post("/v1/tasks", **options), "user")
+
+
+# What a request weighs
+
+
+def of_length(length: int) -> bytes:
+    """The body of a new task, of so many bytes."""
+    body = b'{"title": "Buy milk"}'
+    return body + b" " * (length - len(body))
+
+
+def create(user: Account, length: int, **options: Any) -> TestResponse:
+    body = of_length(length)
+    return user.post("/v1/tasks", data=body, content_type="application/json", **options)
+
+
+@pytest.mark.parametrize(
+    ("length", "weight"), [(30, 1), (9999, 1), (16_384, 1), (16_385, 2), (32_769, 3), (1048576, 64)]
+)
+def test_a_request_counts_once_more_for_each_further_16_kib_of_its_body(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], length: int, weight: int
+) -> None:
+    answer = create(auth(limited(user=100)), length)
+    assert answer.status_code == 201
+    assert told(answer)[1] == 100 - weight
+
+
+def test_a_minute_takes_no_more_bytes_than_its_requests_weigh(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], clock: Clock
+) -> None:
+    user = auth(limited(user=10))
+    assert [create(user, 65_536).status_code for _ in range(2)] == [201, 201]
+    answer = create(user, 65_536)
+    assert refused(answer, "user")
+    assert "counts as 4" in answer.json["detail"]
+    clock.forward(60)
+    assert create(user, 65_536).status_code == 201
+
+
+def test_a_body_that_outweighs_a_whole_minute_is_taken_once_in_it(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], clock: Clock
+) -> None:
+    user = auth(limited(user=5))
+    assert create(user, 1_000_000).status_code == 201
+    assert refused(create(user, 30), "user")
+    clock.forward(60)
+    assert create(user, 1_000_000).status_code == 201
+
+
+def test_a_body_of_unknown_length_weighs_what_was_read_of_it(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    user = auth(limited(user=5))
+
+    def send() -> TestResponse:
+        chunked = {"Transfer-Encoding": "chunked"}
+        options = {"content_type": "application/json", "headers": chunked}
+        body = io.BytesIO(of_length(50_000))
+        terminated = {"wsgi.input_terminated": True}
+        return user.post("/v1/tasks", input_stream=body, environ_overrides=terminated, **options)
+
+    first = send()
+    assert first.status_code == 201, first.text
+    assert told(first)[1] == 1
+    assert send().status_code == 429
+
+
+def test_work_that_shows_only_later_is_counted_with_its_request(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account]
+) -> None:
+    application = limited(user=10)
+    user = auth(application)
+    waits = []
+
+    @application.get("/v1/chunks")
+    def chunks() -> str:
+        counts = limits.request_limits()
+        waits.extend(counts.count_more(user.user_id, weight) for weight in (0, 4, 4, 4))
+        return "done"
+
+    assert told(user.get("/v1/me"))[1] == 9
+    assert user.get("/v1/chunks").status_code == 200
+    assert waits == [0, 0, 0, 50]
+    assert refused(user.get("/v1/me"), "user")
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/db", "/openapi.json", "/docs", "/problems/x"])
@@ -491,6 +576,20 @@ def test_a_count_is_one_round_trip_to_redis_and_one_key_of_a_minute(
     assert len(keys) == 2
     assert all(0 < redis.client.ttl(key) <= 60 for key in keys)
     assert {redis.client.get(key) for key in keys} == {b"6"}
+
+
+def test_a_long_body_is_one_round_trip_to_redis_too(
+    limited: Callable[..., APIFlask], auth: Callable[..., Account], redis: RedisServer
+) -> None:
+    here, there = (limited(user=100, RATELIMIT_STORAGE_URI=redis.url) for _ in range(2))
+    user = auth(here)
+    elsewhere = user._replace(client=there.test_client())
+    assert told(user.get("/v1/me"))[1] == 99
+    before = redis.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert told(create(user, 100_000))[1] == 92
+    assert redis.client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
+    assert told(create(elsewhere, 1_000_000))[1] == 30
+    assert refused(create(user, 1_000_000), "user")
 
 
 def test_failed_sign_ins_are_counted_in_redis_and_forgotten_there(

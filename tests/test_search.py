@@ -1,17 +1,21 @@
 """`q`: found by an index where a user has many tasks, and all the same as by looking."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg2
 import pytest
+from apiflask import APIFlask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.errors import InsufficientPrivilege
 
 from app.exchange import new_id
-from app.scope import Role
+from app.scope import SEARCH_SECONDS, Role, searching
 from app.tasks.models import INDEXED_AFTER
 from tests.conftest import Account
+from tests.parallel import at_once, callers
 from tests.test_listing import expected
 from tests.walking import ids, walk
 
@@ -137,6 +141,50 @@ def test_whatever_contains_a_text_has_its_pieces(
     assert has_pieces or not contains
 
 
+LONG = st.text("abÄẞ", min_size=1, max_size=6).map(lambda piece: (piece * 5000)[:5000])
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=TEXT | LONG, sought=TEXT.filter(bool) | LONG.map(lambda text: text[:200]))
+def test_a_text_contains_what_ilike_says_it_contains(
+    connection: Any, body: str, sought: str
+) -> None:
+    pattern = sought.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select contains_text(%s, lower(%s)), %s ilike %s", (body, sought, body, f"%{pattern}%")
+        )
+        contains, like = cursor.fetchone()
+    assert contains == like
+
+
+@pytest.mark.parametrize(
+    ("body", "sought", "before"),
+    [
+        ("a" * 5000, "a" * 100 + "b" + "a" * 99, "body ilike '%%' || sought || '%%'"),
+        ("a" * 5000, "b" + "a" * 199, "position(sought in lower(body)) > 0"),
+    ],
+)
+def test_to_look_for_a_text_takes_no_time_that_grows_with_its_length(
+    connection: Any, body: str, sought: str, before: str
+) -> None:
+    def seconds(check: str) -> float:
+        sql = (
+            f"select count({check}) from (select repeat(%s, n / n) as body, %s as sought"
+            " from generate_series(1, 100) n offset 0) texts"
+        )
+        started = time.perf_counter()
+        with connection.cursor() as cursor:
+            cursor.execute(sql, (body, sought))
+        return time.perf_counter() - started
+
+    checks = ("contains_text(body, sought)", before)
+    now, naive = (min(seconds(check) for _ in range(3)) for check in checks)
+    assert now < naive / 2
+
+
 @pytest.mark.parametrize("description", ["", "a", "ab", "Äß\n\U0001f95b x", "d" * 5000])
 def test_the_pieces_of_a_text_are_each_three_letters_in_a_row(
     connection: Any, description: str
@@ -211,3 +259,78 @@ def test_the_function_runs_as_that_role_with_names_of_its_own(connection: Any) -
         )
         cursor.execute("select has_schema_privilege('tasks_search', 'public', 'create')")
         assert cursor.fetchone() == (False,)
+
+
+# What a search may take
+
+
+@pytest.fixture
+def beside(cluster: str) -> Iterator[Any]:
+    """Another session of the database, whose transaction is undone."""
+    opened = psycopg2.connect(cluster)
+    yield opened.cursor()
+    opened.close()
+
+
+def test_a_search_that_takes_too_long_is_refused_and_says_how_to_narrow_it(
+    alice: Account, beside: Any
+) -> None:
+    beside.execute("lock table tasks")
+    started = time.monotonic()
+    answer = alice.get("/v1/tasks?q=milk")
+    assert time.monotonic() - started < SEARCH_SECONDS + 1
+    assert (answer.status_code, answer.json["type"]) == (422, "/problems/search-too-slow")
+    assert [error["parameter"] for error in answer.json["errors"]] == ["q"]
+    assert "Retry-After" not in answer.headers
+
+
+def test_a_second_search_waits_for_the_first_and_is_then_refused(
+    alice: Account, bob: Account, beside: Any
+) -> None:
+    alice.create_task(title="Milk")
+    turn = searching(alice.user_id).prefix(1000).partition("pg_advisory_xact_lock")[2].split(";")[0]
+    beside.execute(f"select pg_advisory_xact_lock{turn}")  # as a search in another process
+    answer = alice.get("/v1/tasks?q=milk")
+    assert (answer.status_code, answer.json["type"]) == (429, "/problems/too-many-requests")
+    assert answer.headers["Retry-After"] == "1"
+    assert alice.get("/v1/tasks").status_code == 200
+    assert bob.get("/v1/tasks?q=milk").status_code == 200
+    beside.connection.rollback()
+    assert len(alice.get("/v1/tasks?q=milk").json["items"]) == 1
+
+
+def test_a_search_of_a_busy_user_is_refused_before_it_reaches_the_database(
+    app: APIFlask, alice: Account, bob: Account, sql: Callable[[], Any]
+) -> None:
+    with app.extensions["turns"].search.turn(alice.user_id, "held"), sql() as statements:
+        assert alice.get("/v1/tasks?q=milk").status_code == 429
+        assert statements == []
+        assert bob.get("/v1/tasks?q=milk").status_code == 200
+    assert alice.get("/v1/tasks?q=milk").status_code == 200
+
+
+def test_who_types_has_every_one_of_a_few_searches_answered(alice: Account) -> None:
+    alice.create_task(title="Milk")
+    answers = at_once([lambda c=c: c.get("/v1/tasks?q=mi") for c in callers(alice, 4)])
+    assert [(a.status_code, len(a.json["items"])) for a in answers] == [(200, 1)] * 4
+
+
+@pytest.mark.slow
+def test_a_search_built_to_be_slow_is_answered_in_its_time(alice: Account, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("update users set change_seq = 4000 where id = %s", (alice.user_id,))
+        cursor.execute(
+            "insert into tasks (user_id, id, title, description, complete, priority, version,"
+            " created_at, updated_at) select %s, gen_random_uuid(), 'A task', %s, false, 0, n,"
+            " now(), now() from generate_series(1, 4000) n",
+            (alice.user_id, ("a" * 99 + "b") * 50),
+        )
+    for sought, found in (("a" * 100 + "b" + "a" * 98, 0), ("a" * 99 + "b" + "a" * 99, 1)):
+        started = time.monotonic()
+        answer = alice.get("/v1/tasks", query_string={"limit": 1, "q": sought})
+        assert time.monotonic() - started < SEARCH_SECONDS + 1
+        if answer.status_code == 422:  # a slower machine than the one this was measured on
+            assert answer.json["type"] == "/problems/search-too-slow"
+        else:
+            assert answer.status_code == 200
+            assert len(answer.json["items"]) == found

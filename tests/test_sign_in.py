@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from werkzeug.test import TestResponse
 from app import counters, create_app, limits
 from app.config import ConfigurationError, Settings
 from app.counters import Shared
-from app.users import routes
+from app.exchange import new_id
+from app.users import passwords, routes
 from tests.assertions import refused
-from tests.conftest import Account, settings_for
+from tests.conftest import PASSWORD, Account, settings_for
+from tests.parallel import at_once
 from tests.people import CHEAP_HASH, any_address, give_password, sign_in
 
 WRONG = "wrong horse battery"
@@ -325,3 +328,41 @@ def test_a_service_that_issues_no_tokens_signs_nobody_in_and_keeps_nothing(
     with connection.cursor() as cursor:
         cursor.execute("select from refresh_tokens where user_id = %s", (member.user_id,))
         assert cursor.rowcount == 0
+
+
+def test_no_more_passwords_are_hashed_at_once_than_leave_threads_to_others(
+    app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, now, most = Lock(), 0, 0
+    check = passwords.security.check_password_hash
+
+    def watched(*arguments: str) -> bool:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        try:
+            return check(*arguments)
+        finally:
+            with lock:
+                now -= 1
+
+    monkeypatch.setattr(passwords.security, "check_password_hash", watched)
+    monkeypatch.setattr(routes, "NO_PASSWORD", NO_PASSWORD)
+    body = {"email": "nobody@example.com", "password": PASSWORD}
+    clients = [app.test_client() for _ in range(8)]
+    answers = at_once([lambda c=c: c.post("/v1/auth/token", json=body) for c in clients])
+    assert {answer.status_code for answer in answers} <= {401, 429}
+    assert most == passwords.at_once(app.config["SETTINGS"].web_threads)
+
+
+def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = create_app(settings_for(database_url, REQUEST_DEADLINE="0.5", WEB_THREADS="1"))
+    monkeypatch.delattr(passwords.security, "generate_password_hash")
+    with application.extensions[passwords.EXTENSION]:
+        body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+        answer = application.test_client().post("/v1/auth/register", json=body)
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/overloaded")
+    assert answer.headers["Retry-After"] == "1"

@@ -11,6 +11,7 @@ from app.batch import queries
 from app.batch.operations import writes
 from app.batch.schemas import Batch, Results
 from app.exchange import Document
+from app.turns import turns
 
 blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
 
@@ -33,5 +34,6 @@ def run_batch(batch: Batch) -> Response:
     user_id = current_user_id()
     planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted
     once = idempotency.requested({"operations": batch.operations})
-    body, replayed = queries.run(user_id, planned, once)
+    with turns().batch.turn(user_id, "Other batches of this user are still under way."):
+        body, replayed = queries.run(user_id, planned, once)
     return idempotency.mark(Document(body), replayed)

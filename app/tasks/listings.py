@@ -55,6 +55,8 @@ FILTERS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] =
 
 ID: Final[ColumnElement[str]] = Task.id.expression
 ROWS: Final[ColumnElement[int]] = bindparam("rows")
+SOUGHT: Final[ColumnElement[str]] = bindparam("q")
+TEXTS: Final = (Task.title, Task.description)
 PUBLIC: Final = [Task.__table__.c[name] for name in FIELDS]
 LIVE: Final = select(*PUBLIC).where(Task.user_id == USER_ID, Task.deleted_at.is_(None))
 
@@ -97,7 +99,7 @@ def _search(rows: Select[Any], order: Order) -> Select[Any]:
     """Those of the rows that contain a text: of the tasks that the index of texts finds, or, where
     the user has few or the index would find many, one after the other until the page is full.
     """
-    search = func.search_tasks(bindparam("sought"), bindparam("q"), MOST)
+    search = func.search_tasks(SOUGHT, SOUGHT, MOST)  # the second is what the release before gave
     found = (
         select(case((User.change_seq > INDEXED_AFTER, search)).label("ids"))
         .where(User.id == USER_ID)
@@ -107,8 +109,7 @@ def _search(rows: Select[Any], order: Order) -> Select[Any]:
     ids = select(found.c.ids).scalar_subquery()
     rows = rows.add_columns(order.key.label("place")).order_by(*order.of(order.key, ID)).limit(ROWS)
     by_index = rows.where(any_(cast(ids, ARRAY(Uuid(as_uuid=False)))) == ID)
-    pattern: ColumnElement[str] = bindparam("q")
-    contains = or_(Task.title.ilike(pattern), Task.description.ilike(pattern))
+    contains = or_(*(func.contains_text(text, func.lower(SOUGHT)) for text in TEXTS))
     one_by_one = rows.where(ids.is_(None), contains)
     page = union_all(by_index.subquery().select(), one_by_one.subquery().select()).subquery("page")
     columns = [page.c[column.name] for column in PUBLIC]

@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from psycopg2.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy import Uuid, bindparam, case, cast, exists, func
 
+from app import deadline
 from app.categories.models import Category
 from app.errors import CONSTRAINTS
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
 from app.pagination import Position
-from app.problems import invalid, not_found
-from app.scope import reading
+from app.problems import SEARCH_TOO_SLOW, Problem, invalid, not_found
+from app.scope import reading, searching
 from app.statements import USER_ID, Derived, Shape
 from app.tasks.listings import LIVE, listing
 from app.tasks.models import Task
 from app.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, represent
+from app.turns import refusal, turns
 from app.versioned import Preconditions, Representation, VersionedTable
 
 CONSTRAINTS["ck_tasks_due"] = invalid(
@@ -45,19 +48,36 @@ TASKS: Final = VersionedTable(
 
 GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
 
+SEARCHING: Final = "Another search of this user is still under way."
+
 listings: Final[dict[object, Statement]] = {}
 
 
 def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
     """A page of tasks and one more row if another page follows."""
     values = filter_values(filters)
-    key = (filters.sort, frozenset(values.keys() - {"sought"}), position is None)
+    key = (filters.sort, frozenset(values), position is None)
     if key not in listings:
         listings[key] = Statement(listing(*key))
     after = {"after_key": position.key, "after_id": position.id} if position else {}
-    return execute(
-        reading(user_id), listings[key], user_id=user_id, rows=filters.limit + 1, **values, **after
-    )
+    values |= {"user_id": user_id, "rows": filters.limit + 1, **after}
+    if filters.q is None:
+        return execute(reading(user_id), listings[key], **values)
+    return _search(user_id, listings[key], values)
+
+
+def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Sequence[Row]:
+    """What the search finds. Raises Problem 422 if it takes too long, 429 if another one does."""
+    try:
+        with turns().search.turn(user_id, SEARCHING):
+            return execute(searching(user_id), statement, **values)
+    except LockNotAvailable:
+        raise refusal(SEARCHING) from None
+    except QueryCanceled:
+        if deadline.left() <= 0:  # there was no time for it, however long it takes
+            raise
+        errors = [{"parameter": "q", "code": "too_slow", "detail": "takes too long to look for"}]
+        raise Problem(SEARCH_TOO_SLOW, errors=errors) from None
 
 
 def get_task(user_id: str, task_id: str) -> Representation:
@@ -109,7 +129,4 @@ def filter_values(filters: TaskFilters) -> dict[str, Any]:
         values["priority"] = PRIORITIES.index(values["priority"])
     if values.get("category_id") == "none":
         values["uncategorised"] = values.pop("category_id")
-    if "q" in values:
-        escaped = values["q"].replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        values |= {"q": f"%{escaped}%", "sought": values["q"]}
     return values

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from apiflask import APIBlueprint
 from flask import Response
-from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import idempotency
 from app.auth import current_principal, current_user_id, provisioning, token_verifier
@@ -17,6 +16,7 @@ from app.keys import Keys, present
 from app.limits import sign_in_keys, sign_in_limits
 from app.problems import INVALID_CREDENTIALS, Problem
 from app.users import queries, schemas, sessions
+from app.users.passwords import check_password_hash, generate_password_hash
 from app.users.schemas import (
     Credentials,
     RefreshRequest,

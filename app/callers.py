@@ -1,0 +1,38 @@
+"""Who a request comes from, as far as that is known before it is read.
+
+The application notes whose token it has verified; by that the server lets requests of one user wait
+for each other. A header that was never verified here names nobody, so that none can be made to wait
+by what somebody else sends.
+"""
+
+import re
+from threading import Lock
+from typing import Final
+
+NOBODY: Final = ""
+"""Whoever has no token, or one that has not been verified in this process."""
+
+MOST: Final = 8192
+AUTHORIZATION: Final = re.compile(rb"\r\nauthorization:([^\r\n]*)\r\n", re.IGNORECASE)
+
+_users: Final[dict[int, str]] = {}
+"""By the hash of the header, whose key differs for each server, so that none can be made to fit."""
+_lock: Final = Lock()
+
+
+def note(authorization: str, user_id: str) -> None:
+    """Remember whose this value of the Authorization header is; it has been verified."""
+    key = hash(authorization)
+    if _users.get(key) != user_id:
+        with _lock:
+            _users[key] = user_id
+            if len(_users) > MOST:
+                del _users[next(iter(_users))]
+
+
+def caller(head: bytes) -> str:
+    """The user whose request begins so, or NOBODY."""
+    header = AUTHORIZATION.search(head)
+    if header is None:
+        return NOBODY
+    return _users.get(hash(header[1].strip(b" \t").decode("latin-1")), NOBODY)

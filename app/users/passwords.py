@@ -1,0 +1,52 @@
+"""Hashing passwords: scrypt takes a processor and 32 MB for a while, and anyone may ask for it.
+
+So many are hashed at once in a process as leave half of its threads; our own worker has no more
+threads for those who sign up or in (lanes.py), so that nobody else waits for them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import TIMEOUT_MAX, BoundedSemaphore
+from typing import Final
+
+from flask import Flask, current_app
+from werkzeug import security
+
+from app import deadline
+from app.config import Settings
+from app.problems import OVERLOADED, Problem
+
+EXTENSION: Final = "hashing"
+
+
+def at_once(threads: int) -> int:
+    """How many passwords are hashed at once in a process with so many WEB_THREADS."""
+    return max(1, threads // 2)
+
+
+def generate_password_hash(password: str) -> str:
+    """What is kept of a password. Raises Problem 503 if it does not come to its turn in time."""
+    with _turn():
+        return security.generate_password_hash(password)
+
+
+def check_password_hash(password_hash: str, password: str) -> bool:
+    """Whether this is kept of the password. Raises Problem 503 likewise."""
+    with _turn():
+        return security.check_password_hash(password_hash, password)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    hashing: BoundedSemaphore = current_app.extensions[EXTENSION]
+    if not hashing.acquire(timeout=min(max(0.0, deadline.left()), TIMEOUT_MAX)):
+        raise Problem(OVERLOADED)
+    try:
+        yield
+    finally:
+        hashing.release()
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Have nothing hashed yet."""
+    app.extensions[EXTENSION] = BoundedSemaphore(at_once(settings.web_threads))
