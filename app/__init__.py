@@ -24,14 +24,13 @@ from app import (
     keys,
     limits,
     logs,
+    places,
     tracing,
 )
 from app.application import Application
-from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 from app.openapi import introduction
-from app.transfer import places
 from app.version import __version__ as __version__
 
 EXPOSED_HEADERS: Final = (
@@ -88,7 +87,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     keys.init_app(app, secret or url, *settings.jwt_secrets_accepted)
     auth.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
-    waiting.init_app(app, settings)
     places.init_app(app, settings)
     docs.init_app(app)
     health.init_app(app)

@@ -55,6 +55,15 @@ class RequestLimits:
             headers = {"Retry-After": str(seconds_left())}
             raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
 
+    def spend(self, incoming: Request, limit: Limit, who: str) -> bool:
+        """Count one request's worth of work; whether there was that much left."""
+        if not limit.amount:
+            return True
+        count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}")
+        others = [met for met in incoming.limits if met[1] is not limit]
+        incoming.limits = [*others, (max(0, limit.amount - count), limit)]
+        return count <= limit.amount
+
 
 class SignInLimits:
     """Counts failed sign-ins: ten within a minute from one address or for one account."""
@@ -123,6 +132,14 @@ def by_user() -> None:
     if principal := incoming.principal:
         limits = request_limits()
         limits.check(incoming, limits.user, principal.user_id)
+
+
+def spend_of_user() -> bool:
+    """Count a part of this request as one more of its user; whether there was that much left."""
+    incoming = current()
+    limits = request_limits()
+    principal = incoming.principal
+    return principal is None or limits.spend(incoming, limits.user, principal.user_id)
 
 
 def request_limits() -> RequestLimits:

@@ -82,7 +82,7 @@ REFUSALS: Final = _counter(
     "tasks_rate_limit_refusals_total",
     "Requests refused with 429, by the limit that they met.",
     "limit",
-    ("user", "address", "sign-in"),
+    ("user", "address", "sign-in", "transfer"),
 )
 
 # The database

@@ -12,7 +12,7 @@ from app.idempotency import Once, mark, requested_key, requested_with
 from app.transfer import keys
 from app.transfer.export import export
 from app.transfer.importing import Import
-from app.transfer.places import place
+from app.transfer.places import take_place
 from app.transfer.reading import lines
 from app.transfer.schemas import ExportQuery, Report
 from app.transfer.upload import Upload, receive
@@ -50,12 +50,12 @@ def import_account() -> Response:
     some hundred at a time: where it breaks off, what is written stays, and the same body sent
     again does the rest.
     """
-    key = requested_key()
-    with place():
+    key, user_id = requested_key(), current_user_id()
+    with take_place(user_id):
         upload = receive(current())
         with upload.file:
             once = requested_with(key, upload.fingerprint) if key else None
-            return answer(current_user_id(), upload, once)
+            return answer(user_id, upload, once)
 
 
 def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
