@@ -34,8 +34,8 @@ CHUNK_LINES: Final = 200
 CHUNK_CHARACTERS: Final = 256 * 1024
 """Of descriptions, which is most of what a chunk can hold."""
 
-LONGEST_SECONDS: Final = 60.0
-"""For all lines together, once the body is there."""
+LONGEST_SECONDS: Final = 50.0
+"""For all lines together, once the body is there: less than a proxy waits for an answer."""
 
 MOST_REFUSALS: Final = 100
 """That are told of."""
