@@ -190,7 +190,8 @@ TOO_MANY_REQUESTS: Final = Kind(
     "too-many-requests",
     429,
     "Too many requests",
-    "There were too many requests of this user or from this address, or too many failed sign-ins.",
+    "There were too many requests of this user or from this address, too many failed sign-ins, or "
+    "another export or import of this user is under way.",
     "Wait for as many seconds as Retry-After says.",
 )
 HEADERS_TOO_LARGE: Final = Kind(

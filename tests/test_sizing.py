@@ -7,6 +7,7 @@ from math import ceil
 import pytest
 
 from app.config import Settings
+from app.places import threads_in_all
 from app.transfer.upload import PIECE
 from tests.conftest import ROOT
 from tests.haproxy import SHIPPED
@@ -29,7 +30,7 @@ def test_a_sum_is_what_the_defaults_come_to(what: str, formula: str, result: str
     formula = (
         formula.replace("\u00d7", "*").replace("\u00f7", "//").replace("`", "").replace(",", "")
     )
-    formula = re.sub(r"max\(1 ", "max(1, ", formula)
+    formula = re.sub(r"max\((\d) ", r"max(\1, ", formula)
     assert ceil(eval(formula)) == int(result)
 
 
@@ -40,3 +41,6 @@ def test_the_rest_of_the_page_is_what_is_so() -> None:
     assert f"`maxconn {2 * threads}`" in PAGE
     assert f" maxconn {2 * threads}\n" in SHIPPED.read_text()
     assert settings.db_pool_size >= settings.web_threads
+    threads = threads_in_all(settings.web_threads)
+    assert f" + 2 | {threads} |" in PAGE
+    assert settings.db_pool_size + settings.db_max_overflow >= threads

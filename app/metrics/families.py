@@ -70,7 +70,7 @@ IN_FLIGHT: Final = _gauge(
 )
 QUEUED: Final = _gauge("tasks_http_requests_queued", "Requests that wait for a thread.")
 LONG_POLLS: Final = _gauge("tasks_http_long_polls", "Requests that wait for a change.")
-THREADS: Final = _gauge("tasks_http_threads", "Threads there are for requests.")
+THREADS: Final = _gauge("tasks_http_threads", "Threads there are for ordinary requests.")
 
 # Promises to clients
 
