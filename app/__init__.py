@@ -24,16 +24,15 @@ from app import (
     keys,
     limits,
     logs,
+    places,
     quotas,
     tracing,
     turns,
 )
 from app.application import Application
-from app.changes import waiting
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 from app.openapi import introduction
-from app.transfer import places
 from app.users import passwords
 from app.version import __version__ as __version__
 
@@ -92,7 +91,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     keys.init_app(app, secret or url, *settings.jwt_secrets_accepted)
     auth.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
-    waiting.init_app(app, settings)
     places.init_app(app, settings)
     turns.init_app(app)
     passwords.init_app(app, settings)

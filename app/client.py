@@ -85,6 +85,15 @@ class Client(socket.socket):
         """
         return len(super().recv(size))
 
+    def is_closed(self) -> bool:
+        """Whether the client has hung up, or will send no more; looks at the next byte if any."""
+        try:
+            return not super().recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     # Writing
 
     def hold(self) -> None:

@@ -24,6 +24,7 @@ from app.config import FAILED_TO_LOAD, Settings
 from app.database_url import overrule_environment
 from app.failures import Cause, while_connecting
 from app.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
+from app.places import threads_in_all
 
 APPLICATION_NAME: Final = "tasks-api"
 BREAKER: Final = "database_breaker"
@@ -84,7 +85,7 @@ def most_connections(settings: Settings) -> int:
     filled.
     """
     pool = settings.db_pool_size + settings.db_max_overflow
-    return min(pool, settings.web_threads + WARMING_UP) + BESIDE_THE_POOL
+    return min(pool, threads_in_all(settings.web_threads) + WARMING_UP) + BESIDE_THE_POOL
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""The threads of a worker and who gets one: health and metrics have some that no other request can
-hold.
+"""The threads of a worker, and which of them answers a request.
+
+Those who watch the service have threads that no other request can hold, and so have requests that
+take long by nature: ordinary ones never wait for them.
 """
 
 import re
@@ -10,10 +12,10 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final
 
+from app import places
 from app.callers import NOBODY
 
-WATCHED: Final = re.compile(rb"(?:GET|HEAD) /(health|health/db|metrics) HTTP/1\.[01]\r\n")
-HASHING: Final = re.compile(rb"POST /v1/auth/(?:register|token) HTTP/1\.[01]\r\n")
+VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 HAS_BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 Work = Callable[[], object]
@@ -22,8 +24,9 @@ Work = Callable[[], object]
 class Lane:
     """Threads that do what is given to them in turn; they end with the process."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, reserved: bool = False) -> None:
         self.queue: SimpleQueue[Work | None] = SimpleQueue()
+        self.reserved = reserved
         self.threads = [Thread(target=self._run, daemon=True) for _ in range(threads)]
         for thread in self.threads:
             thread.start()
@@ -42,6 +45,8 @@ class Lane:
             self.queue.put(None)
 
     def _run(self) -> None:
+        if self.reserved:
+            places.reserve_thread()
         while (work := self.queue.get()) is not None:
             work()
 
@@ -115,22 +120,54 @@ class FairLane(Lane):
 
 
 class Lanes:
-    """The threads of a worker: those for requests, and others for those who watch the service."""
+    """The threads of a worker: ordinary ones, and some for each kind of request that is not."""
 
     def __init__(self, threads: int) -> None:
         self.ordinary = FairLane(threads)
-        self.passwords = Lane(max(1, threads // 2))  # as many as users/passwords.py hashes at once
-        patient = Lane(2)
-        self.watched = {b"health": Lane(1), b"health/db": patient, b"metrics": patient}
+        self.polls = Lane(places.for_polls(threads) + 1, reserved=True)
+        self.transfers = Lane(places.for_transfers(threads) + 1, reserved=True)
+        self.passwords = Lane(places.for_passwords(threads))
+        health, patient = Lane(1), Lane(2)
+        reads = {
+            b"/health": health,
+            b"/health/db": patient,
+            b"/metrics": patient,
+            b"/v1/changes": self.polls,
+            b"/v1/export": self.transfers,
+        }
+        self.special = {
+            (b"POST", b"/v1/import"): self.transfers,
+            (b"POST", b"/v1/auth/register"): self.passwords,
+            (b"POST", b"/v1/auth/token"): self.passwords,
+            **{
+                (method, path): lane for path, lane in reads.items() for method in (b"GET", b"HEAD")
+            },
+        }
 
     def choose(self, head: bytes) -> Lane:
-        """Only what is all there and cannot wait for its client goes to the threads of its own."""
-        asked = WATCHED.match(head)
-        if asked and b"\r\n\r\n" in head and not HAS_BODY.search(head):
-            return self.watched[asked[1]]
-        return self.passwords if HASHING.match(head) else self.ordinary
+        """The threads for a request that begins so.
+
+        What is written in an unusual way, or not all there, is left to ordinary threads, where the
+        application itself limits how many take long (places.py).
+        """
+        words = head[: head.find(b"\r\n")].split(b" ", 3)
+        if len(words) != 3 or words[2] not in VERSIONS:
+            return self.ordinary
+        method, (path, _, query) = words[0], words[1].partition(b"?")
+        lane = self.special.get((method, path))
+        if lane is None or (lane is self.polls and b"&wait=" not in b"&" + query):
+            return self.ordinary
+        if b"\r\n\r\n" not in head or (method != b"POST" and HAS_BODY.search(head)):
+            return self.ordinary
+        return lane
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait for a thread, or for their turn."""
+        lanes = (self.ordinary, self.polls, self.transfers, self.passwords)
+        return sum(lane.size() for lane in lanes)
 
     def shutdown(self, wait: bool = True) -> None:
         """As an executor's, without waiting."""
-        for lane in {self.ordinary, self.passwords, *self.watched.values()}:
+        for lane in {self.ordinary, *self.special.values()}:
             lane.shutdown()

@@ -59,7 +59,7 @@ class Worker(PollingWorker):
         self._leave_in_time()
         if tally.wanted() and isinstance(self.tpool, Lanes):
             busy = sum(connection.sock.busy for connection in self.connections)
-            tally.note_threads(self.cfg.threads, busy, self.tpool.ordinary.size())
+            tally.note_threads(self.cfg.threads, busy, self.tpool.queued)
 
     def _leave_in_time(self) -> None:
         if lifecycle.interrupted():

@@ -14,8 +14,10 @@ from apiflask import APIFlask
 from app import create_app, lifecycle
 from app.changes import position
 from app.changes.position import Position
+from app.config import Settings
 from app.database import db
 from app.exchange import new_id
+from app.places import POLLS, for_polls
 from tests.conftest import Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.locks import until
@@ -217,6 +219,8 @@ def test_a_token_from_before_the_database_was_set_back_says_start_over(
 
 # Waiting
 
+POLLING = for_polls(Settings().web_threads)
+
 
 def test_a_wait_ends_with_the_change_and_holds_no_connection(app: APIFlask, alice: Account) -> None:
     token = page(alice)["next_token"]
@@ -226,13 +230,13 @@ def test_a_wait_ends_with_the_change_and_holds_no_connection(app: APIFlask, alic
     started = time.monotonic()
     thread.start()
     with app.app_context():
-        until(lambda: app.extensions["places_to_wait"]._value == 1)
+        until(lambda: app.extensions[POLLS].free == POLLING - 1)
         until(lambda: db.engine.pool.checkedout() == 0)
     task = alice.create_task()
     thread.join(timeout=30)
     assert [item["data"] for item in answers[0]["items"]] == [task]
     assert time.monotonic() - started < 25
-    assert app.extensions["places_to_wait"]._value == 2
+    assert app.extensions[POLLS].free == POLLING
 
 
 def test_a_wait_without_a_change_is_answered_in_the_end(alice: Account) -> None:
@@ -257,8 +261,7 @@ def test_nobody_waits_where(
     token = page(alice)["next_token"]
     started = time.monotonic()
     if why == "no place is free":
-        while app.extensions["places_to_wait"].acquire(blocking=False):
-            pass
+        monkeypatch.setattr(app.extensions[POLLS], "total", 0)
     else:
         monkeypatch.setattr(lifecycle, "_leaves", True)
     assert page(alice, since=token, wait=25)["items"] == []

@@ -16,6 +16,8 @@ from icalendar import Calendar
 from app import create_app
 from app.database import db
 from app.transfer import snapshot
+from app.transfer.export import PIECE
+from app.transfer.pace import BYTES_PER_SECOND, FREE_SECONDS
 from app.transfer.table import harmless
 from tests.conftest import Account, gunicorn_process, sending, settings_for
 from tests.lines import exported, parsed
@@ -295,7 +297,7 @@ def test_nothing_is_held_once_an_export_is_read_or_has_failed(
         assert checked_out(application) == 0
     opened = alice.get("/v1/export")
     assert checked_out(application) == 0
-    assert alice.get("/v1/export").status_code == 503  # a place is held by who has not read yet
+    assert alice.get("/v1/export").status_code == 429  # a place is held by who has not read yet
     opened.close()
     assert exported(alice)
     opened.close()
@@ -342,12 +344,28 @@ def test_a_slow_reader_holds_no_transaction_and_is_cut_in_the_end(
         assert head
         assert idle_in_transaction(connection) == 0
         assert get(base, "/v1/tasks", bob)[0] == 200
-        refused, body = get(base, "/v1/export", bob)
-        assert (refused, b"overloaded" in body) == (503, True)
-        until(lambda: get(base, "/v1/export", bob)[0] == 200)
+        assert get(base, "/v1/export", bob)[0] == 200
+        refused, body = get(base, "/v1/export", alice)
+        assert (refused, b"too-many-requests" in body) == (429, True)
+        until(lambda: get(base, "/v1/export", alice)[0] == 200)
         received = b"".join(iter(lambda: take(reader), b""))
         length = int(received.split(b"Content-Length: ")[1].split(b"\r\n")[0])
         assert len(received.partition(b"\r\n\r\n")[2]) < length
+
+
+def test_a_reader_who_keeps_no_pace_is_cut_and_gives_up_the_place(
+    alice: Account, connection: Any, clock: Callable[[float], None]
+) -> None:
+    fill(connection, alice, 3000)
+    opened = alice.get("/v1/export").response
+    assert len(next(iter(opened))) == PIECE
+    clock(FREE_SECONDS)
+    assert len(next(iter(opened))) == PIECE  # at first it may be slow
+    clock(2 * PIECE / BYTES_PER_SECOND + 1)
+    with pytest.raises(ConnectionResetError):
+        next(iter(opened))
+    clock(60)
+    assert exported(alice)
 
 
 def take(reader: socket.socket) -> bytes:

@@ -34,7 +34,7 @@ from tests.lines import (
     without_account,
 )
 from tests.locks import held, until, waiting
-from tests.parallel import at_once, callers
+from tests.parallel import at_once
 from tests.raw import MEGABYTE, answered, connect, memory
 from tests.rig.cluster import children
 from tests.rig.proxy import Proxy
@@ -408,10 +408,12 @@ def test_an_import_under_a_key_is_answered_alike(alice: Account) -> None:
 def test_the_same_import_at_once_writes_each_line_once(
     auth: Callable[..., Account], database_url: str
 ) -> None:
-    alice = auth(create_app(settings_for(database_url, WEB_THREADS="64")))
+    alice = auth()
+    processes = [create_app(settings_for(database_url)) for _ in range(8)]
+    callers = [alice._replace(client=process.test_client()) for process in processes]
     data = jsonl(*(task() for _ in range(20)))
     key = {"Idempotency-Key": "once"}
-    answers = at_once([lambda each=each: send(each, data, **key) for each in callers(alice, 8)])
+    answers = at_once([lambda each=each: send(each, data, **key) for each in callers])
     assert {answer.data for answer in answers} == {answers[0].data}
     assert len(alice.get("/v1/changes").json["items"]) == 20
     assert alice.get("/v1/changes").json["items"][-1]["version"] == 20

@@ -8,6 +8,7 @@ import pytest
 
 from app.config import Settings
 from app.engine import most_connections
+from app.places import threads_in_all
 from app.transfer.upload import PIECE
 from tests.conftest import ROOT
 from tests.haproxy import SHIPPED
@@ -42,3 +43,6 @@ def test_the_rest_of_the_page_is_what_is_so() -> None:
     most = settings.web_concurrency * most_connections(settings)
     shown = next(row[2] for row in SUMS if row[0].endswith("an instance, at most"))
     assert shown == str(most)
+    threads = threads_in_all(settings.web_threads)
+    assert f" + 2 | {threads} |" in PAGE
+    assert settings.db_pool_size + settings.db_max_overflow >= threads

@@ -34,7 +34,7 @@ def get_changes(query: ChangesQuery) -> Response:
     user_id = current_user_id()
     since = position.decode(query.since, user_id)
     look = partial(queries.changes, user_id, since, query.limit)
-    feed = first_change(look, query.wait)
+    feed = first_change(look, user_id, query.wait)
     return json_response(
         {
             "items": [represent(row) for row in feed.rows],

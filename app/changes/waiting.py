@@ -6,49 +6,54 @@ PostgreSQL's NOTIFY does not reach through a pooler, so those who wait look agai
 
 import time
 from collections.abc import Callable
-from threading import Semaphore
 from typing import Final
 
-from flask import Flask, current_app
+from flask import current_app
 
-from app import deadline, lifecycle, tally
+from app import connection, deadline, lifecycle, tally
 from app.changes.queries import Feed
-from app.config import Settings
 from app.exchange import current
 from app.metrics.families import LONG_POLLS
-
-EXTENSION: Final = "places_to_wait"
+from app.places import POLLS, NoPlace, Place, Places
 
 LOOK_SECONDS: Final = 1.0
 
 
-def first_change(look: Callable[[], Feed], seconds: float) -> Feed:
+def first_change(look: Callable[[], Feed], user_id: str, seconds: float) -> Feed:
     """What there is as soon as there is something, and at the latest after so many seconds.
 
-    At once if all places are taken, or the process is to end.
+    At once if there is no place for this user, the process is to end or the client has hung up.
     """
-    places: Semaphore = current_app.extensions[EXTENSION]
     feed, end = look(), time.monotonic() + seconds
-    if feed.rows or not seconds or not places.acquire(blocking=False):
+    if feed.rows or not seconds or not (place := take_place(user_id)):
         return feed
     tally.add(LONG_POLLS)
     try:
-        while not feed.rows and (left := end - time.monotonic()) > 0 and not lifecycle.leaving():
+        while not feed.rows and (left := end - time.monotonic()) > 0 and not is_in_vain():
             sleep(min(LOOK_SECONDS, left))
             deadline.renew(current_app.config["SETTINGS"].request_deadline)
             feed = look()
     finally:
         tally.add(LONG_POLLS, amount=-1)
-        places.release()
+        place.release()
     return feed
+
+
+def take_place(user_id: str) -> Place | None:
+    """A place to wait, if there is one."""
+    places: Places = current_app.extensions[POLLS]
+    try:
+        return places.take(user_id)
+    except NoPlace:
+        return None
+
+
+def is_in_vain() -> bool:
+    """Whether nobody should wait any longer: this process ends, or the client has gone."""
+    return lifecycle.leaving() or connection.is_closed(current())
 
 
 def sleep(seconds: float) -> None:
     """Let the time pass, which is the client's and not what the answer takes."""
     time.sleep(seconds)
     current().slept += seconds
-
-
-def init_app(app: Flask, settings: Settings) -> None:
-    """Half of the threads may wait, so that the others answer."""
-    app.extensions[EXTENSION] = Semaphore(max(1, settings.web_threads // 2))

@@ -70,7 +70,7 @@ IN_FLIGHT: Final = _gauge(
 )
 QUEUED: Final = _gauge("tasks_http_requests_queued", "Requests that wait for a thread.")
 LONG_POLLS: Final = _gauge("tasks_http_long_polls", "Requests that wait for a change.")
-THREADS: Final = _gauge("tasks_http_threads", "Threads there are for requests.")
+THREADS: Final = _gauge("tasks_http_threads", "Threads there are for ordinary requests.")
 
 # Promises to clients
 
@@ -82,7 +82,7 @@ REFUSALS: Final = _counter(
     "tasks_rate_limit_refusals_total",
     "Requests refused with 429, by the limit that they met.",
     "limit",
-    ("user", "address", "sign-in", "turn"),
+    ("user", "address", "sign-in", "transfer", "turn"),
 )
 
 # The database

@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
-from threading import Semaphore
 from typing import IO, Final
 
 from flask import current_app
 
 from app import deadline, tally
+from app.client import too_slow
 from app.exchange import Document, Response, current
 from app.metrics.families import RETRIES
+from app.places import Place
 from app.problems import DATABASE_UNAVAILABLE, OVERLOADED, Problem
 from app.scope import reading
 from app.transfer import snapshot
 from app.transfer.calendar import CALENDAR
 from app.transfer.formats import JSON_LINES, Form
+from app.transfer.pace import Pace
 from app.transfer.places import take_place
 from app.transfer.table import TABLE
 
@@ -36,9 +38,10 @@ logger = logging.getLogger(__name__)
 class Delivery:
     """What a file holds, a little at a time; at its end the file and the place are given up."""
 
-    def __init__(self, file: IO[bytes], place: Semaphore) -> None:
+    def __init__(self, file: IO[bytes], place: Place) -> None:
         self.file = file
         self.place = place
+        self.pace = Pace()
         self.file.seek(0)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -46,11 +49,15 @@ class Delivery:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece."""
-        if piece := not self.file.closed and self.file.read(PIECE):
-            return piece
-        self.close()
-        raise StopIteration
+        """The next piece. Raises ConnectionResetError if the client takes them too slowly."""
+        taken = 0 if self.file.closed else self.file.tell()
+        if not (piece := not self.file.closed and self.file.read(PIECE)):
+            self.close()
+            raise StopIteration
+        if self.pace.is_too_slow(taken):
+            self.close()
+            raise too_slow()
+        return piece
 
     def close(self) -> None:
         """Called by the server as well, when the client has gone (PEP 3333)."""
@@ -72,7 +79,7 @@ def export(user_id: str, extension: str) -> Response:
 
 def delivered(user_id: str, form: Form) -> Response:
     """An answer with the whole file, which holds a place until it is sent; a small one, none."""
-    place = take_place()
+    place = take_place(user_id)
     try:
         file = spooled(user_id, form)
     except BaseException:

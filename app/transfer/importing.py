@@ -4,30 +4,39 @@ Each chunk is one statement and one transaction: what is written stays written w
 fails, and the same body sent again goes through it without changing anything.
 """
 
-from collections.abc import Iterable
+import time
+from bisect import insort
+from collections.abc import Callable, Iterable
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 import psycopg2
 from flask import current_app
 from psycopg2.errors import IntegrityError, QueryCanceled
 
-from app import deadline, lifecycle
+from app import connection, deadline, lifecycle, limits
 from app.auth import provisioning
 from app.errors import BUSY, CONSTRAINTS, UNABLE
-from app.execution import Row
+from app.exchange import current
 from app.problems import IMPORT_INTERRUPTED, Problem
 from app.quotas import NoRoom
 from app.tasks.schemas import columns
-from app.transfer import rows
+from app.transfer import in_order, rows
+from app.transfer.in_order import Outcome
 from app.transfer.reading import Defects, defect
 from app.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine, TaskLine
 from app.users import queries as users
 from app.versioned import Preconditions, within_quota
 
 CHUNK_LINES: Final = 200
+"""Of each kind."""
+
 CHUNK_CHARACTERS: Final = 256 * 1024
 """Of descriptions, which is most of what a chunk can hold."""
+
+LONGEST_SECONDS: Final = 50.0
+"""For all lines together, once the body is there: less than a proxy waits for an answer."""
 
 MOST_REFUSALS: Final = 100
 """That are told of."""
@@ -35,9 +44,16 @@ MOST_REFUSALS: Final = 100
 MOST_REFUSED: Final = 10_000
 """After so many lines that mean nothing it is not read on: it is no export."""
 
+Line = dict[str, Any]
+
 
 class Import:
-    """What one user's lines have come to so far."""
+    """What one user's lines have come to so far.
+
+    Lines wait in a chunk of their kind; when one is full, both are written, categories first, as
+    tasks name them. So the number of statements depends on the number of lines and not on their
+    order.
+    """
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
@@ -46,39 +62,53 @@ class Import:
         self.complete = False
         self.has_account = False
         self.refusals: list[dict[str, Any]] = []
-        self.chunk: dict[str, dict[str, Any]] = {}
-        self.kind = ""
+        self.categories: list[Line] = []
+        self.tasks: list[Line] = []
+        self.made: dict[str, int] = {}
+        """The categories that this chunk made, and the lines that did."""
+        self.unwritten: set[int] = set()
+        """The lines of this chunk that have not been dealt with."""
         self.size = 0
         self.dealt_with = 0
+        self.statements = 0
+        self.end = time.monotonic() + LONGEST_SECONDS
 
-    def run(self, lines: Iterable[tuple[int, AnyLine | Defects]]) -> dict[str, Any]:
+    def run(self, lines: Iterable[tuple[int, AnyLine | Defects | None]]) -> dict[str, Any]:
         """The report on all of the lines. Raises Problem 401, 503."""
-        number = 0
         try:
-            for number, line in lines:
-                self.take(number, line)
-                if self.counts["refused"] >= MOST_REFUSED:
-                    self.give_up(number)
-                    break
-            self.flush(number)
-            self.begin()
+            self.take_all(lines)
+            self.renew_deadline()
         except psycopg2.Error as error:
             if not self.dealt_with or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
                 raise
             raise self.interrupted() from error
         except NoRoom as full:
-            full.members["line"] = self.dealt_with
+            full.members["line"] = min(self.unwritten, default=self.dealt_with + 1) - 1
             raise
         except Problem as problem:
-            if not self.dealt_with or problem.kind.status != 503:
+            is_ours = problem.kind is IMPORT_INTERRUPTED
+            if is_ours or not self.dealt_with or problem.kind.status != 503:
                 raise
             raise self.interrupted() from problem
-        refusals = sorted(self.refusals, key=lambda refusal: refusal["line"])
-        return {**self.counts, "complete": self.complete, "refusals": refusals}
+        return {**self.counts, "complete": self.complete, "refusals": self.refusals}
 
-    def interrupted(self) -> Problem:
+    def take_all(self, lines: Iterable[tuple[int, AnyLine | Defects | None]]) -> None:
+        """Deal with all lines, unless too many of them mean nothing."""
+        number = 0
+        for number, line in lines:
+            self.require_time()
+            if line is not None:
+                self.take(number, line)
+            if self.counts["refused"] >= MOST_REFUSED:
+                self.flush(number)
+                self.give_up(number)
+                return
+        self.flush(number)
+
+    def interrupted(self, retry_after: int = 1) -> Problem:
         """How far it came; where that is nowhere, what stopped it says enough."""
-        return Problem(IMPORT_INTERRUPTED, line=self.dealt_with)
+        headers = {"Retry-After": str(retry_after)}
+        return Problem(IMPORT_INTERRUPTED, headers=headers, line=self.dealt_with)
 
     def take(self, number: int, line: AnyLine | Defects) -> None:
         """Put the line with those of its kind that wait to be written."""
@@ -96,75 +126,134 @@ class Import:
             self.refuse(number, line) if isinstance(line, list) else self.add(number, line)
 
     def add(self, number: int, line: CategoryLine | TaskLine) -> None:
-        """Add a row to the chunk, once there is room and it has no other of this id."""
+        """Add a row to the chunk of its kind, once there is room."""
         values = columns(line.data.all())
-        full = len(self.chunk) >= CHUNK_LINES or self.size > CHUNK_CHARACTERS
-        if full or line.type != self.kind or values["id"] in self.chunk:
+        chunk = self.categories if line.type == "category" else self.tasks
+        if len(chunk) >= CHUNK_LINES or self.size > CHUNK_CHARACTERS:
             self.flush(number - 1)
-            self.kind = line.type
+            chunk = self.categories if line.type == "category" else self.tasks
         self.size += len(values.get("description") or "")
-        self.chunk[values["id"]] = {"place": number, **values}
+        chunk.append({"place": number, **values})
 
     def flush(self, number: int) -> None:
         """Write what waits: all lines up to this number. Raises Problem 503."""
-        chunk, self.chunk, self.size = [*self.chunk.values()], {}, 0
-        if not chunk:
+        categories, tasks = self.categories, self.tasks
+        self.categories, self.tasks, self.made, self.size = [], [], {}, 0
+        if not categories and not tasks:
             return
-        if lifecycle.leaving():
-            raise self.interrupted()
-        self.write_all(chunk)
+        self.unwritten = {line["place"] for line in (*categories, *tasks)}
+        self.write_all("category", categories)
+        self.write_all("task", [line for line in tasks if not self.comes_too_early(line)])
         self.dealt_with = number
 
+    def comes_too_early(self, task: Line) -> bool:
+        """Refuse a task whose category is made by a later line of the same chunk."""
+        if task["place"] > self.made.get(task["category_id"], 0):
+            return False
+        self.refuse_reference(task["place"])
+        return True
+
+    # Limits
+
     def begin(self) -> None:
+        """Before each statement: look whether there is to be one more, and give it its time.
+
+        The first is what the request itself was counted for. Raises Problem 503.
+        """
+        if lifecycle.leaving() or connection.is_closed(current()):
+            raise self.interrupted()
+        self.require_time()
+        self.statements += 1
+        if self.statements > 1 and (wait := limits.request_limits().count_more(self.user_id, 1)):
+            raise self.interrupted(wait)
+        self.renew_deadline()
+
+    def require_time(self) -> None:
+        """Raise Problem 503 if the import as a whole has taken too long."""
+        if time.monotonic() > self.end:
+            raise self.interrupted()
+
+    def renew_deadline(self) -> None:
         """The deadline of a request is that of each statement here: progress is asked for."""
         deadline.renew(current_app.config["SETTINGS"].request_deadline)
 
-    def write_all(self, chunk: list[dict[str, Any]]) -> None:
+    # Writing
+
+    def write_all(self, kind: str, chunk: list[Line]) -> None:
         """Write these lines, in smaller chunks if they take the database too long or have no room.
 
         Raises NoRoom for the first line that has none.
         """
+        if not chunk:
+            return
+        ids = {line["id"] for line in chunk}
         try:
-            self.write(chunk)
-        except IntegrityError:
-            self.write_one_by_one(chunk)
-        except (QueryCanceled, NoRoom):
-            if len(chunk) == 1:
-                raise
-            middle = len(chunk) // 2
-            self.write_all(chunk[:middle])
-            self.write_all(chunk[middle:])
-
-    def write(self, chunk: list[dict[str, Any]]) -> None:
-        """Write these lines or none of them."""
-        self.begin()
-        write = provisioning(partial(within_quota, self.user_id))
-        for row in write(lambda: self.written(chunk)):
-            if not row.allowed:
-                detail = "does not name one of your resources"
-                self.refuse(row.place, defect("unknown_reference", detail, "/data/category_id"))
+            if len(ids) == len(chunk):
+                self.write_apart(kind, chunk)
             else:
-                self.count(existed=row.live, changed=row.differs)
-        self.dealt_with = chunk[-1]["place"]
+                self.write_in_order(kind, chunk)
+        except (QueryCanceled, NoRoom) as error:
+            self.halve(kind, chunk, error)
 
-    def written(self, chunk: list[dict[str, Any]]) -> list[Row]:
-        """What became of them. Raises NoRoom, also where there is no account."""
-        found = rows.write(self.user_id, self.kind, chunk)
-        unwritten = [row for row in found if row.allowed and row.differs and not row.written]
-        if unwritten:
-            raise NoRoom(rows=sum(not row.live for row in unwritten))
-        return found
+    def write_apart(self, kind: str, chunk: list[Line]) -> None:
+        """Write lines of different ids, in one statement as a rule."""
+        try:
+            self.write(kind, chunk, self.written)
+        except IntegrityError:
+            self.write_in_order(kind, chunk)
 
-    def write_one_by_one(self, chunk: list[dict[str, Any]]) -> None:
-        """Find the line that the database refuses, and write the others."""
-        for line in chunk:
-            try:
-                self.write([line])
-            except IntegrityError as error:
-                problem = CONSTRAINTS.get(error.diag.constraint_name or "")
-                if problem is None:
-                    raise
-                self.refuse(line["place"], defect(problem.kind.slug, problem.detail, "/data"))
+    def write_in_order(self, kind: str, chunk: list[Line]) -> None:
+        """Write lines that have to be looked at one after the other."""
+        try:
+            self.write(kind, chunk, in_order.write)
+        except IntegrityError as error:
+            if len(chunk) > 1:
+                self.halve(kind, chunk, error)
+                return
+            problem = CONSTRAINTS.get(error.diag.constraint_name or "")
+            if problem is None:
+                raise
+            self.refuse(chunk[0]["place"], defect(problem.kind.slug, problem.detail, "/data"))
+
+    def halve(self, kind: str, chunk: list[Line], error: psycopg2.Error | NoRoom) -> None:
+        """Write the lines in two parts; a single line raises why it could not be written."""
+        if len(chunk) == 1:
+            raise error
+        middle = len(chunk) // 2
+        self.write_all(kind, chunk[:middle])
+        self.write_all(kind, chunk[middle:])
+
+    def write(
+        self, kind: str, chunk: list[Line], how: Callable[[str, str, list[Line]], list[Outcome]]
+    ) -> None:
+        """Write these lines or none of them, and count what became of them."""
+        self.begin()
+        ids = {line["place"]: line["id"] for line in chunk}
+        write = provisioning(partial(within_quota, self.user_id))
+        for outcome in write(lambda: how(self.user_id, kind, chunk)):
+            self.note(kind, ids[outcome.place], outcome)
+
+    def written(self, user_id: str, kind: str, chunk: list[Line]) -> list[Outcome]:
+        """What became of lines of different ids. Raises NoRoom, also where there is no account."""
+        found = rows.write(user_id, kind, chunk)
+        rows.require_written(found)
+        return [
+            Outcome(row.place, row.live, row.differs, None if row.allowed else "category_id")
+            for row in found
+        ]
+
+    def note(self, kind: str, row_id: str, outcome: Outcome) -> None:
+        """Count what became of a line."""
+        self.unwritten.discard(outcome.place)
+        if outcome.refusal == "category_id":
+            self.refuse_reference(outcome.place)
+        elif outcome.refusal:
+            problem = CONSTRAINTS[outcome.refusal]
+            self.refuse(outcome.place, defect(problem.kind.slug, problem.detail, "/data"))
+        else:
+            self.count(existed=outcome.live, changed=outcome.differs)
+            if kind == "category" and not outcome.live:
+                self.made[row_id] = outcome.place
 
     def account(self, line: AccountLine) -> None:
         """Give the account the name and the time zone."""
@@ -184,8 +273,14 @@ class Import:
         defects = defect("too_many_refused", f"is where it ends, as {MOST_REFUSED} were refused")
         self.refusals[-1] = {"line": number, "errors": defects}
 
+    def refuse_reference(self, number: int) -> None:
+        """A line names a category that is not there."""
+        detail = "does not name one of your resources"
+        self.refuse(number, defect("unknown_reference", detail, "/data/category_id"))
+
     def refuse(self, number: int, defects: Defects) -> None:
-        """One line more was not."""
+        """One line more was not; the first of them are told of, in their order."""
         self.counts["refused"] += 1
-        if len(self.refusals) < MOST_REFUSALS:
-            self.refusals.append({"line": number, "errors": defects})
+        self.unwritten.discard(number)
+        insort(self.refusals, {"line": number, "errors": defects}, key=itemgetter("line"))
+        del self.refusals[MOST_REFUSALS:]

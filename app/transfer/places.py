@@ -1,38 +1,30 @@
-"""How many exports and imports there are at a time: no more than leave the other threads free."""
+"""A place for an export or an import, or the answer to whom there is none for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Semaphore
 from typing import Final
 
-from flask import Flask, current_app
+from flask import current_app
 
-from app.config import Settings
-from app.problems import OVERLOADED, Problem
+from app import tally
+from app.metrics.families import REFUSALS
+from app.places import TRANSFERS, NoPlace, OwnPlaceTaken, Place, Places
+from app.problems import OVERLOADED, TOO_MANY_REQUESTS, Problem
 
-EXTENSION: Final = "places_to_transfer"
 RETRY_AFTER: Final = {"Retry-After": "5"}
 
 
-def take_place() -> Semaphore:
-    """A place, to be released when all is sent. Raises Problem 503 if all are taken."""
-    places: Semaphore = current_app.extensions[EXTENSION]
-    if not places.acquire(blocking=False):
-        detail = "As many exports and imports are under way as this process takes at once."
-        raise Problem(OVERLOADED, detail, headers=RETRY_AFTER)
-    return places
+def take_place(user_id: str) -> Place:
+    """A place, to be released when all is sent.
 
-
-@contextmanager
-def place() -> Iterator[None]:
-    """A place as long as this is entered. Raises Problem 503 if all are taken."""
-    taken = take_place()
+    Raises Problem 429 while another export or import of the user is under way, and 503 if others
+    have all places.
+    """
+    places: Places = current_app.extensions[TRANSFERS]
     try:
-        yield
-    finally:
-        taken.release()
-
-
-def init_app(app: Flask, settings: Settings) -> None:
-    """A quarter of the threads: long polls may have half."""
-    app.extensions[EXTENSION] = Semaphore(max(1, settings.web_threads // 4))
+        return places.take(user_id)
+    except OwnPlaceTaken:
+        tally.add(REFUSALS, "transfer")
+        detail = "Another export or import of this user is under way."
+        raise Problem(TOO_MANY_REQUESTS, detail, headers=RETRY_AFTER) from None
+    except NoPlace:
+        detail = "As many exports and imports are under way as this process takes at once."
+        raise Problem(OVERLOADED, detail, headers=RETRY_AFTER) from None

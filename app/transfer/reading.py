@@ -27,16 +27,16 @@ OWN_WORDS: Final = {
 Defects = list[dict[str, str]]
 
 
-def lines(file: IO[bytes]) -> Iterator[tuple[int, AnyLine | Defects]]:
-    """Each line that is not blank with its number; no more than one is held."""
+def lines(file: IO[bytes]) -> Iterator[tuple[int, AnyLine | Defects | None]]:
+    """Each line with its number, None for a blank one; no more than one is held."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
             skip_rest(file, line)
             yield number, defect("line_too_long", f"must be at most {LONGEST_LINE} bytes long")
-        elif not line.isspace():
-            yield number, understood(line)
+        else:
+            yield number, None if line.isspace() else understood(line)
 
 
 def skip_rest(file: IO[bytes], line: bytes) -> None:

@@ -12,7 +12,7 @@ from app.idempotency import Once, mark, requested_key, requested_with
 from app.transfer import keys
 from app.transfer.export import export
 from app.transfer.importing import Import
-from app.transfer.places import place
+from app.transfer.places import take_place
 from app.transfer.reading import lines
 from app.transfer.schemas import ExportQuery, Report
 from app.transfer.upload import Upload, receive
@@ -31,7 +31,7 @@ def export_account(query: ExportQuery) -> Response:
 
     With `format=csv` the tasks alone for a spreadsheet: UTF-8 with a byte order mark; a text that
     could be taken for a formula begins with an apostrophe. With `format=ics` for a calendar, each
-    task a VTODO whose UID is the task's id.
+    task a VTODO whose UID is the task's id. A user has one export or import at a time.
     """
     return export(current_user_id(), query.format)
 
@@ -47,15 +47,15 @@ def import_account() -> Response:
     The account takes the name and the time zone; its address stays.
 
     A line that is not accepted is refused and told of, the others are imported. Lines are written
-    some hundred at a time: where it breaks off, what is written stays, and the same body sent
-    again does the rest.
+    some hundred at a time, for at most 50 seconds: where it breaks off, what is written stays, and
+    the same body sent again does the rest. A user has one export or import at a time.
     """
-    key = requested_key()
-    with place():
+    key, user_id = requested_key(), current_user_id()
+    with take_place(user_id):
         upload = receive(current())
         with upload.file:
             once = requested_with(key, upload.fingerprint) if key else None
-            return answer(current_user_id(), upload, once)
+            return answer(user_id, upload, once)
 
 
 def answer(user_id: str, upload: Upload, once: Once | None) -> Response:

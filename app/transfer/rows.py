@@ -15,29 +15,37 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    Text,
+    Uuid,
     and_,
+    any_,
     bindparam,
     case,
     cast,
     column,
     exists,
     func,
+    literal_column,
     null,
     or_,
     select,
     true,
+    update,
 )
-from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 
 from app.categories.models import Category
 from app.execution import Row, Statement, execute
-from app.quotas import ROW_SIZE, Growth, quota, stored_size, texts_of
+from app.quotas import ROW_SIZE, Growth, NoRoom, quota, stored_size, texts_of
 from app.scope import writing
 from app.statements import USER_ID, count_change
 from app.tasks.models import Task
 from app.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
+from app.users.models import User
 
 Element = ColumnElement[Any]
+
+UUID_LENGTH: Final = 36
 
 
 def import_rows(table: Table, names: Sequence[str]) -> Select[Any]:
@@ -144,10 +152,76 @@ def _written(table: Table, names: Sequence[str], changed: CTE, bump: CTE, count:
     return upserted.returning(table.c.id).cte("after")
 
 
+def found_rows(table: Table, names: Sequence[str]) -> Select[Any]:
+    """A row for each line of `lines`: the live row of its id as it is, or nulls, the time, and
+    whether the line may be written; of categories also what their names are compared by, and which
+    live row has the line's name.
+    """
+    given, row = _given(table, ["id", *_compared_by(names)]), table.alias("row")
+    clock = select(func.clock_timestamp().label("at")).cte("clock").prefix_with("materialized")
+    rows = given.join(clock, true()).outerjoin(
+        row,
+        and_(row.c.user_id == USER_ID, row.c.id == given.c.id, row.c.deleted_at.is_(None)),
+    )
+    columns: list[Any] = [*(row.c[name] for name in names), given.c.place, clock.c.at]
+    columns.append(_allowed(given, names).label("allowed"))
+    if "name" in names:
+        holder = table.alias("holder")
+        key = func.lower(given.c.name)
+        rows = rows.outerjoin(
+            holder,
+            and_(
+                holder.c.user_id == USER_ID,
+                func.lower(holder.c.name) == key,
+                holder.c.deleted_at.is_(None),
+            ),
+        )
+        columns += [
+            key.label("key"),
+            func.lower(row.c.name).label("row_key"),
+            holder.c.id.label("holder"),
+        ]
+    return select(*columns).select_from(rows).order_by(given.c.place)
+
+
+def _compared_by(names: Sequence[str]) -> list[str]:
+    return [name for name in ("name", "category_id") if name in names]
+
+
+def set_names_aside() -> Any:
+    """Give live categories names that nobody else has, until the same transaction names them.
+
+    Their owner has these bytes counted, as the next name is counted instead of them.
+    """
+    aside = (
+        update(Category)
+        .where(
+            Category.user_id == USER_ID,
+            Category.id == any_(cast(bindparam("ids"), ARRAY(Uuid(as_uuid=False)))),
+            Category.deleted_at.is_(None),
+        )
+        .values(name=cast(func.gen_random_uuid(), Text))
+        .returning(Category.id)
+        .cte("aside")
+    )
+    count = select(func.count()).select_from(aside).scalar_subquery()
+    return (
+        update(User)
+        .where(User.id == USER_ID)
+        .values(used_bytes=User.used_bytes + count * literal_column(str(UUID_LENGTH)))
+    )
+
+
 IMPORTS: Final = {
     "category": Statement(import_rows(Category.__table__, CATEGORY_FIELDS)),  # type: ignore[arg-type]
     "task": Statement(import_rows(Task.__table__, TASK_FIELDS)),  # type: ignore[arg-type]
 }
+
+FOUND: Final = {
+    "category": Statement(found_rows(Category.__table__, CATEGORY_FIELDS)),  # type: ignore[arg-type]
+    "task": Statement(found_rows(Task.__table__, TASK_FIELDS)),  # type: ignore[arg-type]
+}
+ASIDE: Final = Statement(set_names_aside())
 
 
 def write(user_id: str, kind: str, lines: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -155,5 +229,17 @@ def write(user_id: str, kind: str, lines: Sequence[Mapping[str, Any]]) -> list[R
 
     Written twice they are as written once, so that a connection that dies does no harm.
     """
-    scope, text = writing(user_id, once=True), orjson.dumps(lines).decode()
-    return execute(scope, IMPORTS[kind], user_id=user_id, lines=text, **quota())
+    scope = writing(user_id, once=True)
+    return execute(scope, IMPORTS[kind], **bound(user_id, lines))
+
+
+def require_written(found: Sequence[Row]) -> None:
+    """Raise NoRoom, also where there is no account, unless all were written that differ."""
+    unwritten = [row for row in found if row.allowed and row.differs and not row.written]
+    if unwritten:
+        raise NoRoom(rows=sum(not row.live for row in unwritten))
+
+
+def bound(user_id: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The parameters of IMPORTS and FOUND for these lines."""
+    return {"user_id": user_id, "lines": orjson.dumps(lines).decode(), **quota()}

@@ -5,14 +5,12 @@ not framed as it says is refused before anything is written.
 """
 
 import logging
-import time
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final, NamedTuple
 
 from flask import current_app
 
-from app import deadline
-from app.client import Client
+from app import connection, deadline
 from app.exchange import Request
 from app.http import read_piece, too_large
 from app.idempotency import Fingerprint
@@ -23,6 +21,7 @@ from app.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     Problem,
 )
+from app.transfer.pace import Pace
 
 MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")
 
@@ -61,7 +60,7 @@ def receive(incoming: Request) -> Upload:
 
 def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> None:
     """All of the body, into the file. Raises Problem 400, 413, 503."""
-    taken = 0
+    taken, pace = 0, Pace()
     while taken < most or length is None:
         give_time(incoming)
         piece = read_piece(
@@ -72,6 +71,9 @@ def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> No
         taken += len(piece)
         if taken > most:
             raise too_large(most)
+        if pace.is_too_slow(taken):
+            detail = "The body came too slowly, and was not read to its end; nothing was changed."
+            raise Problem(OVERLOADED, detail)
         upload.fingerprint.update(piece)
         keep(upload.file, piece)
     if taken < (length or 0):
@@ -91,9 +93,7 @@ def give_time(incoming: Request) -> None:
     """The deadline of a request is that of each piece here: progress is what is asked for."""
     seconds = current_app.config["SETTINGS"].request_deadline
     deadline.renew(seconds)
-    client = incoming.environ.get("gunicorn.socket")
-    if isinstance(client, Client):
-        client.deadline = time.monotonic() + seconds
+    connection.give_time(incoming, seconds)
 
 
 def require_media_type(incoming: Request) -> None:

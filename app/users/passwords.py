@@ -14,14 +14,10 @@ from werkzeug import security
 
 from app import deadline
 from app.config import Settings
+from app.places import for_passwords
 from app.problems import OVERLOADED, Problem
 
 EXTENSION: Final = "hashing"
-
-
-def at_once(threads: int) -> int:
-    """How many passwords are hashed at once in a process with so many WEB_THREADS."""
-    return max(1, threads // 2)
 
 
 def generate_password_hash(password: str) -> str:
@@ -49,4 +45,4 @@ def _turn() -> Iterator[None]:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Have nothing hashed yet."""
-    app.extensions[EXTENSION] = BoundedSemaphore(at_once(settings.web_threads))
+    app.extensions[EXTENSION] = BoundedSemaphore(for_passwords(settings.web_threads))
