@@ -1,6 +1,7 @@
 """What is asked of the tasks table; each function is one statement and one flight."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Uuid, bindparam, case, cast, exists, func
@@ -45,19 +46,25 @@ TASKS: Final = VersionedTable(
 
 GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
 
-listings: Final[dict[object, Statement]] = {}
+KEPT_LISTINGS: Final = 256
+"""Shapes of listings, of which clients can ask for thousands; a few are what they do ask for."""
 
 
 def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
     """A page of tasks and one more row if another page follows."""
     values = filter_values(filters)
-    key = (filters.sort, frozenset(values.keys() - {"sought"}), position is None)
-    if key not in listings:
-        listings[key] = Statement(listing(*key))
+    names = frozenset(values.keys() - {"sought"})
+    page = page_of(filters.sort, names, first_page=position is None)
     after = {"after_key": position.key, "after_id": position.id} if position else {}
     return execute(
-        reading(user_id), listings[key], user_id=user_id, rows=filters.limit + 1, **values, **after
+        reading(user_id), page, user_id=user_id, rows=filters.limit + 1, **values, **after
     )
+
+
+@lru_cache(maxsize=KEPT_LISTINGS)
+def page_of(sort: str, names: frozenset[str], *, first_page: bool) -> Statement:
+    """The statement of a page in this order and under these filters."""
+    return Statement(listing(sort, names, first_page))
 
 
 def get_task(user_id: str, task_id: str) -> Representation:
