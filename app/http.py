@@ -19,6 +19,7 @@ from app.problems import (
     CONTENT_TOO_LARGE,
     LENGTH_REQUIRED,
     UNSUPPORTED_MEDIA_TYPE,
+    URI_TOO_LONG,
     VALIDATION_FAILED,
     Problem,
     invalid,
@@ -32,6 +33,9 @@ MOST_ERRORS: Final = 100
 
 MOST_PARAMETERS: Final = 100
 """Of one query, which no route has a quarter of."""
+
+LONGEST_QUERY: Final = 8190
+"""Bytes, as gunicorn takes of the whole first line."""
 
 LONGEST_MEDIA_TYPE: Final = 255
 
@@ -208,11 +212,13 @@ def no_content() -> Response:
 
 
 def refuse_strange_targets() -> None:
-    """400 for a query of very many parameters, and for a path or query that is not UTF-8, which
-    Flask would pass on with marks in its place.
+    """414 for a query that is too long, 400 for one of very many parameters, and for a path or
+    query that is not UTF-8, which Flask would pass on with marks in its place.
     """
     incoming = current()
-    if b"&" in (query := incoming.query_string) and query.count(b"&") >= MOST_PARAMETERS:
+    if (query := incoming.query_string) and len(query) > LONGEST_QUERY:
+        raise Problem(URI_TOO_LONG)
+    if query.count(b"&") >= MOST_PARAMETERS:
         raise Problem(BAD_REQUEST, f"The query has more than {MOST_PARAMETERS} parameters.")
     try:
         if not (path := incoming.environ["PATH_INFO"]).isascii():
