@@ -11,6 +11,9 @@ ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 ENTITY_TAGS: Final = re.compile(rf"[ \t,]*({ENTITY_TAG.pattern}[ \t]*(,[ \t,]*|\Z))+")
 """A list of them; empty elements are passed over (RFC 9110, section 5.6.1.2)."""
 
+LONGEST: Final = 8190
+"""Characters of a list of entity tags: what gunicorn takes of a header."""
+
 VERSION: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
@@ -46,6 +49,6 @@ def _entity_tags(incoming: Request, header: str) -> list[tuple[str, str]] | str 
     text: str | None = incoming.environ.get(f"HTTP_{header.upper().replace('-', '_')}")
     if text is None or text.strip() == "*":
         return text and "*"
-    if not ENTITY_TAGS.fullmatch(text):
+    if len(text) > LONGEST or not ENTITY_TAGS.fullmatch(text):
         raise invalid('must be * or entity tags such as "7"', "entity_tag", header=header)
     return ENTITY_TAG.findall(text)

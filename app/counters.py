@@ -19,6 +19,9 @@ MINUTE: Final = 60
 MEMORY: Final = "memory://"
 PATIENCE_SECONDS: Final = 0.5
 AWAY_SECONDS: Final = 10
+MOST_KEYS: Final = 50_000
+"""That one process counts at a time, which takes some 10 MB."""
+
 
 Answer = TypeVar("Answer")
 
@@ -48,26 +51,28 @@ class Limit:
 class PresentMinute:
     """How often each key came up in this minute of the clock.
 
-    One number for each key, and all are forgotten together as the next minute begins: the time is
-    constant, and the keys are never more than the requests of one minute.
+    One number for each key, and all are forgotten together as the next minute begins. Of more than
+    MOST_KEYS the oldest is forgotten before: the time is constant, and so is the space.
     """
 
     def __init__(self) -> None:
         self.minute = 0
-        self.counts: dict[str, int] = {}
+        self.counts: OrderedDict[str, int] = OrderedDict()
         self.lock = Lock()
 
     def hit(self, key: str, amount: int = 1) -> int:
         """Count the key so many times, and say how often it came up by now."""
         with self.lock:
             if (now := minute()) != self.minute:
-                self.minute, self.counts = now, {}
+                self.minute, self.counts = now, OrderedDict()
             self.counts[key] = count = self.counts.get(key, 0) + amount
+            if len(self.counts) > MOST_KEYS:
+                self.counts.popitem(last=False)
             return count
 
 
 class LastMinute:
-    """The latest times of each key, at most so many and none older than a minute."""
+    """The latest times of each key, at most so many and none older than a minute; of MOST_KEYS."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -80,8 +85,13 @@ class LastMinute:
         with self.lock:
             self.times.setdefault(key, deque(maxlen=self.most)).append(now)
             self.times.move_to_end(key)
-            while next(iter(self.times.values()))[-1] <= now - MINUTE:
+            while self._is_over(now):
                 self.times.popitem(last=False)
+
+    def _is_over(self, now: float) -> bool:
+        """Whether the key that came up longest ago is not needed, or there is no room for it."""
+        oldest = next(iter(self.times.values()))
+        return oldest[-1] <= now - MINUTE or len(self.times) > MOST_KEYS
 
     def wait(self, key: str) -> float:
         """How many seconds until the key has come up less often within a minute; 0 for now."""

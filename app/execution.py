@@ -9,7 +9,7 @@ import logging
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import psycopg2
@@ -47,11 +47,11 @@ logger = logging.getLogger(__name__)
 class Statement:
     """One statement, compiled once to text with named parameters.
 
-    Building and compiling a statement takes longer than running it; a request only binds.
+    Building and compiling a statement takes longer than running it; a request only binds. Only the
+    text is kept: what it was built of takes ten times as much memory.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
-        self.clause: Final = statement
         compiled = statement.compile(dialect=DIALECT)
         self.sql: Final[str] = compiled.string
         self.constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
@@ -62,10 +62,15 @@ class Statement:
         if cursor.description is None:
             return []
         if self.row is None:
-            names = [column.name for column in cursor.description]
-            named: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-            self.row = partial(tuple.__new__, named)  # _make, less its count of the columns
+            self.row = row_of(tuple(column.name for column in cursor.description))
         return [*map(self.row, cursor.fetchall())]
+
+
+@lru_cache(maxsize=256)
+def row_of(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Row]:
+    """What makes a row of its values; all statements that answer with these columns share it."""
+    named: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+    return partial(tuple.__new__, named)  # _make, less its count of the columns
 
 
 def execute(scope: Scope, statement: Statement, **parameters: object) -> list[Row]:

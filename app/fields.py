@@ -1,6 +1,8 @@
 """The types of values in bodies and queries: strict, and described in the contract as checked.
 
-Every pattern here is both a check and what the OpenAPI document says, so that the two agree.
+Every pattern here is what the OpenAPI document says, and a check as well where a text has a fixed
+form; longer texts are checked by code that means the same. Length comes before all else: no text is
+looked at that is too long.
 """
 
 import re
@@ -11,7 +13,7 @@ from functools import cache
 from typing import Annotated, Any, Final
 from zoneinfo import available_timezones
 
-from annotated_types import Ge, GroupedMetadata, Le, MaxLen
+from annotated_types import Ge, GroupedMetadata, Le
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,7 +23,17 @@ from pydantic import (
     Strict,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
+
+UUID_LENGTH: Final = 36
+DATE_LENGTH: Final = 10
+LONGEST_TIMESTAMP: Final = 64
+"""More than any has; what digits it may have is for the pattern to say."""
+
+LONGEST_EMAIL: Final = 254
+"""RFC 5321, section 4.5.3.1.3, less the two brackets of a path."""
+
+LONGEST_TIME_ZONE: Final = 64
 
 UUID_PATTERN: Final = (
     "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -44,30 +56,52 @@ EMAIL_PATTERN: Final = (
 server refuses (RFC 5321, section 4.1.2)."""
 
 LINE_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
-"""Text with something to see in it; PostgreSQL stores no U+0000."""
+"""Text with something to see in it; PostgreSQL stores no U+0000.
+
+For the document alone: Python takes quadratic time to see that a text does not match.
+"""
 
 TEXT_PATTERN: Final = r"^[^\x00]*$"
 
 
 @dataclass(frozen=True)
 class Matching(GroupedMetadata):
-    """Text that a regular expression matches whole; the contract shows the expression."""
+    """Text of at most `longest` characters that a regular expression matches whole.
+
+    The contract shows the expression. A text that is too long is refused unread, with the same code
+    and message.
+    """
 
     pattern: str
     code: str
     message: str
+    longest: int
 
     def __iter__(self) -> Iterator[object]:
         # In Python, `$` also matches before a line feed at the end.
         compiled = re.compile(self.pattern.replace("$|", r"\Z|").removesuffix("$") + r"\Z")
 
         def check(value: object) -> str:
-            if not compiled.match(text := _text(value)):
+            text = _text(value)
+            if len(text) > self.longest or not compiled.match(text):
                 raise PydanticCustomError(self.code, self.message)
             return text
 
         yield BeforeValidator(check)
         yield WithJsonSchema({"type": "string", "pattern": self.pattern})
+
+
+@dataclass(frozen=True)
+class Longest(GroupedMetadata):
+    """Text of at most `length` characters.
+
+    To measure it before the other checks of a field, put it last in the annotation.
+    """
+
+    length: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield BeforeValidator(lambda value: _measured(value, self.length))
 
 
 class Body(BaseModel):
@@ -110,6 +144,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _measured(value: object, longest: int) -> str:
+    if len(text := _text(value)) > longest:
+        raise PydanticKnownError("string_too_long", {"max_length": longest})
+    return text
+
+
 def _timestamp(value: str) -> datetime:
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
@@ -127,7 +167,7 @@ def _date(value: str) -> date:
 
 
 def _instant(value: str) -> datetime:
-    if len(value) == len("2026-01-31"):
+    if len(value) == DATE_LENGTH:
         day = _date(value)
         return datetime(day.year, day.month, day.day, tzinfo=UTC)
     return _timestamp(value)
@@ -166,19 +206,24 @@ def _whole_number(value: object) -> object:
 Id = Annotated[
     str,
     AfterValidator(str.lower),
-    Matching(UUID_PATTERN, "uuid", "must be a UUID with hyphens"),
+    Matching(UUID_PATTERN, "uuid", "must be a UUID with hyphens", UUID_LENGTH),
     WithJsonSchema({"type": "string", "format": "uuid", "pattern": UUID_PATTERN}),
 ]
 Timestamp = Annotated[
     datetime,
     BeforeValidator(_timestamp),
-    Matching(TIMESTAMP_PATTERN, "timestamp", "must be an RFC 3339 date-time with an offset"),
+    Matching(
+        TIMESTAMP_PATTERN,
+        "timestamp",
+        "must be an RFC 3339 date-time with an offset",
+        LONGEST_TIMESTAMP,
+    ),
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN}),
 ]
 Date = Annotated[
     date,
     BeforeValidator(_date),
-    Matching(DATE_PATTERN, "date", "must be a date as YYYY-MM-DD"),
+    Matching(DATE_PATTERN, "date", "must be a date as YYYY-MM-DD", DATE_LENGTH),
     WithJsonSchema({"type": "string", "format": "date", "pattern": DATE_PATTERN}),
 ]
 Instant = Annotated[
@@ -188,6 +233,7 @@ Instant = Annotated[
         f"{DATE_PATTERN}|{TIMESTAMP_PATTERN}",
         "timestamp",
         "must be an RFC 3339 date-time with an offset, or a date as YYYY-MM-DD",
+        LONGEST_TIMESTAMP,
     ),
     WithJsonSchema(
         {
@@ -200,19 +246,25 @@ Instant = Annotated[
 ]
 Email = Annotated[
     str,
-    MaxLen(254),
     AfterValidator(_mailbox),
-    Matching(EMAIL_PATTERN, "email", "must be an e-mail address"),
+    Matching(EMAIL_PATTERN, "email", "must be an e-mail address", LONGEST_EMAIL),
+    Longest(LONGEST_EMAIL),
     WithJsonSchema(
-        {"type": "string", "format": "email", "pattern": EMAIL_PATTERN, "maxLength": 254}
+        {"type": "string", "format": "email", "pattern": EMAIL_PATTERN, "maxLength": LONGEST_EMAIL}
     ),
 ]
 TimeZone = Annotated[
     str,
-    MaxLen(64),
     AfterValidator(_time_zone),
-    BeforeValidator(_text),
-    WithJsonSchema({"type": "string", "format": "iana-time-zone", "minLength": 1, "maxLength": 64}),
+    Longest(LONGEST_TIME_ZONE),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "iana-time-zone",
+            "minLength": 1,
+            "maxLength": LONGEST_TIME_ZONE,
+        }
+    ),
 ]
 Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
 
@@ -238,9 +290,13 @@ class Line(GroupedMetadata):
     length: int
 
     def __iter__(self) -> Iterator[object]:
-        yield MaxLen(self.length)
-        yield AfterValidator(str.strip)
-        yield from Matching(LINE_PATTERN, "string_blank", "must not be blank or contain U+0000")
+        def trimmed(value: object) -> str:
+            text = _measured(value, self.length)
+            if not (seen := text.strip()) or "\0" in text:
+                raise PydanticCustomError("string_blank", "must not be blank or contain U+0000")
+            return seen
+
+        yield BeforeValidator(trimmed)
         yield WithJsonSchema(
             {"type": "string", "minLength": 1, "maxLength": self.length, "pattern": LINE_PATTERN}
         )
@@ -253,6 +309,10 @@ class PlainText(GroupedMetadata):
     length: int
 
     def __iter__(self) -> Iterator[object]:
-        yield MaxLen(self.length)
-        yield from Matching(TEXT_PATTERN, "string_null", "must not contain U+0000")
+        def check(value: object) -> str:
+            if "\0" in (text := _measured(value, self.length)):
+                raise PydanticCustomError("string_null", "must not contain U+0000")
+            return text
+
+        yield BeforeValidator(check)
         yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})

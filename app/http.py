@@ -1,9 +1,7 @@
 """HTTP as this service speaks it: strict bodies and queries, responses, the edge."""
 
-import json
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -21,20 +19,30 @@ from app.problems import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
     LENGTH_REQUIRED,
-    MALFORMED_JSON,
     UNSUPPORTED_MEDIA_TYPE,
+    URI_TOO_LONG,
     VALIDATION_FAILED,
     Problem,
     invalid,
 )
+from app.strict_json import json_pointer, parse_json
 
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+MOST_ERRORS: Final = 100
+"""Of one request, that are told of."""
+
+MOST_PARAMETERS: Final = 100
+"""Of one query, which no route has a quarter of."""
+
+LONGEST_QUERY: Final = 8190
+"""Bytes, as gunicorn takes of the whole first line."""
+
+LONGEST_MEDIA_TYPE: Final = 255
 
 WATCHED_PATHS: Final = {"/health", "/health/db", "/metrics"}
 
 Model = TypeVar("Model", bound=BaseModel)
-
-SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
 
 
 class IdConverter(UUIDConverter):
@@ -87,72 +95,29 @@ def read_piece(incoming: Request, size: int) -> bytes:
     return body
 
 
-def parse_json(body: bytes) -> Any:
-    """One JSON document, strictly: UTF-8, unique names, finite numbers (RFC 8259, RFC 7493).
-
-    Raises Problem 400, or 422 for a lone surrogate, which is JSON but no Unicode text.
-    """
-    try:
-        value = DECODER.decode(body.decode())
-        if SURROGATE.search(body):
-            _require_unicode(value)
-    except (ValueError, RecursionError):
-        raise Problem(MALFORMED_JSON) from None
-    return value
-
-
-def _require_unicode(value: Any) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        detail = "must not contain lone surrogates"
-        raise invalid(detail, "unicode", pointer=_not_unicode(value)) from None
-
-
-def _not_unicode(value: Any) -> str:
-    """Points at the first member with a lone surrogate; at the whole if its name has one."""
-    for name, member in value.items() if isinstance(value, dict) else ():
-        try:
-            json.dumps({name: member}, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return pointer((name,))["pointer"] if _encodable(name) else ""
-    return ""
-
-
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member name")
-    return members
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in {float("inf"), float("-inf")}:
-        raise ValueError("number out of range")
-    return number
-
-
-def _require_media_type(incoming: Request) -> None:
+def _require_json(incoming: Request) -> None:
     if (
         incoming.environ.get("CONTENT_TYPE") == JSON
         and "HTTP_CONTENT_ENCODING" not in incoming.environ
     ):
         return
     allowed = {JSON, MERGE_PATCH} if incoming.method == "PATCH" else {JSON}
-    charset = incoming.mimetype_params.get("charset", "utf-8").lower()
-    if incoming.mimetype not in allowed or charset not in {"utf-8", "utf8"}:
-        raise Problem(UNSUPPORTED_MEDIA_TYPE)
+    require_media_type(incoming, allowed)
+
+
+def require_media_type(
+    incoming: Request, allowed: Container[str], detail: str | None = None
+) -> None:
+    """Raise Problem 415 unless the body is of one of these types, in UTF-8 and not compressed."""
+    named = len(incoming.environ.get("CONTENT_TYPE", "")) <= LONGEST_MEDIA_TYPE
+    if not named or incoming.mimetype not in allowed or not _is_utf8(incoming):
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
     if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(UNSUPPORTED_MEDIA_TYPE, detail="The body must not be compressed.")
+
+
+def _is_utf8(incoming: Request) -> bool:
+    return incoming.mimetype_params.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
 
 
 def _query(incoming: Request) -> dict[str, str]:
@@ -165,11 +130,6 @@ def _query(incoming: Request) -> dict[str, str]:
     return values
 
 
-DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_names, parse_constant=_refuse_number, parse_float=_finite
-)
-
-
 class StrictAdapter(PydanticAdapter):
     """How APIFlask reads a request into a model: by this module's rules, errors with pointers."""
 
@@ -179,7 +139,7 @@ class StrictAdapter(PydanticAdapter):
         if location == "query":
             model = self.model_class
             return validated(model, _query(incoming), lambda loc: {"parameter": str(loc[0])})
-        _require_media_type(incoming)
+        _require_json(incoming)
         return validated(self.model_class, parse_json(read_body(incoming)))
 
 
@@ -198,7 +158,7 @@ def validated(model: type[Model], value: Any, where: Where | None = None) -> Mod
         place = where or pointer
         errors = [
             {**place(item["loc"]), "code": item["type"], "detail": item["msg"]}
-            for item in details[:100]
+            for item in details[:MOST_ERRORS]
         ]
         raise Problem(VALIDATION_FAILED, errors=errors) from None
 
@@ -208,9 +168,8 @@ registry.register("pydantic", StrictAdapter)
 
 
 def pointer(location: tuple[int | str, ...]) -> dict[str, str]:
-    """A JSON pointer (RFC 6901)."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return {"pointer": "".join(f"/{part}" for part in parts)}
+    """Where a part of a body is, as an error says it."""
+    return {"pointer": json_pointer(location)}
 
 
 # Responses
@@ -255,13 +214,19 @@ def no_content() -> Response:
 # The application's edge
 
 
-def refuse_what_is_not_utf8() -> None:
-    """400 for a path or query that is not UTF-8; Flask would pass it on with marks in its place."""
+def refuse_strange_targets() -> None:
+    """414 for a query that is too long, 400 for one of very many parameters, and for a path or
+    query that is not UTF-8, which Flask would pass on with marks in its place.
+    """
     incoming = current()
+    if (query := incoming.query_string) and len(query) > LONGEST_QUERY:
+        raise Problem(URI_TOO_LONG)
+    if query.count(b"&") >= MOST_PARAMETERS:
+        raise Problem(BAD_REQUEST, f"The query has more than {MOST_PARAMETERS} parameters.")
     try:
         if not (path := incoming.environ["PATH_INFO"]).isascii():
             path.encode("latin-1").decode()
-        if b"%" in (query := incoming.query_string) or not query.isascii():
+        if b"%" in query or not query.isascii():
             parse_qsl(query.decode("ascii"), errors="strict")
     except ValueError:
         raise Problem(BAD_REQUEST) from None
@@ -290,4 +255,4 @@ def init_app(app: Flask) -> None:
     app.before_request(refuse_strange_hosts)
     if app.config["HOSTS"]:
         app.before_request(refuse_other_hosts)
-    app.before_request(refuse_what_is_not_utf8)
+    app.before_request(refuse_strange_targets)

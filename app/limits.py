@@ -35,6 +35,8 @@ WEIGHED_BYTES: Final = 16 * 1024
 LEAST_DIGITS: Final = len(str(WEIGHED_BYTES))
 REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
+LONGEST_ADDRESS: Final = 64
+"""Characters that two addresses are told apart by; none has as many."""
 
 
 class RequestLimits:
@@ -156,7 +158,7 @@ def _subscriber(address: IPv4Address | IPv6Address) -> str:
 
 def caller_address(incoming: Request) -> str:
     """Where the request comes from, as limits see it."""
-    return network(incoming.remote_addr or "")
+    return network((incoming.remote_addr or "")[:LONGEST_ADDRESS])
 
 
 def sign_in_keys(email: str) -> list[str]:

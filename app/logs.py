@@ -15,14 +15,16 @@ from app import deadline
 from app.config import Settings
 from app.exchange import Request, Response, current
 
-# What must never be read in a log, wherever a message or a traceback got it from.
+# What must never be read in a log, wherever a message or a traceback got it from. It may come from
+# a client, so no run of characters is gone through more than a few times: an expression begins
+# where a run does, and gives nothing back of what it took.
+CREDENTIALS: Final = re.compile(r"(?P<url>(?<!\S)(?>\S*?://))[^\s@]*+@[^\s'\"]*+")
 SECRETS: Final = re.compile(
-    r"(?P<url>\b[a-z][a-z0-9+]*://)[^\s@]+@[^\s'\"]*"
-    r"|(?P<header>\b(?:authorization|(?:set-)?cookie)['\"]?\s*[=:]\s*)[^\r\n]+"
-    r"|(?P<bearer>\bbearer\s+)\S+"
-    r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]*"
-    r"|(?P<personal>tasks_pat_)\w+"
-    r"|(?P<pair>(?:password|passwd|secret|token|cookie)\w*['\"]?\s*[=:]\s*)"
+    r"(?P<header>\b(?:authorization|(?:set-)?cookie)['\"]?\s*+[=:]\s*)[^\r\n]+"
+    r"|(?P<bearer>\bbearer\s++)\S++"
+    r"|(?P<jwt>(?<![\w-])(?>[\w-]*?\beyJ))[\w-]++\.[\w-]++\.[\w-]*+"
+    r"|(?P<personal>tasks_pat_)\w++"
+    r"|(?P<pair>\b(?>\w*?(?:password|passwd|secret|token|cookie))\w*+['\"]?\s*+[=:]\s*+)"
     r"(?:'[^']*'|\"[^\"]*\"|[^\s,;)}]+)",
     re.IGNORECASE,
 )
@@ -33,7 +35,11 @@ access: Final = logging.getLogger("app.access")
 
 def redact(text: str) -> str:
     """The text without what looks like a token, a password or a URL with credentials."""
-    return SECRETS.sub(lambda match: (match[match.lastgroup or 0] or "") + "********", text)
+    return SECRETS.sub(_masked, CREDENTIALS.sub(_masked, text))
+
+
+def _masked(match: re.Match[str]) -> str:
+    return (match[match.lastgroup or 0] or "") + "********"
 
 
 class JsonFormatter(logging.Formatter):

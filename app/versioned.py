@@ -6,6 +6,7 @@ of that user, and versions become visible in their order.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Select
@@ -21,6 +22,9 @@ from app.statements import Shape
 
 Representation = dict[str, Any]
 Result = TypeVar("Result")
+
+KEPT_STATEMENTS: Final = 256
+"""Of one table: clients choose the fields of a patch, of which there are 2^n sets."""
 
 
 class Preconditions(NamedTuple):
@@ -70,7 +74,7 @@ class Write(NamedTuple):
 
 
 class VersionedTable:
-    """The writes of one table, each one statement, built once for each set of fields."""
+    """The writes of one table, each one statement, built for each set of fields and kept."""
 
     def __init__(
         self,
@@ -84,7 +88,7 @@ class VersionedTable:
         self.delete_statement = Statement(delete(shape))
         self.restore_statement = Statement(restoring.restore(shape))
         self.restore_once_statement = Statement(restoring.restore_once(shape))
-        self.statements: dict[object, Statement] = {}
+        self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
 
     def create(
         self, user_id: str, row_id: str, values: Mapping[str, Any], once: Once | None
@@ -93,7 +97,7 @@ class VersionedTable:
 
         Raises NoAccount, NoRoom, Problem 410, 422.
         """
-        statement = self._statement("create", values, statements.create, once=once is not None)
+        statement = self._statement(statements.create, values, once=once is not None)
         scope = writing(user_id, once=once is not None)
         parameters = {
             "user_id": user_id,
@@ -136,7 +140,7 @@ class VersionedTable:
                     raise NoRoom(rows=0 if row.existed else 1)
             return self.represent(row), not row.existed
 
-        statement = self._statement("replace", values, statements.replace)
+        statement = self._statement(statements.replace, values)
         parameters = {
             "user_id": user_id,
             "id": row_id,
@@ -160,7 +164,7 @@ class VersionedTable:
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
     ) -> Write:
         """The write that `update` sends."""
-        statement = self._statement("update", values, statements.change)
+        statement = self._statement(statements.change, values)
         return self._to_existing(statement, user_id, row_id, conditions, values)
 
     def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
@@ -248,19 +252,23 @@ class VersionedTable:
 
     def _statement(
         self,
-        kind: str,
-        values: Mapping[str, Any],
         build: Callable[..., Select[Any]],
+        values: Mapping[str, Any],
         **options: bool,
     ) -> Statement:
         # There is nothing to guard where a field is cleared.
-        guarded = [name for name in self.shape.guards if values.get(name) is not None]
-        key = (kind, frozenset(values), *guarded, *options.values())
-        if key not in self.statements:
-            guards = {name: self.shape.guards[name] for name in guarded}
-            shape = self.shape._replace(guards=guards)
-            self.statements[key] = Statement(build(shape, sorted(values), **options))
-        return self.statements[key]
+        guarded = tuple(name for name in self.shape.guards if values.get(name) is not None)
+        return self.built(build, frozenset(values), guarded, **options)
+
+    def _build(
+        self,
+        build: Callable[..., Select[Any]],
+        fields: frozenset[str],
+        guarded: tuple[str, ...],
+        **options: bool,
+    ) -> Statement:
+        guards = {name: self.shape.guards[name] for name in guarded}
+        return Statement(build(self.shape._replace(guards=guards), sorted(fields), **options))
 
 
 def send(user_id: str, write: Write) -> tuple[Representation, bool]:

@@ -6,11 +6,10 @@ Source: PostgreSQL, "DO", "Plan Caching" in "PL/pgSQL under the Hood".
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ARRAY, BigInteger, Boolean, bindparam, func, literal_column, select, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, bindparam, func, select, text
 from sqlalchemy.types import TypeEngine
 
 from app.execution import DIALECT, Statement
@@ -41,6 +40,7 @@ AS_FIELDS: Final = {name: f"op.{name}" for name in GIVEN}
 BODY: Final = """
 declare
     op record;
+    answered record;
     kept json;
     answers json[];
     violated text;
@@ -52,6 +52,7 @@ begin
         case op.kind
             %s
         end case;
+        kept := to_json(answered);
         answers := answers || kept;
     end loop;
     perform set_config('batch.answers', array_to_json(answers)::text, true),
@@ -98,9 +99,6 @@ def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
     ]
 
 
-@cache
 def _kept(statement: Statement) -> str:
     """The statement, bound to an operation's fields, its row kept in a variable."""
-    answer = statement.clause.subquery("answer")  # type: ignore[attr-defined]
-    kept = Statement(select(literal_column("to_json(answer) into kept")).select_from(answer))
-    return kept.sql % AS_FIELDS
+    return f"{statement.sql % AS_FIELDS} into answered"

@@ -6,7 +6,7 @@ from typing import Any, Final
 from app.batch.schemas import BODIES, Operation
 from app.categories.queries import CATEGORIES
 from app.fields import Body
-from app.http import pointer, validated
+from app.http import MOST_ERRORS, pointer, validated
 from app.problems import BATCH_FAILED, VALIDATION_FAILED, Problem, invalid
 from app.tasks.queries import TASKS
 from app.tasks.schemas import columns
@@ -19,14 +19,17 @@ NEW: Final = Preconditions(must_be_new=True)
 
 def writes(user_id: str, operations: Sequence[Operation]) -> list[Write]:
     """The writes, ready to be sent. Raises Problem 422 for all that is wrong with any of them."""
-    planned, errors = [], []
+    planned: list[Write] = []
+    errors: list[dict[str, Any]] = []
     for index, operation in enumerate(operations):
         try:
             planned.append(_write(user_id, operation))
         except Problem as problem:
             errors += _placed(f"/operations/{index}", problem)
+        if len(errors) >= MOST_ERRORS:
+            break
     if errors:
-        raise Problem(VALIDATION_FAILED, errors=errors[:100])
+        raise Problem(VALIDATION_FAILED, errors=errors[:MOST_ERRORS])
     return planned
 
 

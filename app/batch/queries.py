@@ -1,9 +1,7 @@
 """A batch in the database: one transaction, whose flights do not grow with it."""
 
-from collections import namedtuple
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -17,7 +15,7 @@ from app.batch.operations import failed
 from app.batch.replaying import replay
 from app.conditional import entity_tag
 from app.errors import CONSTRAINTS
-from app.execution import Row, Statement, first
+from app.execution import Row, Statement, first, row_of
 from app.idempotency import Once
 from app.kinds import TYPES
 from app.problems import Problem
@@ -108,7 +106,7 @@ def _results(row: Row, writes: Sequence[Write]) -> list[dict[str, Any]]:
 def _judged(writes: Sequence[Write], answers: str) -> list[dict[str, Any]]:
     """What the operations that have an answer would have been answered alone. Raises Problem."""
     return [
-        _result(index, write, _row(tuple(answer))(answer))
+        _result(index, write, _row(answer))
         for index, (write, answer) in enumerate(zip(writes, orjson.loads(answers), strict=False))
     ]
 
@@ -127,16 +125,9 @@ def _result(index: int, write: Write, row: Row) -> dict[str, Any]:
     return {"status": 201 if new else 200, "etag": etag, "body": representation}
 
 
-@cache
-def _row(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Row]:
-    """What makes the row that a statement would have answered alone of an object of JSON."""
-    named: Callable[[Iterable[Any]], Row] = partial(tuple.__new__, namedtuple("Row", names))
-    instants = [name for name in names if name in INSTANTS]
-
-    def row(values: dict[str, Any]) -> Row:
-        for name in instants:
-            if values[name] is not None:
-                values[name] = datetime.fromisoformat(values[name])
-        return named(values.values())
-
-    return row
+def _row(answer: dict[str, Any]) -> Row:
+    """The row that a statement would have answered alone, of an object of JSON."""
+    for name in INSTANTS & answer.keys():
+        if answer[name] is not None:
+            answer[name] = datetime.fromisoformat(answer[name])
+    return row_of(tuple(answer))(answer.values())

@@ -2,14 +2,16 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from app.categories import schemas as categories
 from app.fields import Body, Id, Matching
 from app.tasks import schemas as tasks
 
 MOST: Final = 100
+MOST_MEMBERS: Final = 10
+"""Of an operation, which has five; more would be an error each, in each of a hundred operations."""
 
 EXAMPLE: Final[dict[str, Any]] = {
     "operations": [
@@ -55,7 +57,7 @@ BODIES: Final[dict[tuple[str, str], type[Body]]] = {
 
 Kind = Literal["task", "category"]
 EntityTag = Annotated[
-    str, Matching(r'^"[1-9][0-9]{0,17}"$', "entity_tag", 'must be an entity tag such as "7"')
+    str, Matching(r'^"[1-9][0-9]{0,17}"$', "entity_tag", 'must be an entity tag such as "7"', 20)
 ]
 
 
@@ -94,12 +96,22 @@ class Operation(Body):
         return document
 
 
+def _of_few_members(value: object) -> object:
+    """Refuse in one error what would otherwise be an error for each of very many members."""
+    if isinstance(value, dict) and len(value) > MOST_MEMBERS:
+        detail = "must not have more than {most} members"
+        raise PydanticCustomError("too_many_members", detail, {"most": MOST_MEMBERS})
+    return value
+
+
 class Batch(Body):
     """Writes that are done in their order, all of them or none."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
-    operations: list[Operation] = Field(min_length=1, max_length=MOST)
+    operations: list[Annotated[Operation, BeforeValidator(_of_few_members)]] = Field(
+        min_length=1, max_length=MOST
+    )
 
 
 class Result(BaseModel):

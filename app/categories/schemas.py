@@ -21,7 +21,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 Name = Annotated[str, Line(100)]
 Color = Annotated[
-    str, AfterValidator(str.lower), Matching(COLOR_PATTERN, "color", "must be #rrggbb")
+    str, AfterValidator(str.lower), Matching(COLOR_PATTERN, "color", "must be #rrggbb", 7)
 ]
 
 

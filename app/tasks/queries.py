@@ -1,6 +1,7 @@
 """What is asked of the tasks table; each function is one statement and one flight."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from psycopg2.errors import LockNotAvailable, QueryCanceled
@@ -50,20 +51,19 @@ GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
 
 SEARCHING: Final = "Another search of this user is still under way."
 
-listings: Final[dict[object, Statement]] = {}
+KEPT_LISTINGS: Final = 256
+"""Shapes of listings, of which clients can ask for thousands; a few are what they do ask for."""
 
 
 def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
     """A page of tasks and one more row if another page follows."""
     values = filter_values(filters)
-    key = (filters.sort, frozenset(values), position is None)
-    if key not in listings:
-        listings[key] = Statement(listing(*key))
+    page = page_of(filters.sort, frozenset(values), first_page=position is None)
     after = {"after_key": position.key, "after_id": position.id} if position else {}
     values |= {"user_id": user_id, "rows": filters.limit + 1, **after}
     if filters.q is None:
-        return execute(reading(user_id), listings[key], **values)
-    return _search(user_id, listings[key], values)
+        return execute(reading(user_id), page, **values)
+    return _search(user_id, page, values)
 
 
 def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Sequence[Row]:
@@ -78,6 +78,12 @@ def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Seque
             raise
         errors = [{"parameter": "q", "code": "too_slow", "detail": "takes too long to look for"}]
         raise Problem(SEARCH_TOO_SLOW, errors=errors) from None
+
+
+@lru_cache(maxsize=KEPT_LISTINGS)
+def page_of(sort: str, names: frozenset[str], *, first_page: bool) -> Statement:
+    """The statement of a page in this order and under these filters."""
+    return Statement(listing(sort, names, first_page))
 
 
 def get_task(user_id: str, task_id: str) -> Representation:

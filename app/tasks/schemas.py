@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from app.fields import (
+    UUID_LENGTH,
     UUID_PATTERN,
     Body,
     Date,
@@ -152,7 +153,7 @@ class TaskPatch(Patch):
 CategoryFilter = Annotated[
     str,
     AfterValidator(str.lower),
-    Matching(f"^none$|{UUID_PATTERN}", "uuid", "must be a UUID with hyphens, or none"),
+    Matching(f"^none$|{UUID_PATTERN}", "uuid", "must be a UUID with hyphens, or none", UUID_LENGTH),
 ]
 
 

@@ -5,8 +5,8 @@ from typing import IO, Any, Final
 
 from pydantic import ValidationError
 
-from app.http import parse_json
 from app.problems import Problem
+from app.strict_json import json_pointer, parse_json
 from app.transfer.schemas import LINE, AnyLine
 
 LONGEST_LINE: Final = 128 * 1024
@@ -60,8 +60,7 @@ def understood(line: bytes) -> AnyLine | Defects:
 
 def located(item: Any) -> dict[str, str]:
     """One defect with a pointer into the line; the first part of a place is the line's type."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in item["loc"][1:])
-    pointer = "".join(f"/{part}" for part in parts)
+    pointer = json_pointer(item["loc"][1:])
     if len(pointer) > LONGEST_POINTER or "\0" in pointer:  # a name that is none of ours
         pointer = ""
     code, detail = OWN_WORDS.get(item["type"], (item["type"], item["msg"]))

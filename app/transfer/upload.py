@@ -12,13 +12,12 @@ from flask import current_app
 
 from app import connection, deadline
 from app.exchange import Request
-from app.http import read_piece, too_large
+from app.http import read_piece, require_media_type, too_large
 from app.idempotency import Fingerprint
 from app.problems import (
     BAD_REQUEST,
     LENGTH_REQUIRED,
     OVERLOADED,
-    UNSUPPORTED_MEDIA_TYPE,
     Problem,
 )
 from app.transfer.pace import Pace
@@ -40,7 +39,8 @@ class Upload(NamedTuple):
 
 def receive(incoming: Request) -> Upload:
     """The whole body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
-    require_media_type(incoming)
+    detail = "Send `Content-Type: application/jsonl`."
+    require_media_type(incoming, MEDIA_TYPES, detail)
     limit: int = current_app.config["MAX_IMPORT_BYTES"]
     length = incoming.content_length
     if length is None and not incoming.environ.get("wsgi.input_terminated"):
@@ -94,13 +94,3 @@ def give_time(incoming: Request) -> None:
     seconds = current_app.config["SETTINGS"].request_deadline
     deadline.renew(seconds)
     connection.give_time(incoming, seconds)
-
-
-def require_media_type(incoming: Request) -> None:
-    """Raise Problem 415 for what is not JSON lines, plain and in UTF-8."""
-    charset = incoming.mimetype_params.get("charset", "utf-8").lower()
-    if incoming.mimetype not in MEDIA_TYPES or charset not in {"utf-8", "utf8"}:
-        detail = "Send `Content-Type: application/jsonl`."
-        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
-    if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed.")

@@ -1,5 +1,6 @@
 """What is asked of accounts; each function is one statement and one flight."""
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -40,6 +41,10 @@ PUBLIC: Final = (
     User.used_rows,
     User.used_bytes,
 )
+
+
+KEPT_UPDATES: Final = 64
+"""Statements, one for each set of fields that a patch may have."""
 
 
 class Login(NamedTuple):
@@ -91,11 +96,8 @@ def get_user(user_id: str) -> Representation | None:
 
 def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
     """The account with the given fields changed. Raises NoAccount, Problem 412."""
-    key = frozenset(values)
-    if key not in updates:
-        updates[key] = Statement(_update(sorted(key)))
     parameters = {"user_id": user_id, "versions": conditions.versions, **values}
-    [row] = execute(writing(user_id), updates[key], **parameters)
+    [row] = execute(writing(user_id), _update_of(frozenset(values)), **parameters)
     return represent(_settle(row, conditions))
 
 
@@ -170,6 +172,11 @@ def _update(fields: list[str]) -> Select[Any]:
     return statements.answer([], after, before.c.keys(), otherwise=before)
 
 
+@lru_cache(maxsize=KEPT_UPDATES)
+def _update_of(fields: frozenset[str]) -> Statement:
+    return Statement(_update(sorted(fields)))
+
+
 def _delete() -> Select[Any]:
     before = _before()
     after = (
@@ -192,5 +199,3 @@ CREATE_ONCE: Final = Statement(_create(once=True))
 CREATE_EXTERNAL: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
 REPLAY: Final = Statement(_replay())
 DELETE: Final = Statement(_delete())
-
-updates: Final[dict[frozenset[str], Statement]] = {}

@@ -32,6 +32,9 @@ OWN_ALGORITHM: Final = "HS256"
 FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 REQUIRED_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
 CACHED_TOKENS: Final = 4096
+LONGEST_TOKEN: Final = 8192
+"""Characters; gunicorn takes no longer header."""
+
 REMEMBERED_SECONDS: Final = 5 * 60
 ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
 """The name space of the ids of other issuers' users (RFC 9562, section 5.5)."""
@@ -61,7 +64,7 @@ class TokenVerifier:
         self.issuer = settings.jwt_issuer
         self.audience = settings.jwt_audience
         self.keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
-        self.verified: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self.verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self.lock = Lock()
 
     @property
@@ -71,16 +74,20 @@ class TokenVerifier:
 
     def verify(self, token: str) -> Principal:
         """Who the token speaks for. Raises Problem 401."""
-        remembered = self.verified.get(token)
+        if len(token) > LONGEST_TOKEN:
+            raise unauthenticated("The access token is not valid here.")
+        # A client may spell the signature of its token in many ways, and at any length.
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        remembered = self.verified.get(digest)
         if remembered and remembered[1] > time.time():
             return remembered[0]
         try:
             principal, claims = self._decode(token)
         except PyJWKClientConnectionError:
             raise Problem(ISSUER_UNAVAILABLE) from None
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
             raise unauthenticated("The access token is not valid here.") from None
-        self._remember(token, principal, claims["exp"] + LEEWAY_SECONDS)
+        self._remember(digest, principal, claims["exp"] + LEEWAY_SECONDS)
         return principal
 
     def issue(
@@ -148,11 +155,11 @@ class TokenVerifier:
             raise ValueError("lifetime")
         return claims
 
-    def _remember(self, token: str, principal: Principal, until: float) -> None:
+    def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
         if principal.external:  # its key may be withdrawn before it expires
             until = min(until, time.time() + REMEMBERED_SECONDS)
         with self.lock:
-            self.verified[token] = (principal, until)
+            self.verified[digest] = (principal, until)
             if len(self.verified) > CACHED_TOKENS:
                 self.verified.popitem(last=False)
 

@@ -1,0 +1,152 @@
+"""What a process keeps has a limit, whatever clients ask for."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import urlencode
+
+import pytest
+
+from app import counters
+from app.counters import LastMinute, PresentMinute
+from app.tasks.queries import TASKS
+from app.tasks.schemas import SortKey, TaskFilters, TaskPatch
+from tests.conftest import Account, gunicorn_process
+from tests.raw import MEGABYTE, memory
+from tests.rig.cluster import children
+
+MOST_GROWTH = 20 * MEGABYTE
+
+EVENING = "2027-01-31T20:00:00Z"
+
+FILTERS: dict[str, tuple[str | None, ...]] = {
+    "complete": (None, "false"),
+    "priority": (None, "high"),
+    "category_id": (None, "none", "category"),
+    "due_before": (None, "2027-02-01"),
+    "due_after": (None, "2027-01-01"),
+    "updated_after": (None, "2026-01-01T00:00:00Z"),
+    "q": (None, "milk"),
+}
+"""A value for each way in which a filter is asked for; "category" stands for one that is there."""
+
+FIELDS: dict[str, tuple[Any, ...]] = {
+    "title": ("Buy milk",),
+    "description": (None,),
+    "complete": (False,),
+    "priority": ("high",),
+    "due_date": (None,),
+    "due_at": (EVENING,),
+    "category_id": (None, "category"),
+}
+"""As much of each field of a patch."""
+
+
+def shapes(category: str) -> Iterator[dict[str, str]]:
+    """Every order under every set of filters."""
+    for sort, values in product(get_args(SortKey), product(*FILTERS.values())):
+        filters = {name: value for name, value in zip(FILTERS, values, strict=True) if value}
+        if filters.get("category_id") == "category":
+            filters["category_id"] = category
+        yield {"sort": sort, "limit": "1", **filters}
+
+
+def patches(category: str) -> Iterator[dict[str, Any]]:
+    """Every set of fields."""
+    for count in range(1, len(FIELDS) + 1):
+        for names in combinations(FIELDS, count):
+            for values in product(*(FIELDS[name] for name in names)):
+                patch = dict(zip(names, values, strict=True))
+                if patch.get("category_id"):
+                    patch["category_id"] = category
+                yield patch
+
+
+class Caller:
+    """Asks a server on one connection."""
+
+    def __init__(self, base: str, account: Account) -> None:
+        self.connection = HTTPConnection(base.removeprefix("http://"), timeout=60)
+        self.headers = {
+            "Authorization": f"Bearer {account.token}",
+            "Content-Type": "application/json",
+        }
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """What is answered, which is a success."""
+        data = None if body is None else json.dumps(body)
+        self.connection.request(method, path, data, self.headers)
+        response = self.connection.getresponse()
+        text = response.read()
+        assert response.status == 200, text
+        return json.loads(text)
+
+
+def test_the_shapes_here_are_all_that_there_are() -> None:
+    assert FILTERS.keys() == TaskFilters.model_fields.keys() - {"limit", "cursor", "sort"}
+    assert FIELDS.keys() == TaskPatch.model_fields.keys()
+
+
+def test_a_worker_that_was_asked_for_every_shape_is_little_larger(
+    database_url: str, alice: Account, tmp_path: Path
+) -> None:
+    category = alice.create_category()["id"]
+    fields = {"priority": "high", "due_at": EVENING}
+    made = [alice.create_task(**fields, category_id=each) for each in (None, category) * 2]
+    task = f"/v1/tasks/{made[0]['id']}"
+    with ExitStack() as stack:
+        log, one = tmp_path / "log", {"WEB_CONCURRENCY": "1"}
+        base, process = stack.enter_context(gunicorn_process(database_url, log, **one))
+        caller = Caller(base, alice)
+        stack.callback(caller.connection.close)
+        for sort in get_args(SortKey):
+            caller.ask("GET", f"/v1/tasks?sort={sort}&q=milk")
+        caller.ask("PATCH", task, {"complete": False})
+        [worker] = children(process.pid)
+        before = memory(worker)
+        for shape in shapes(category):
+            page = caller.ask("GET", f"/v1/tasks?{urlencode(shape)}")
+            assert len(page["items"]) == 1, shape
+            shape["cursor"] = page["next_cursor"]
+            assert len(caller.ask("GET", f"/v1/tasks?{urlencode(shape)}")["items"]) == 1, shape
+        for patch in patches(category):
+            caller.ask("PATCH", task, patch)
+            operation = {"op": "update", "type": "task", "id": made[1]["id"], "body": patch}
+            caller.ask("POST", "/v1/batch", {"operations": [operation]})
+        grown = memory(worker) - before
+        assert grown < MOST_GROWTH
+
+
+def test_a_table_keeps_so_many_statements(alice: Account) -> None:
+    assert TASKS.built.cache_info().maxsize
+    task = alice.create_task()
+    for patch in patches(alice.create_category()["id"]):
+        assert alice.patch(f"/v1/tasks/{task['id']}", json=patch).status_code == 200
+    info = TASKS.built.cache_info()
+    assert info.maxsize
+    assert info.currsize <= info.maxsize
+
+
+def test_requests_of_so_many_callers_are_counted_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counters, "MOST_KEYS", 3)
+    present = PresentMinute()
+    assert [present.hit(key) for key in "aabcd"] == [1, 2, 1, 1, 1]
+    assert [*present.counts] == ["b", "c", "d"]
+    assert present.hit("d") == 2
+
+
+def test_failures_of_so_many_callers_are_counted_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counters, "MOST_KEYS", 3)
+    last = LastMinute(1)
+    for key in "abcad":
+        last.hit(key)
+    assert [*last.times] == ["c", "a", "d"]
+    assert (last.wait("b"), last.wait("d") > 0) == (0, True)
