@@ -103,6 +103,11 @@ LASTING: Final = tuple(
         ),
         (
             Cause.REFUSED,
+            r"invalid \w+ value",
+            "libpq does not take the value of one of its parameters",
+        ),
+        (
+            Cause.REFUSED,
             "endpoint (?:has been|is) disabled",
             "the Neon endpoint is disabled; enable it in the console",
         ),
@@ -142,7 +147,7 @@ def explained(error: BaseException | None, variable: str = "DATABASE_URL") -> st
     said = str(error).strip().split("\n", 1)[0]
     if failure.cause is Cause.SILENT and said:
         return said
-    return f"{said or 'it failed'} ({variable}: {failure.advice})"
+    return f"{said or 'it failed'}; check {variable}: {failure.advice}"
 
 
 def while_connecting(error: BaseException | None) -> Failure:

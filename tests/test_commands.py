@@ -9,6 +9,7 @@ from apiflask import APIFlask
 from click.testing import Result
 
 from app import create_app, purging
+from app.database import db
 from app.exchange import new_id
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
@@ -352,6 +353,42 @@ def test_a_database_that_is_away_is_told_in_one_line(command: list[str]) -> None
     line = refused(application.test_cli_runner().invoke(args=command))
     assert "refused" in line
     assert "hidden" not in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["users", "list"],
+        ["users", "create", "--email", "a@example.com", "--password", PASSWORD],
+        ["tokens", "issue", "--email", "a@example.com"],
+        ["purge"],
+    ],
+)
+def test_a_database_without_the_schema_is_told_in_one_line(
+    cluster: str, command: list[str]
+) -> None:
+    with own_database(cluster) as url:
+        application = create_app(settings_for(url))
+        line = refused(application.test_cli_runner().invoke(args=command))
+        with application.app_context():
+            db.engine.dispose()
+    assert line.endswith(": run `flask db upgrade`\n")
+
+
+def test_a_role_that_may_not_create_roles_is_told_what_it_lacks(
+    cluster: str, connection: Any
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("create role no_creator login password 'hidden'")
+    try:
+        with own_database(cluster, owner="no_creator", password="hidden") as url:
+            failed = create_app(settings_for(url)).test_cli_runner().invoke(args=["db", "upgrade"])
+            assert failed.exit_code == 1
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("drop role no_creator")
+    assert len(failed.stderr.splitlines()) == 1
+    assert "nothing was migrated: permission denied" in failed.stderr
 
 
 def test_the_commands_are_flasks(database_url: str) -> None:

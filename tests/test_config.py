@@ -442,6 +442,129 @@ def test_the_file_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.load().port == 8000
 
 
+@pytest.mark.usefixtures("dotenv")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfPORT=8765\r\n",
+        b"PORT=8765\r\nWEB_THREADS=7\r\n",
+        b"PORT=8765\rWEB_THREADS=7",
+        b"export PORT = '8765' # ours\n",
+        b"BASE=87\nPORT=${BASE}65",
+        b'PORT="8765"',
+        "# \xc3\xa9\nPORT=8765".encode(),
+    ],
+)
+def test_a_file_is_read_however_an_editor_writes_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    assert config.load().port == 8765
+
+
+@pytest.mark.usefixtures("dotenv")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "NAME=\u00e9\n".encode("latin-1"),
+        "PORT=8765\n".encode("utf-16"),
+        "PORT=8765\n".encode("utf-16-le"),
+        "PORT=8765\n".encode("utf-16-be"),
+    ],
+)
+def test_a_file_in_another_encoding_stops_the_start_with_one_line(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        config.load()
+    assert ended.value.code == 4
+    expected = f"Configuration: {tmp_path}/.env is no text in UTF-8: save it as UTF-8\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+@pytest.mark.usefixtures("dotenv")
+def test_a_file_that_cannot_be_read_stops_the_start_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / ".env"
+    file.unlink()
+    if os.geteuid():
+        file.touch(0o000)
+    elif Path("/proc/self/mem").exists():
+        file.symlink_to("/proc/self/mem")  # which not even root can read from its beginning
+    else:
+        pytest.skip("root can read every file here")
+    with pytest.raises(SystemExit) as ended:
+        config.load()
+    assert ended.value.code == 4
+    told = capsys.readouterr().err
+    assert told.startswith(f"Configuration: {file} cannot be read (")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.usefixtures("dotenv")
+def test_a_directory_of_that_name_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").mkdir()
+    assert config.load().port == 8000
+
+
+# What libpq would add
+
+
+@pytest.mark.parametrize(
+    "name", ["pgbouncer", "schema", "connection_limit", "uselibpqcompat", "pool_timeout"]
+)
+def test_a_parameter_of_another_library_is_named(name: str) -> None:
+    line = stopped(DATABASE_URL=f"{HERE}?{name}=hidden")
+    assert line.startswith("DATABASE_URL expects ")
+    assert line.endswith(f"remove the parameter {name} from it")
+    assert "hidden" not in line
+
+
+def test_any_other_parameter_may_be_a_piece_of_a_password(database_url: str) -> None:
+    line = stopped(DATABASE_URL=f"{HERE}?hidden=1")
+    assert line.endswith("remove a parameter from it")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGSERVICE", "elsewhere"),
+        ("PGSERVICEFILE", "/nowhere"),
+        ("PGOPTIONS", "-c default_transaction_read_only=on"),
+        ("PGCLIENTENCODING", "SQL_ASCII"),
+        ("PGDATESTYLE", "German"),
+        ("PGTZ", "Europe/Oslo"),
+    ],
+)
+def test_the_url_alone_says_which_server_and_session_is_meant(
+    database_url: str,
+    auth: Any,
+    variable: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    user = auth(create_app(settings_for(database_url)))
+    created = user.create_task(title="\u00c4rger", due_at="2027-01-31T09:30:00Z")
+    assert user.get(f"/v1/tasks/{created['id']}").json == created
+    assert created["due_at"] == "2027-01-31T09:30:00Z"
+
+
+def test_a_password_file_of_libpqs_is_used(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = urlsplit(database_url)
+    file = tmp_path / "passwords"
+    file.touch(0o600)
+    file.write_text(f"*:*:*:*:{parts.password}\n")
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    url = f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}"
+    client = create_app(settings_for(url)).test_client()
+    assert client.get("/health/db").status_code == 200
+
+
 # Where the certificates of authorities are
 
 

