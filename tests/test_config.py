@@ -72,6 +72,8 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
     "REQUEST_DEADLINE": [("0.5", 0.5), ("60", 60.0)],
     "SHUTDOWN_GRACE": [("0", 0.0), ("60", 60.0)],
     "RATELIMIT_PER_USER": [("0", 0), ("1000000", 1_000_000)],
+    "QUOTA_ROWS": [("0", 0), ("10000000", 10_000_000)],
+    "QUOTA_BYTES": [("0", 0), ("999999999999", 999_999_999_999)],
     "RATELIMIT_PER_ADDRESS": [("0", 0), ("1000000", 1_000_000)],
     "MAX_BODY_BYTES": [("1024", 1024), ("104857600", 104_857_600)],
     "CORS_ORIGINS": [
@@ -157,6 +159,8 @@ REFUSED: dict[str, list[str]] = {
     "REQUEST_DEADLINE": ["0.4", "61", *NOT_NUMBERS],
     "SHUTDOWN_GRACE": ["-1", "61", *NOT_NUMBERS],
     "RATELIMIT_PER_USER": ["-1", "1000001", "1.5", *NOT_NUMBERS],
+    "QUOTA_ROWS": ["-1", "10000001", "1.5", *NOT_NUMBERS],
+    "QUOTA_BYTES": ["-1", "1000000000000", "256MB", *NOT_NUMBERS],
     "RATELIMIT_PER_ADDRESS": ["-1", "1000001", "1.5", *NOT_NUMBERS],
     "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", *NOT_NUMBERS],
     "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, *NOT_NUMBERS],

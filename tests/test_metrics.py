@@ -208,6 +208,52 @@ def test_problems_and_replays_are_counted(caller: Account) -> None:
     assert found.sum("tasks_problems_total") == 1
 
 
+def test_the_size_of_the_database_is_told(caller: Account, connection: Any) -> None:
+    name = "tasks_database_size_bytes"
+    size = told(caller.client).sum(name)
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_database_size(current_database())")
+        (now,) = cursor.fetchone()
+    assert size == pytest.approx(now, rel=0.2)
+
+
+def test_the_size_is_asked_for_once_a_minute_and_of_no_database_that_nobody_uses(
+    measuring: Measuring,
+    auth: Callable[..., Account],
+    proxy: Proxy,
+    clock: Callable[[float], None],
+) -> None:
+    caller = auth(measuring(proxy.url))
+    flights = []
+
+    def scrape() -> None:
+        before = proxy.flights
+        told(caller.client)
+        flights.append(proxy.flights > before)
+
+    scrape()
+    scrape()
+    clock(61)
+    scrape()  # nobody has asked the database for anything since
+    assert caller.get("/v1/tasks").status_code == 200
+    scrape()
+    scrape()
+    assert caller.get("/v1/tasks").status_code == 200
+    scrape()
+    clock(61)
+    scrape()
+    assert flights == [True, False, False, True, False, False, True]
+
+
+def test_a_database_that_does_not_answer_has_no_size_and_holds_no_scrape_up(
+    measuring: Measuring, auth: Callable[..., Account]
+) -> None:
+    caller = auth(measuring(NOWHERE))
+    started = time.perf_counter()
+    assert "tasks_database_size_bytes" not in told(caller.client).text
+    assert time.perf_counter() - started < 5
+
+
 def test_what_the_limits_refuse_is_counted_by_limit(
     measuring: Measuring, auth: Callable[..., Account]
 ) -> None:

@@ -244,21 +244,26 @@ def test_grants_are_these(connection: Any) -> None:
         assert ask(cursor, TABLE_GRANTS) == [
             ("alembic_version", "tasks_app=S"),
             ("categories", "tasks_app=ISU tasks_maintenance=DS"),
-            ("idempotency_keys", "tasks_app=ISU tasks_auth=ISU tasks_maintenance=D"),
+            ("idempotency_keys", "tasks_app=ISU tasks_auth=DISU tasks_maintenance=D"),
             ("personal_access_tokens", "tasks_app=DI tasks_maintenance=D"),
             ("refresh_tokens", "tasks_auth=DISU tasks_maintenance=DS"),
             ("tasks", "tasks_app=ISU tasks_maintenance=DS"),
             ("users", "tasks_app=D tasks_auth=S"),
         ]
-        own = "change_seq created_at email id name purged_version time_zone updated_at version"
+        bounds = "used_bytes used_rows"
+        own = (
+            "change_seq counted_at created_at email id name purged_version time_zone updated_at"
+            f" {bounds} version"
+        )
+        changed = f"change_seq counted_at name time_zone updated_at {bounds} version"
         assert ask(cursor, COLUMN_GRANTS) == [
             ("tasks_app", "INSERT", "id"),
             ("tasks_app", "SELECT", own),
-            ("tasks_app", "UPDATE", "change_seq name time_zone updated_at version"),
+            ("tasks_app", "UPDATE", changed),
             ("tasks_auth", "INSERT", "email id name password_hash"),
             ("tasks_auth", "UPDATE", "updated_at"),
-            ("tasks_maintenance", "SELECT", "created_at email id name purged_version"),
-            ("tasks_maintenance", "UPDATE", "purged_version"),
+            ("tasks_maintenance", "SELECT", f"created_at email id name purged_version {bounds}"),
+            ("tasks_maintenance", "UPDATE", f"purged_version {bounds}"),
         ]
 
 

@@ -52,7 +52,7 @@ def test_registering_makes_an_account_whose_password_is_in_no_answer(
     assert (made.status_code, made.headers["Location"]) == (201, "/v1/me")
     expected = {"email": email, "name": "Alice", "time_zone": "UTC", "version": 0}
     assert made.json.items() >= expected.items()
-    assert set(made.json) == {"id", "created_at", "updated_at", *expected}
+    assert set(made.json) == {"id", "created_at", "updated_at", "usage", *expected}
     assert made.headers["ETag"] == '"0"'
 
     entered = session(client, sign_in(client, email.upper()))
@@ -333,7 +333,9 @@ def test_a_task_does_not_change_the_accounts_version(alice: Account) -> None:
     before = alice.get("/v1/me")
     alice.create_task()
     after = alice.get("/v1/me")
-    assert (after.json, after.headers["ETag"]) == (before.json, before.headers["ETag"])
+    now, then = after.json, before.json
+    assert now.pop("usage")["rows"] == then.pop("usage")["rows"] + 1
+    assert (now, after.headers["ETag"]) == (then, before.headers["ETag"])
 
 
 # Erasing it

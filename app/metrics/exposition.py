@@ -7,18 +7,20 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from app.metrics.families import BUCKETS, Family, Kind
+from app.metrics.families import BUCKETS, DATABASE_SIZE, FLIGHTS, Family, Kind
 from app.metrics.ledger import SUM, Ledger
+from app.metrics.size import DatabaseSize
 
 BOUNDS = [*map(floatToGoString, BUCKETS), "+Inf"]
 
 
 class Exposition(Collector):
-    """What the ledger holds now, with what never changes."""
+    """What the ledger holds now, with what never changes and the size of the database."""
 
-    def __init__(self, ledger: Ledger, constants: dict[Family, float]) -> None:
+    def __init__(self, ledger: Ledger, constants: dict[Family, float], size: DatabaseSize) -> None:
         self.ledger = ledger
         self.constants = constants
+        self.size = size
 
     def write(self, accept: str) -> tuple[bytes, str]:
         """All of it in a form that the client accepts, and the form's media type."""
@@ -38,6 +40,12 @@ class Exposition(Collector):
         totals = self.ledger.totals()
         for family in self.ledger.families:
             yield self._with_series(family, totals)
+        place = self.ledger.places[(FLIGHTS.name,)]
+        size = self.size.look(sum(totals[place : place + SUM]))
+        if size is not None:
+            metric = _metric(DATABASE_SIZE)
+            metric.add_sample(DATABASE_SIZE.name, {}, size)
+            yield metric
 
     def _with_series(self, family: Family, totals: list[float]) -> Metric:
         metric = _metric(family)

@@ -135,13 +135,16 @@ WORKER_STARTS: Final = _counter(
 PLAIN: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
 """All that have the same series in every application."""
 
-# What is the same as long as the server runs, and is in no ledger
+# What is in no ledger: it is the same as long as the server runs, or is asked of the database
 
 BUILD: Final = Family(
     Kind.GAUGE,
     "tasks_build_info",
     "Always 1; the labels tell what runs.",
     ("version", "python", "schema"),
+)
+DATABASE_SIZE: Final = _gauge(
+    "tasks_database_size_bytes", "Bytes of the database on disk, as last asked for."
 )
 STARTED: Final = _gauge("tasks_start_time_seconds", "When the server started, in seconds of 1970.")
 

@@ -16,6 +16,7 @@ from app.metrics import recording
 from app.metrics.exposition import Exposition
 from app.metrics.families import BUILD, PLAIN, STARTED, Family, of_requests, pairs
 from app.metrics.ledger import Ledger
+from app.metrics.size import DatabaseSize
 from app.problems import UNAUTHENTICATED, Problem
 
 EXTENSION: Final = "metrics"
@@ -56,4 +57,5 @@ def init_app(app: APIFlask) -> None:
     ledger = Ledger([*PLAIN, *families])
     tally.use(ledger)
     recording.init_app(app, ledger, families)
-    app.extensions[EXTENSION] = Exposition(ledger, constants(app))
+    size = DatabaseSize(app.extensions[PROBE].parameters)
+    app.extensions[EXTENSION] = Exposition(ledger, constants(app), size)
