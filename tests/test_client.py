@@ -49,6 +49,19 @@ def test_the_end_of_a_connection_is_read_as_often_as_it_is_asked_for(
     assert [client.read_ahead(), client.recv(10), client.recv(10)] == [b"", b"", b""]
 
 
+def test_a_look_tells_who_has_hung_up_and_takes_nothing(
+    pair: tuple[Client, socket.socket],
+) -> None:
+    client, theirs = pair
+    assert not client.is_closed()
+    theirs.sendall(b"GET /")
+    assert not client.is_closed()
+    patient(client)
+    assert client.recv(10) == b"GET /"
+    theirs.close()
+    assert client.is_closed()
+
+
 def test_nothing_is_read_ahead_where_nothing_has_arrived(
     pair: tuple[Client, socket.socket],
 ) -> None:

@@ -36,6 +36,7 @@ from tests.raw import HOST, asking, connections, exchange, seconds
 from tests.rig.cluster import children
 from tests.rig.proxy import Proxy
 from tests.scrapes import BEARER, TOKEN, Scrape, scraped
+from tests.test_export import fill
 
 REQUESTS = "tasks_http_requests_total"
 DURATIONS = "tasks_http_request_duration_seconds"
@@ -266,6 +267,16 @@ def test_what_the_limits_refuse_is_counted_by_limit(
     for limit, refused in (("user", statuses), ("sign-in", tried), ("address", rest)):
         assert refused.count(429) > 0
         assert found.sum("tasks_rate_limit_refusals_total", limit=limit) == refused.count(429)
+
+
+def test_a_second_export_of_a_user_at_a_time_is_counted_as_refused(
+    caller: Account, connection: Any
+) -> None:
+    fill(connection, caller, 3000)
+    opened = caller.get("/v1/export")
+    assert caller.get("/v1/export").status_code == 429
+    opened.close()
+    assert told(caller.client).sum("tasks_rate_limit_refusals_total", limit="transfer") == 1
 
 
 def test_a_long_poll_is_no_slow_request(caller: Account) -> None:
