@@ -16,10 +16,15 @@ def shell_blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.M | re.S)
 
 
+def files() -> list[str]:
+    """Return the files that are, or are about to be, in the repository."""
+    listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
+    return sorted({name for name in listed.split("\0") if (ROOT / name).is_file()})
+
+
 def copy_to(directory: Path) -> None:
     """Make a repository with the same files, which shares the installed packages."""
-    listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
-    for name in {name for name in listed.split("\0") if (ROOT / name).is_file()}:
+    for name in files():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)

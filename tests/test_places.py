@@ -98,7 +98,8 @@ def test_there_is_a_thread_more_than_places(threads: int) -> None:
     try:
         polls, transfers = len(made.polls.threads), len(made.transfers.threads)
         assert (polls, transfers) == (for_polls(threads) + 1, for_transfers(threads) + 1)
-        assert len(made.ordinary.threads) + polls + transfers == threads_in_all(threads)
+        others = len(made.ordinary.threads) + len(made.passwords.threads)
+        assert polls + transfers + others == threads_in_all(threads)
     finally:
         made.shutdown()
 
