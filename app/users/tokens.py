@@ -85,7 +85,7 @@ class TokenVerifier:
             principal, claims = self._decode(token)
         except PyJWKClientConnectionError:
             raise Problem(ISSUER_UNAVAILABLE) from None
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError):
             raise unauthenticated("The access token is not valid here.") from None
         self._remember(digest, principal, claims["exp"] + LEEWAY_SECONDS)
         return principal
