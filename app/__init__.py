@@ -100,6 +100,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     admit_browsers(app, settings)
     app.after_request(auth.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
+    app.wsgi_app = http.ShortHeaders(app.wsgi_app)  # type: ignore[method-assign]
     if settings.metrics_token:
         measure(app)
     return app

@@ -24,7 +24,7 @@ from app.config import FAILED_TO_LOAD, Settings
 from app.database_url import overrule_environment
 from app.failures import Cause, while_connecting
 from app.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
-from app.places import threads_in_all
+from app.places import for_transfers, threads_in_all
 
 APPLICATION_NAME: Final = "tasks-api"
 BREAKER: Final = "database_breaker"
@@ -86,6 +86,16 @@ def most_connections(settings: Settings) -> int:
     """
     pool = settings.db_pool_size + settings.db_max_overflow
     return min(pool, threads_in_all(settings.web_threads) + WARMING_UP) + BESIDE_THE_POOL
+
+
+def usual_connections(settings: Settings) -> int:
+    """How many connections one process has open as a rule.
+
+    Those of its ordinary threads and of exports and imports; long polls and sign-ins have one for a
+    moment at a time.
+    """
+    pool = settings.db_pool_size + settings.db_max_overflow
+    return min(pool, settings.web_threads + for_transfers(settings.web_threads) + WARMING_UP)
 
 
 def options(settings: Settings) -> dict[str, Any]:

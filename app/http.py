@@ -1,7 +1,7 @@
 """HTTP as this service speaks it: strict bodies and queries, responses, the edge."""
 
-from collections.abc import Callable, Container, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -18,6 +18,7 @@ from app.limits import count_length
 from app.problems import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
+    HEADERS_TOO_LARGE,
     LENGTH_REQUIRED,
     UNSUPPORTED_MEDIA_TYPE,
     URI_TOO_LONG,
@@ -26,6 +27,9 @@ from app.problems import (
     invalid,
 )
 from app.strict_json import json_pointer, parse_json
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -37,6 +41,12 @@ MOST_PARAMETERS: Final = 100
 
 LONGEST_QUERY: Final = 8190
 """Bytes, as gunicorn takes of the whole first line."""
+
+LONGEST_HEADER: Final = 8190
+"""Bytes, as gunicorn takes of a header."""
+
+CREDENTIALS: Final = "HTTP_AUTHORIZATION"
+HAS_LONG_HEADERS: Final = "tasks.has_long_headers"
 
 LONGEST_MEDIA_TYPE: Final = 255
 
@@ -214,6 +224,37 @@ def no_content() -> Response:
 # The application's edge
 
 
+class ShortHeaders:
+    """WSGI middleware that takes headers out which are too long, before anything parses them.
+
+    gunicorn refuses such a request by itself (`limit_request_field_size`); other servers may not.
+    A token is left alone: one that is too long is refused like any that is not valid.
+    """
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self.application = application
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """The application's answer; it refuses a request that has lost a header."""
+        long = [
+            name
+            for name, value in environ.items()
+            if name[:5] == "HTTP_" and len(value) > LONGEST_HEADER and name != CREDENTIALS
+        ]
+        for name in long:
+            del environ[name]
+        environ[HAS_LONG_HEADERS] = bool(long)
+        return self.application(environ, start_response)
+
+
+def refuse_long_headers() -> None:
+    """431 for a header that is longer than gunicorn would take (RFC 6585, section 5)."""
+    if current().environ.get(HAS_LONG_HEADERS):
+        raise Problem(HEADERS_TOO_LARGE)
+
+
 def refuse_strange_targets() -> None:
     """414 for a query that is too long, 400 for one of very many parameters, and for a path or
     query that is not UTF-8, which Flask would pass on with marks in its place.
@@ -252,6 +293,7 @@ def init_app(app: Flask) -> None:
     """Make these rules the application's."""
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False
+    app.before_request(refuse_long_headers)
     app.before_request(refuse_strange_hosts)
     if app.config["HOSTS"]:
         app.before_request(refuse_other_hosts)

@@ -130,7 +130,8 @@ class Recorder:
         [request] = self.requests(case, 1)
         places = {row_id: {"id": place} for place, row_id in enumerate(request.ids)}
         user_id = self.person(case).user_id
-        flights = [alone(user_id, request)] if case.make is batch else self.sent(case, request)
+        with self.app.app_context():
+            flights = [alone(user_id, request)] if case.make is batch else self.sent(case, request)
         return [
             [
                 (sql, given and {k: _placed(v, places) for k, v in given.items()})

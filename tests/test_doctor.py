@@ -211,7 +211,12 @@ SETTINGS: dict[str, dict[str, str]] = {
     "database.unreachable": {"DATABASE_URL": NOWHERE},
     "migrations.unreachable": {"DATABASE_URL_UNPOOLED": NOWHERE},
     "connections.short": {"WEB_CONCURRENCY": "64", "RATELIMIT_STORAGE_URI": "redis://here/0"},
-    "connections.tight": {"WEB_CONCURRENCY": "15", "RATELIMIT_STORAGE_URI": "redis://here/0"},
+    "connections.tight": {
+        "WEB_CONCURRENCY": "16",
+        "DB_POOL_SIZE": "8",
+        "DB_MAX_OVERFLOW": "0",
+        "RATELIMIT_STORAGE_URI": "redis://here/0",
+    },
 }
 
 

@@ -143,7 +143,7 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def intact(database_url: str) -> APIFlask:
     """The application as it is; failed sign-ins here do not count elsewhere."""
     return create_app(settings_for(database_url))
@@ -165,10 +165,12 @@ def sent() -> list[Sent]:
 def careless(database_url: str, sent: list[Sent]) -> Iterator[APIFlask]:
     """The application with the owner forgotten in every query, but not in the scope."""
     application = create_app(settings_for(database_url))
+    owner = ""
 
     def forget(sql: str) -> str:
-        owner = IDENTITY.search(sql)
-        careless, count = re.subn(OWNERSHIP.format(owner[1] if owner else ""), "true", sql)
+        nonlocal owner  # what follows in a transaction does not name it again
+        owner = found[1] if (found := IDENTITY.search(sql)) else owner
+        careless, count = re.subn(OWNERSHIP.format(owner), "true", sql)
         sent.append(Sent(careless, count))
         return careless
 

@@ -14,6 +14,7 @@ from app import counters, create_app, limits
 from app.config import ConfigurationError, Settings
 from app.counters import Shared
 from app.exchange import new_id
+from app.places import for_passwords
 from app.users import passwords, routes
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, settings_for
@@ -353,7 +354,7 @@ def test_no_more_passwords_are_hashed_at_once_than_leave_threads_to_others(
     clients = [app.test_client() for _ in range(8)]
     answers = at_once([lambda c=c: c.post("/v1/auth/token", json=body) for c in clients])
     assert {answer.status_code for answer in answers} <= {401, 429}
-    assert most == passwords.at_once(app.config["SETTINGS"].web_threads)
+    assert most == for_passwords(app.config["SETTINGS"].web_threads)
 
 
 def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(

@@ -354,7 +354,9 @@ def test_an_account_appears_when_its_user_first_writes(
         "version": 0,
         "created_at": None,
         "updated_at": None,
+        "usage": before.json["usage"],
     }
+    assert (before.json["usage"]["rows"], before.json["usage"]["bytes"]) == (0, 0)
     assert stranger.get("/v1/tasks").json["items"] == []
     assert not account_exists(connection, stranger.user_id)
 
@@ -363,7 +365,9 @@ def test_an_account_appears_when_its_user_first_writes(
     assert account_exists(connection, stranger.user_id)
     after = stranger.get("/v1/me").json
     assert after["created_at"] is not None
-    assert {**after, "created_at": None, "updated_at": None} == before.json
+    assert after["usage"]["rows"] == 1
+    unset = {"created_at": None, "updated_at": None, "usage": before.json["usage"]}
+    assert {**after, **unset} == before.json
 
 
 @pytest.mark.parametrize(

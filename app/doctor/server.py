@@ -7,7 +7,7 @@ import psycopg2
 from app.database_url import without_credentials
 from app.doctor.deployment import Deployment, listed
 from app.doctor.findings import Finding
-from app.engine import most_connections
+from app.engine import most_connections, usual_connections
 from app.failures import while_connecting
 
 OLDEST: Final = 15
@@ -92,7 +92,7 @@ def connections(deployment: Deployment) -> list[Finding]:
     text = f"this instance may open {wanted} connections, the server takes {room}"
     if wanted > room:
         return [Finding(text, "connections.short")]
-    if 2 * wanted > room:
+    if 2 * settings.web_concurrency * usual_connections(settings) > room:
         return [Finding(f"{text}: not enough for two instances", "connections.tight")]
     return [Finding(text)]
 
