@@ -1,6 +1,7 @@
 """Signing in tells nothing to whoever guesses, and lets them guess ten times a minute."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any
@@ -10,10 +11,11 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import counters, create_app, limits
+from app import counters, create_app, deadline, limits
 from app.config import ConfigurationError, Settings
 from app.counters import Shared
 from app.exchange import new_id
+from app.places import for_passwords
 from app.users import passwords, routes
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, settings_for
@@ -353,7 +355,7 @@ def test_no_more_passwords_are_hashed_at_once_than_leave_threads_to_others(
     clients = [app.test_client() for _ in range(8)]
     answers = at_once([lambda c=c: c.post("/v1/auth/token", json=body) for c in clients])
     assert {answer.status_code for answer in answers} <= {401, 429}
-    assert most == passwords.at_once(app.config["SETTINGS"].web_threads)
+    assert most == for_passwords(app.config["SETTINGS"].web_threads)
 
 
 def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(
@@ -366,3 +368,13 @@ def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(
         answer = application.test_client().post("/v1/auth/register", json=body)
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/overloaded")
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_of_a_registration_that_waited_too_long_for_a_thread_no_password_is_hashed(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(passwords.security, "generate_password_hash")
+    deadline.note_arrival(time.monotonic() - 60)
+    body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+    answer = client.post("/v1/auth/register", json=body)
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/overloaded")
