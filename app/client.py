@@ -1,6 +1,7 @@
 """A client's connection, as gunicorn's threads see it: they wait for it, but never for long."""
 
 import errno
+import math
 import select
 import socket
 import time
@@ -12,17 +13,23 @@ AHEAD_BYTES: Final = 8192
 LEAST_SECONDS: Final = 0.01
 """To read what is there of a request that waited for a thread until its deadline was over."""
 
+LATE_SECONDS: Final = 1.0
+"""From when a thread has it until such a request has to be there."""
+
 
 class Client(socket.socket):
     """A connection that does not block, for good, and so costs few system calls.
 
-    A thread waits for its request until `deadline`, and for it to take an answer no longer than
+    A thread reads its request until `deadline`, and waits for it to take an answer no longer than
     `patience`. Whoever is slower counts as gone: ConnectionResetError.
     """
 
     deadline = 0.0
+    begun = math.inf
+    """When a thread began to read the request."""
+
     expires = 0.0
-    """When it is closed if nothing comes; in monotonic seconds, as `deadline`."""
+    """When it is closed if nothing comes; in monotonic seconds, as all of these."""
 
     busy = False
     """Whether a thread has it."""
@@ -71,6 +78,8 @@ class Client(socket.socket):
             self.ahead = rest or None
             return data
         now = time.monotonic()
+        if now > max(self.deadline, self.begun + LATE_SECONDS):
+            raise too_slow()  # however much has come: a body in tiny chunks takes a processor
         until = max(now + LEAST_SECONDS, min(self.deadline, now + self.limit))
         while True:
             try:

@@ -135,6 +135,7 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """In a thread: answer one request, and have the connection go on or end."""
         deadline.note_arrival(arrived)
         client, kept = connection.sock, False
+        client.begun = time.monotonic()
         try:
             kept = self.handle(connection)
         except Exception:

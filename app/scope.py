@@ -14,6 +14,9 @@ from app.exchange import current
 TURN_MILLISECONDS: Final = 500
 """How long a statement waits for its user's turn."""
 
+SESSION_MILLISECONDS: Final = 1000
+"""How long a write of a user's sessions waits for a lock."""
+
 SEARCH_SECONDS: Final = 1.0
 """How long a search may take."""
 
@@ -49,6 +52,8 @@ class Scope:
     """How long its statement may take, where that is less than DB_STATEMENT_TIMEOUT."""
     one_at_a_time: bool = False
     """Whether of such statements a user has one at a time, in all processes together."""
+    sessions: bool = False
+    """Whether it writes the user's sessions alone, and so need not wait for their other writes."""
     token_id: str | None = field(default_factory=presented_token)
     """The token that must still count when the statement is run, whoever made the scope."""
 
@@ -64,7 +69,9 @@ class Scope:
         """
         identity = _identity(self.role, self.user_id)
         settings = f"{identity} set local statement_timeout = {timeout:d}; "
-        if self.writes:
+        if self.sessions:
+            settings += _session_lock(self.user_id)
+        elif self.writes:
             user = UUID(self.user_id) if self.user_id else ""
             settings += f"select from users where id = '{user}' for no key update; "
         if self.one_at_a_time:
@@ -78,6 +85,21 @@ class Scope:
 def _identity(role: Role, user_id: str | None) -> str:
     user = UUID(user_id) if user_id else ""
     return f"set local role {role}; set local app.user_id = '{user}';"
+
+
+def _session_lock(user_id: str | None) -> str:
+    """Let one user's writes of sessions follow each other, and wait for an erasure of the account.
+
+    They do not wait for the user's other writes: whoever sends a refresh token need not be signed
+    in, so the server cannot tell whose requests would hold its threads meanwhile.
+    """
+    user = UUID(user_id)
+    high, low = (int.from_bytes(user.bytes[n : n + 4], signed=True) for n in (8, 12))
+    return (
+        f"set local lock_timeout = {SESSION_MILLISECONDS};"
+        f" select from users where id = '{user}' for key share;"
+        f" select pg_advisory_xact_lock({high}, {low}); "
+    )
 
 
 def _turn(user_id: str | None) -> str:
@@ -100,6 +122,11 @@ def reading(user_id: str) -> Scope:
 def searching(user_id: str) -> Scope:
     """The scope of a search: one of a user at a time, and a second for it."""
     return Scope(Role.APP, user_id, seconds=SEARCH_SECONDS, one_at_a_time=True)
+
+
+def writing_sessions(user_id: str, *, once: bool = False) -> Scope:
+    """The scope of a write of a user's sessions; `once` as in `writing`."""
+    return Scope(Role.AUTH, user_id, writes=True, once=once, sessions=True)
 
 
 def writing(user_id: str, *, once: bool = False) -> Scope:

@@ -87,6 +87,28 @@ def test_who_sends_nothing_until_the_deadline_is_gone(pair: tuple[Client, socket
         client.recv(10)
 
 
+def test_who_sends_without_end_is_gone_at_the_deadline_too(
+    pair: tuple[Client, socket.socket],
+) -> None:
+    client, theirs = pair
+    theirs.sendall(b"much")
+    client.begun = time.monotonic() - 60
+    client.deadline = time.monotonic() + 60
+    assert client.recv(1) == b"m"
+    client.deadline = time.monotonic() - 0.01
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+
+
+def test_who_waited_for_a_thread_beyond_the_deadline_is_read_all_the_same(
+    pair: tuple[Client, socket.socket],
+) -> None:
+    client, theirs = pair
+    theirs.sendall(b"late")
+    client.deadline, client.begun = time.monotonic() - 1, time.monotonic()
+    assert client.recv(10) == b"late"
+
+
 def test_a_timeout_shortens_the_wait_and_none_does_not_lengthen_it(
     pair: tuple[Client, socket.socket],
 ) -> None:

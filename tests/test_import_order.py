@@ -227,3 +227,16 @@ def test_each_chunk_counts_as_a_request_of_its_user(
     assert caller.get("/v1/tasks").status_code == 429
     clock(wait)
     assert counts(send(caller, jsonl(task())).json) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("line", [b"\n", jsonl({"type": "end", "data": {}})])
+def test_lines_that_write_nothing_count_as_those_that_do(
+    auth: Callable[..., Account], database_url: str, clock: Callable[[float], None], line: bytes
+) -> None:
+    clock(61 - time.time() % 60)  # what follows is within one minute
+    caller = auth(create_app(settings_for(database_url, RATELIMIT_PER_USER="10")))
+    data = line * 8 * importing.CHUNK_LINES
+    assert send(caller, data).status_code == 200
+    response = send(caller, data)
+    assert (response.status_code, response.json["type"]) == (503, "/problems/import-interrupted")
+    assert 50 < int(response.headers["Retry-After"]) <= 60

@@ -1,13 +1,17 @@
 """Sessions are bounded: how many a user has, and what is remembered of each."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from app.exchange import new_id
 from app.users.sessions import MOST_KEPT, MOST_SESSIONS, MOST_SPENT
+from app.users.tokens import RefreshToken
 from tests.conftest import Account
+from tests.locks import held
 from tests.parallel import at_once, callers
 from tests.people import Session, give_password, session, sign_in
 
@@ -139,3 +143,41 @@ def test_the_newest_answers_to_a_users_sign_ins_are_kept_and_no_more(
         assert count("key") == MOST_KEPT
     again = begin(headers={"Idempotency-Key": "first"})
     assert again.refresh_token == first.refresh_token
+
+
+@pytest.fixture
+def busy(alice: Account, connection: Any) -> Iterator[None]:
+    """A write of tasks of Alice's goes on, and holds her row as all her writes do."""
+    with connection.cursor() as cursor:
+        cursor.execute("begin")
+        cursor.execute("select from users where id = %s for no key update", (alice.user_id,))
+        yield
+        cursor.execute("rollback")
+
+
+def test_sessions_begin_go_on_and_end_while_a_long_write_of_tasks_goes_on(
+    begin: Callable[..., Session], alice: Account, busy: None
+) -> None:
+    first, other = begin(), begin(headers={"Idempotency-Key": "one"})
+    assert first.refreshed().logout().status_code == 204
+    assert other.lives
+
+
+def test_what_looks_like_a_refresh_token_of_a_busy_user_is_refused_at_once(
+    client: FlaskClient, alice: Account, busy: None
+) -> None:
+    stranger = Session(client, "", str(RefreshToken(alice.user_id, bytes(32))))
+    assert stranger.refresh().status_code == 401
+    assert stranger.logout().status_code == 204
+
+
+def test_a_session_waits_for_an_erasure_of_the_account_for_a_second(
+    begin: Callable[..., Session], alice: Account, connection: Any
+) -> None:
+    signed_in = begin()
+    with held(connection, alice.user_id):
+        started = time.monotonic()
+        answer = signed_in.refresh()
+        assert (answer.status_code, answer.json["type"]) == (503, "/problems/database-busy")
+        assert 0.9 < time.monotonic() - started < 3
+    assert signed_in.lives

@@ -1,6 +1,7 @@
 """Signing in tells nothing to whoever guesses, and lets them guess ten times a minute."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any
@@ -10,7 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import counters, create_app, limits
+from app import counters, create_app, deadline, limits
 from app.config import ConfigurationError, Settings
 from app.counters import Shared
 from app.exchange import new_id
@@ -367,3 +368,13 @@ def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(
         answer = application.test_client().post("/v1/auth/register", json=body)
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/overloaded")
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_of_a_registration_that_waited_too_long_for_a_thread_no_password_is_hashed(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(passwords.security, "generate_password_hash")
+    deadline.note_arrival(time.monotonic() - 60)
+    body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+    answer = client.post("/v1/auth/register", json=body)
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/overloaded")

@@ -70,7 +70,7 @@ class Import:
         """The lines of this chunk that have not been dealt with."""
         self.size = 0
         self.dealt_with = 0
-        self.statements = 0
+        self.chunks = 0
         self.end = time.monotonic() + LONGEST_SECONDS
 
     def run(self, lines: Iterable[tuple[int, AnyLine | Defects | None]]) -> dict[str, Any]:
@@ -97,6 +97,7 @@ class Import:
         number = 0
         for number, line in lines:
             self.require_time()
+            self.count_lines(number)
             if line is not None:
                 self.take(number, line)
             if self.counts["refused"] >= MOST_REFUSED:
@@ -163,10 +164,22 @@ class Import:
         if lifecycle.leaving() or connection.is_closed(current()):
             raise self.interrupted()
         self.require_time()
-        self.statements += 1
-        if self.statements > 1 and (wait := limits.request_limits().count_more(self.user_id, 1)):
-            raise self.interrupted(wait)
+        self.count_chunk()
         self.renew_deadline()
+
+    def count_lines(self, number: int) -> None:
+        """Count lines that write nothing, such as blank ones, as if they were written.
+
+        Raises Problem 503.
+        """
+        if number // CHUNK_LINES > self.chunks + 1:
+            self.count_chunk()
+
+    def count_chunk(self) -> None:
+        """Count another request of the user. Raises Problem 503 where there may be no more."""
+        self.chunks += 1
+        if self.chunks > 1 and (wait := limits.request_limits().count_more(self.user_id, 1)):
+            raise self.interrupted(wait)
 
     def require_time(self) -> None:
         """Raise Problem 503 if the import as a whole has taken too long."""

@@ -38,6 +38,8 @@ def _turn() -> Iterator[None]:
     if not hashing.acquire(timeout=min(max(0.0, deadline.left()), TIMEOUT_MAX)):
         raise Problem(OVERLOADED)
     try:
+        if deadline.left() <= 0:  # it waited for a thread, and nobody waits for the answer any more
+            raise Problem(OVERLOADED)
         yield
     finally:
         hashing.release()

@@ -30,7 +30,7 @@ from app.execution import Statement, execute
 from app.idempotency import IdempotencyKey, Once
 from app.keys import Keys, present
 from app.problems import INVALID_CREDENTIALS, Problem
-from app.scope import Role, Scope
+from app.scope import writing_sessions
 from app.statements import USER_ID
 from app.users.models import RefreshToken
 from app.users.tokens import REFRESH_DAYS
@@ -100,7 +100,7 @@ def _run(
 ) -> Outcome:
     if once:
         parameters |= {**once.parameters, "answer": orjson.dumps(answer).decode()}
-    scope = Scope(Role.AUTH, user_id, writes=True, once=once is not None)
+    scope = writing_sessions(user_id, once=once is not None)
     [row] = execute(scope, statement, user_id=user_id, **parameters)
     if once is None:
         return Outcome(row.done, row.answer, present())
