@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -193,12 +194,20 @@ def admit_browsers(app: APIFlask, settings: Settings) -> None:
         CORS(
             app,
             resources=r"/v1/.*",
-            origins=list(settings.cors_origins),
+            origins=[exactly(origin) for origin in settings.cors_origins],
             allow_headers=[*ALLOWED_HEADERS],
             expose_headers=[*EXPOSED_HEADERS],
             max_age=86_400,
         )
         app.after_request(vary_by_origin)
+
+
+def exactly(origin: str) -> re.Pattern[str]:
+    """A pattern of this origin alone, as scheme and host have no letter case (RFC 6454, section 4).
+
+    Flask-CORS takes a string with brackets in it, as IPv6 addresses have, for a regular expression.
+    """
+    return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE | re.ASCII)
 
 
 def measure(app: APIFlask) -> None:
