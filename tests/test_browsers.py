@@ -197,6 +197,19 @@ def test_what_is_a_users_own_is_kept_out_of_shared_caches(alice: Account) -> Non
     assert created.headers["Cache-Control"] == "no-store"
 
 
+def test_no_cache_keeps_the_account_or_a_copy_of_it(alice: Account) -> None:
+    tag = alice.get("/v1/me").headers["ETag"]
+    for answer in (
+        alice.get("/v1/me"),
+        alice.get("/v1/me", headers={"If-None-Match": tag}),
+        alice.patch("/v1/me", json={"name": "Alice"}),
+        alice.get("/v1/export"),
+        alice.get("/v1/export?format=csv"),
+        alice.get("/v1/export?format=xml"),
+    ):
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_https_is_insisted_on_behind_a_proxy_that_is_trusted_to_tell(database_url: str) -> None:
     told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
     for proxies, insists in (("0", False), ("1", True)):
