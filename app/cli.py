@@ -78,7 +78,9 @@ def create_user(email: str, name: str | None, password: str) -> None:
     """Create an account and print its id."""
     user = Registration(email=email, name=name, password=password)
     password_hash = generate_password_hash(user.password)
-    created, _ = queries.create_user(new_id(), user.email, password_hash, user.name, None)
+    created = queries.create_user(new_id(), user.email, password_hash, user.name, None)
+    if created is None:
+        raise click.ClickException("an account with this e-mail address exists")
     click.echo(created["id"])
 
 
