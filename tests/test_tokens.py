@@ -5,6 +5,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -496,35 +497,35 @@ def allowed(account: Account) -> set[str]:
     return {scope for scope, answer in asked.items() if answer.status_code != 403}
 
 
-ALL = {"tasks:read", "tasks:write", "account"}
+ALL = "account tasks:read tasks:write"
 
 
 @pytest.mark.parametrize(
     ("claims", "scopes"),
     [
         ({}, ALL),
-        ({"scope": "tasks:read"}, {"tasks:read"}),
-        ({"scope": "openid tasks:read profile"}, {"tasks:read"}),
-        ({"scope": "tasks:write"}, {"tasks:read", "tasks:write"}),
-        ({"scope": "account tasks:read"}, {"account", "tasks:read"}),
-        ({"scp": ["tasks:read"]}, {"tasks:read"}),
-        ({"scp": "tasks:read account"}, {"tasks:read", "account"}),
-        ({"scope": ["account"]}, {"account"}),
-        ({"scope": "openid", "scp": ["tasks:read"]}, {"tasks:read"}),
+        ({"scope": "tasks:read"}, "tasks:read"),
+        ({"scope": "openid tasks:read profile"}, "tasks:read"),
+        ({"scope": "tasks:write"}, "tasks:read tasks:write"),
+        ({"scope": "account tasks:read"}, "account tasks:read"),
+        ({"scp": ["tasks:read"]}, "tasks:read"),
+        ({"scp": "tasks:read account"}, "account tasks:read"),
+        ({"scope": ["account"]}, "account"),
+        ({"scope": "openid", "scp": ["tasks:read"]}, "tasks:read"),
         ({"scope": "openid profile email offline_access"}, ALL),
         ({"scope": ""}, ALL),
-        ({"scope": "billing:read"}, set()),
-        ({"scope": "openid read:tasks"}, set()),
-        ({"scp": ["tasks:READ"]}, set()),
-        ({"scope": "tasks:read\ttasks:write"}, set()),
+        ({"scope": "billing:read"}, ""),
+        ({"scope": "openid read:tasks"}, ""),
+        ({"scp": ["tasks:READ"]}, ""),
+        ({"scope": "tasks:read\ttasks:write"}, ""),
     ],
     ids=str,
 )
 def test_another_issuers_token_may_do_what_its_scopes_say(
-    stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: set[str]
+    stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: str
 ) -> None:
     token = issuer.sign(sub=stranger.email, **claims)
-    assert allowed(stranger._replace(token=token)) == scopes
+    assert allowed(stranger._replace(token=token)) == set(scopes.split())
 
 
 def test_a_token_for_reading_neither_erases_the_account_nor_makes_tokens(
@@ -551,19 +552,19 @@ def test_scopes_of_another_form_are_no_scopes_to_guess_at(
 @pytest.mark.parametrize(
     ("claims", "scopes"),
     [
-        ({"scope": "read:tasks"}, {"tasks:read"}),
-        ({"scp": ["access_as_user"]}, {"tasks:read", "tasks:write"}),
-        ({"scope": "read:tasks https://example.com/me"}, {"tasks:read", "account"}),
-        ({"scope": "a=b"}, {"account"}),
-        ({"scope": "account"}, set()),
-        ({"scope": "openid"}, set()),
-        ({"scope": ""}, set()),
-        ({}, set()),
+        ({"scope": "read:tasks"}, "tasks:read"),
+        ({"scp": ["access_as_user"]}, "tasks:read tasks:write"),
+        ({"scope": "read:tasks https://example.com/me"}, "account tasks:read"),
+        ({"scope": "a=b"}, "account"),
+        ({"scope": "account"}, ""),
+        ({"scope": "openid"}, ""),
+        ({"scope": ""}, ""),
+        ({}, ""),
     ],
     ids=str,
 )
 def test_with_names_of_the_issuers_own_nothing_else_counts(
-    database_url: str, stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: set[str]
+    database_url: str, stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: str
 ) -> None:
     names = (
         "read:tasks=tasks:read access_as_user=tasks:read access_as_user=tasks:write"
@@ -571,7 +572,7 @@ def test_with_names_of_the_issuers_own_nothing_else_counts(
     )
     client = trusting(database_url, issuer, JWT_SCOPES=names).test_client()
     token = issuer.sign(sub=stranger.email, **claims)
-    assert allowed(stranger._replace(client=client, token=token)) == scopes
+    assert allowed(stranger._replace(client=client, token=token)) == set(scopes.split())
 
 
 def test_a_public_key_is_no_secret_to_sign_with(stranger: Account, issuer: Issuer) -> None:
@@ -683,6 +684,49 @@ def test_another_issuers_user_has_tokens_for_scripts(stranger: Account) -> None:
     script = stranger._replace(token=stranger.create_token()["token"])
     assert script.create_task()["user_id"] == stranger.user_id
     assert script.get("/v1/me").json == stranger.get("/v1/me").json
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
+@pytest.mark.parametrize(
+    ("asked", "given"), [(None, 365), (timedelta(days=366), 365), (timedelta(days=3), 3)], ids=str
+)
+def test_their_tokens_for_scripts_last_a_year_at_most(
+    stranger: Account, headers: dict[str, str], asked: timedelta | None, given: int
+) -> None:
+    stranger.create_task()
+    wanted: dict[str, Any] = {"name": "A script", "scopes": ["account"]}
+    if asked:
+        wanted["expires_at"] = (datetime.now(UTC) + asked).isoformat()
+
+    def days(token: dict[str, Any]) -> float:
+        created, expires = (
+            datetime.fromisoformat(token[at]) for at in ("created_at", "expires_at")
+        )
+        return (expires - created) / timedelta(days=1)
+
+    made = stranger.post("/v1/tokens", json=wanted, headers=headers)
+    assert days(made.json) == pytest.approx(given, abs=0.01)
+    script = stranger._replace(token=made.json["token"])
+    made_by_it = script.post("/v1/tokens", json={**wanted, "expires_at": made.json["expires_at"]})
+    assert made_by_it.status_code == 201
+    assert days(made_by_it.json) <= 365
+
+
+def test_a_token_without_an_end_that_they_had_before_makes_none_without(
+    stranger: Account, connection: Any
+) -> None:
+    made = stranger.create_token(scopes=["account"])
+    with connection.cursor() as cursor:
+        sql = "update personal_access_tokens set expires_at = null where id = %s"
+        cursor.execute(sql, (made["id"],))
+    script = stranger._replace(token=made["token"])
+    assert script.create_token(scopes=["account"])["expires_at"] is not None
+
+
+def test_own_users_have_tokens_without_an_end_as_before(alice: Account) -> None:
+    assert alice.create_token()["expires_at"] is None
+    later = (datetime.now(UTC) + timedelta(days=3650)).isoformat()
+    assert alice.create_token(expires_at=later)["expires_at"][:10] == later[:10]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
