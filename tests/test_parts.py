@@ -9,6 +9,7 @@ from apiflask import APIFlask
 from app import create_app
 from app.exchange import new_id
 from tests.conftest import Account, settings_for
+from tests.lines import category, counts, jsonl, send, task
 from tests.parts import in_parts
 from tests.people import give_password, session, sign_in
 
@@ -112,3 +113,24 @@ def test_tokens_and_the_account_are_written(
     assert member.delete("/v1/me").status_code == 204
     assert member.get("/v1/me").status_code == 401
     assert {"after", "expired"} <= set(ran)
+
+
+def test_a_category_that_is_deleted_leaves_its_tasks(member: Account, ran: list[str]) -> None:
+    path = f"/v1/categories/{(made := member.create_category())['id']}"
+    inside = member.create_task(category_id=made["id"])
+    assert member.delete(path).status_code == 204
+    assert member.get(f"/v1/tasks/{inside['id']}").json["category_id"] is None
+    kinds = [item["type"] for item in member.get("/v1/changes").json["items"]]
+    assert kinds.count("task") == 1
+    assert member.post(f"{path}/restore").status_code == 200
+    assert ran
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "import"}], ids=["plain", "keyed"])
+def test_an_import_writes_what_differs_once(
+    member: Account, ran: list[str], headers: dict[str, str]
+) -> None:
+    body = jsonl(category(), task())
+    assert counts(send(member, body, **headers).json) == (2, 0, 0, 0)
+    assert counts(send(member, body).json) == (0, 0, 2, 0)
+    assert {"line", "bump", "after"} <= set(ran)
