@@ -8,7 +8,7 @@ from typing import Any
 from app import lifecycle, logs, tally
 from app.config import load
 from app.engine import warm_up
-from app.server import Logger, answer_with_problems, end_in_order
+from app.server import Logger, answer_with_problems, end_in_order, warn_of_development
 from app.version import __version__
 
 settings = load()
@@ -38,6 +38,7 @@ preload_app = (
 def when_ready(arbiter: Any) -> None:
     """Called once in the master process, before the first worker."""
     end_in_order(arbiter)
+    warn_of_development(settings, arbiter.cfg.address)
     fields = {"version": __version__, "workers": workers, "threads": threads}
     logging.getLogger("app").info("the service starts", extra={"fields": fields})
     # What is loaded by now is never given up. A collection would write into each object, and so

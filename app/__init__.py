@@ -3,9 +3,9 @@
 import atexit
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from apiflask import APIBlueprint, APIFlask
 from flask import Response
@@ -30,11 +30,14 @@ from app import (
     turns,
 )
 from app.application import Application
-from app.config import ConfigurationError, Settings
+from app.config import ROOT, ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
 from app.openapi import introduction
+from app.secret_file import shared_secret
 from app.users import passwords
 from app.version import __version__ as __version__
+
+SECRET_FILE: Final = ROOT / ".development-secret"
 
 EXPOSED_HEADERS: Final = (
     "Content-Disposition",
@@ -87,8 +90,10 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.config["MIGRATION_URL"] = settings.migration_url or url
     database.init_app(app, settings, url)
     errors.init_app(app)
-    secret = settings.jwt_secret or development_secret(settings, url)
-    keys.init_app(app, secret or url, *settings.jwt_secrets_accepted)
+    secret = settings.jwt_secret or development_secret(settings)
+    # Earlier releases derived keys of the URL as it is.
+    own = (secret, *settings.jwt_secrets_accepted) if secret else (stretched(url), url)
+    keys.init_app(app, *own)
     auth.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
     places.init_app(app, settings)
@@ -163,15 +168,20 @@ def register_blueprints(app: APIFlask) -> None:
     app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.for_account in c}
 
 
-def development_secret(settings: Settings, url: str) -> str | None:
-    """A secret that all processes on one database share, where none is set and none is required."""
+def development_secret(settings: Settings) -> str | None:
+    """A secret that all processes of this checkout share, where none is set or required."""
     if settings.production or settings.jwt_jwks_url:
         return None
-    password = urlsplit(url).password
-    if not password:
-        message = "JWT_SECRET is required, as DATABASE_URL has no password to make one of"
-        raise ConfigurationError(message)
-    return hashlib.sha256(f"development {password}".encode()).hexdigest()
+    return shared_secret(SECRET_FILE)
+
+
+def stretched(url: str) -> str:
+    """What keys are derived from where there is no secret: the database's URL, made slow to guess.
+
+    A cursor shows something made under such a key, by which the password could otherwise be tried
+    as fast as a hash is computed. Takes a tenth of a second, once in a process.
+    """
+    return hashlib.scrypt(url.encode(), salt=b"tasks-api", n=2**15, r=8, p=1, maxmem=2**26).hex()
 
 
 def start_embedded(settings: Settings) -> str:
@@ -194,12 +204,20 @@ def admit_browsers(app: APIFlask, settings: Settings) -> None:
         CORS(
             app,
             resources=r"/v1/.*",
-            origins=list(settings.cors_origins),
+            origins=[exactly(origin) for origin in settings.cors_origins],
             allow_headers=[*ALLOWED_HEADERS],
             expose_headers=[*EXPOSED_HEADERS],
             max_age=86_400,
         )
         app.after_request(vary_by_origin)
+
+
+def exactly(origin: str) -> re.Pattern[str]:
+    """A pattern of this origin alone, as scheme and host have no letter case (RFC 6454, section 4).
+
+    Flask-CORS takes a string with brackets in it, as IPv6 addresses have, for a regular expression.
+    """
+    return re.compile(re.escape(origin) + r"\Z", re.IGNORECASE | re.ASCII)
 
 
 def measure(app: APIFlask) -> None:

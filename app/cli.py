@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, Final
+from uuid import UUID
 
 import click
 import psycopg2
@@ -22,6 +23,7 @@ from app.exchange import new_id
 from app.execution import Statement, execute
 from app.failures import explained
 from app.problems import Problem
+from app.tokens import queries as personal_tokens
 from app.users import queries
 from app.users.models import User
 from app.users.schemas import Registration
@@ -66,7 +68,7 @@ def _reason(error: BaseException | None) -> str | None:
 
 
 users = AppGroup("users", help="Create and list accounts.")
-tokens = AppGroup("tokens", help="Issue access tokens.")
+tokens = AppGroup("tokens", help="Issue access tokens; list and revoke personal ones.")
 
 
 @users.command("create")
@@ -78,7 +80,9 @@ def create_user(email: str, name: str | None, password: str) -> None:
     """Create an account and print its id."""
     user = Registration(email=email, name=name, password=password)
     password_hash = generate_password_hash(user.password)
-    created, _ = queries.create_user(new_id(), user.email, password_hash, user.name, None)
+    created = queries.create_user(new_id(), user.email, password_hash, user.name, None)
+    if created is None:
+        raise click.ClickException("an account with this e-mail address exists")
     click.echo(created["id"])
 
 
@@ -107,6 +111,59 @@ def issue_token(email: str, ttl: int) -> None:
     if login is None:
         raise click.ClickException("there is no account with this address")
     click.echo(token_verifier().issue(login.user_id, seconds=ttl))
+
+
+def of_one_user(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command options that name a user, and the user's id as `user_id`."""
+
+    @click.option("--user", type=click.UUID, help="The user's id.")
+    @click.option("--email", help="The user's e-mail address, in place of the id.")
+    @wraps(command)
+    def wrapper(user: UUID | None, email: str | None, **options: Any) -> None:
+        if (user is None) == (email is None):
+            raise click.ClickException("name one user, by --user or by --email")
+        command(user_id=_user_id(user, email), **options)
+
+    return wrapper
+
+
+def _user_id(user: UUID | None, email: str | None) -> str:
+    if email is None:
+        return str(user)
+    login = queries.find_login(email)
+    if login is None:
+        raise click.ClickException("there is no account with this address")
+    return login.user_id
+
+
+@tokens.command("list")
+@one_line_errors
+@of_one_user
+def list_tokens(user_id: str) -> None:
+    """Print a user's personal access tokens, oldest first.
+
+    Of each its id, when it was created, when it expires, when it was used last, and its scopes.
+    """
+    for token in personal_tokens.list_all(user_id):
+        days = (token.created_at, token.expires_at, token.last_used_at)
+        texts = (f"{day:%Y-%m-%d}" if day else f"{'-':10}" for day in days)
+        click.echo("  ".join((token.id, *texts, " ".join(token.scopes))))
+
+
+@tokens.command("revoke")
+@click.option("--id", "token_id", type=click.UUID, help="The one token to revoke; otherwise all.")
+@one_line_errors
+@of_one_user
+def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
+    """Revoke a user's personal access tokens, or one, and print their ids.
+
+    Takes effect immediately. Access tokens of a sign-in run out by themselves.
+    """
+    revoked = personal_tokens.revoke(user_id, str(token_id) if token_id else None)
+    if not revoked:
+        raise click.ClickException("there is no such token")
+    for token in revoked:
+        click.echo(token.id)
 
 
 @click.command("purge")

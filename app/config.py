@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from dotenv import dotenv_values
 
@@ -21,14 +21,13 @@ from app.database_url import (
     sqlalchemy_url,
     without_credentials,
 )
+from app.secret_strength import LEAST_BYTES, is_weak
+from app.tokens.permissions import PERMISSIONS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 FAILED_TO_LOAD: Final = 4
 """gunicorn's status of an application that cannot be loaded (gunicorn/arbiter.py)."""
-
-SECRET_BYTES: Final = 32
-"""The least length of JWT_SECRET: RFC 7518, section 3.2, for HS256."""
 
 
 class ConfigurationError(Exception):
@@ -41,6 +40,13 @@ def _plain(value: object) -> str:
 
 def _hidden(_value: object) -> str:
     return MASK
+
+
+def _without_query(value: object) -> str:
+    """The URL with what follows its path masked, as some issuers take keys of access there."""
+    url = str(value)
+    end = re.search(r"[?#]", url)
+    return f"{url[: end.start() + 1]}{MASK}" if end else url
 
 
 def _hidden_if_any(value: object) -> str:
@@ -106,9 +112,20 @@ def _pattern(pattern: str) -> Callable[[str], str]:
     return parse
 
 
+def _scopes(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = tuple((theirs, ours) for theirs, _, ours in (w.rpartition("=") for w in text.split()))
+    # A comma in a name is rather one between two pairs.
+    if not all(theirs and "," not in theirs and ours in PERMISSIONS for theirs, ours in pairs):
+        raise ValueError
+    return pairs
+
+
+def _pairs(value: object) -> str:
+    return " ".join(f"{theirs}={ours}" for theirs, ours in cast(tuple[tuple[str, str]], value))
+
+
 def _jwt_secret(text: str) -> str:
-    repeats_itself = text in (text + text)[1:-1]
-    if len(text.encode()) < SECRET_BYTES or len(set(text)) < 8 or repeats_itself:
+    if is_weak(text):
         raise ValueError
     return text
 
@@ -122,6 +139,7 @@ def _metrics_token(text: str) -> str:
 
 
 _DATABASE = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
+_OURS = f"{', '.join(PERMISSIONS[:-1])} and {PERMISSIONS[-1]}"
 _TEXT = r"[^\s\x00-\x1f]+"
 
 
@@ -146,20 +164,31 @@ class Settings:
         show=without_credentials,
     )
     jwt_secret: str | None = setting(
-        "JWT_SECRET", None, f"at least {SECRET_BYTES} random bytes", _jwt_secret, show=_hidden
+        "JWT_SECRET", None, f"at least {LEAST_BYTES} random bytes", _jwt_secret, show=_hidden
     )
     jwt_secrets_accepted: tuple[str, ...] = setting(
         "JWT_SECRETS_ACCEPTED",
         (),
-        f"comma-separated secrets of at least {SECRET_BYTES} random bytes each, beside JWT_SECRET",
+        f"comma-separated secrets of at least {LEAST_BYTES} random bytes each, beside JWT_SECRET",
         _jwt_secrets,
         show=_hidden_if_any,
     )
     jwt_jwks_url: str | None = setting(
-        "JWT_JWKS_URL", None, "an https:// URL", _pattern(r"https?://[^\s@]+")
+        "JWT_JWKS_URL",
+        None,
+        "an https:// URL",
+        _pattern(r"https?://[^\s@]+"),
+        show=_without_query,
     )
     jwt_issuer: str | None = setting("JWT_ISSUER", None, "text without spaces", _pattern(_TEXT))
     jwt_audience: str | None = setting("JWT_AUDIENCE", None, "text without spaces", _pattern(_TEXT))
+    jwt_scopes: tuple[tuple[str, str], ...] = setting(
+        "JWT_SCOPES",
+        (),
+        f"pairs such as read:tasks=tasks:read with spaces between them; ours are {_OURS}",
+        _scopes,
+        show=_pairs,
+    )
     db_pool_size: int = setting("DB_POOL_SIZE", 5, "1 to 100", _integer(1, 100))
     db_max_overflow: int = setting("DB_MAX_OVERFLOW", 15, "0 to 100", _integer(0, 100))
     db_pool_timeout: float = setting("DB_POOL_TIMEOUT", 2.0, "0.1 to 60", _seconds(0.1, 60))
@@ -205,7 +234,7 @@ class Settings:
     metrics_token: str | None = setting(
         "METRICS_TOKEN",
         None,
-        f"at least {SECRET_BYTES} random characters without spaces",
+        f"at least {LEAST_BYTES} random characters without spaces",
         _metrics_token,
         show=_hidden,
     )
@@ -261,6 +290,8 @@ class Settings:
             raise ConfigurationError("JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it")
         if self.jwt_jwks_url and not (self.jwt_issuer and self.jwt_audience):
             raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
+        if self.jwt_scopes and not self.jwt_jwks_url:
+            raise ConfigurationError("JWT_SCOPES needs JWT_JWKS_URL beside it")
         if not self.production:
             return
         if not self.database_url:

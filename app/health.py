@@ -15,7 +15,9 @@ from sqlalchemy.pool import QueuePool
 from app import lifecycle
 from app.database import db
 from app.engine import beside_the_pool, connect_parameters
+from app.exchange import current
 from app.http import json_response
+from app.operators import is_operator
 from app.scope import Role, Scope
 
 DEADLINE_SECONDS: Final = 0.8
@@ -30,6 +32,8 @@ REVISION: Final = re.compile(r"^(down_)?revision\b[^=\n]* = (.*)", re.MULTILINE)
 
 EXTENSION: Final = "database_probe"
 
+NO_POOL: Final = {"open": 0, "in_use": 0, "limit": 0}
+
 blueprint: Final = APIBlueprint("health", __name__, tag="Health")
 
 
@@ -42,7 +46,10 @@ class Health(BaseModel):
 
 
 class PoolUse(BaseModel):
-    """Connections of this process: kept open, in use, and the most there may be."""
+    """Connections of this process: kept open, in use, and the most there may be.
+
+    All are 0 where they are not shown.
+    """
 
     open: int
     in_use: int
@@ -50,7 +57,10 @@ class PoolUse(BaseModel):
 
 
 class Revision(BaseModel):
-    """The schema the database has and the one this release was written for."""
+    """The schema the database has and the one this release was written for.
+
+    Both are null where they are not shown.
+    """
 
     current: str | None
     head: str | None
@@ -154,11 +164,22 @@ def get_database_health() -> Response:
     """Whether the database answers
 
     Within a second, whatever the database does; looked at once a second at most. An answer of 503
-    has the same form.
+    has the same form. Times, pool and names of revisions are shown to the operator: the bearer of
+    METRICS_TOKEN, and who asks from the same host without a proxy. Anyone else is told `status` and
+    `up_to_date`, with null or 0 for the rest.
     """
     answer = current_app.extensions[EXTENSION].look()
     status = 200 if answer["status"] == "ok" else 503
-    return json_response({**answer, "pool": pool_use()}, status)
+    if is_operator(current()):
+        return json_response({**answer, "pool": pool_use()}, status)
+    return json_response(withheld(answer), status)
+
+
+def withheld(answer: dict[str, Any]) -> dict[str, Any]:
+    """What anyone is told: `status` and `up_to_date`, in the form of the whole answer."""
+    revision = {"current": None, "head": None, "up_to_date": answer["revision"]["up_to_date"]}
+    times = {"connect_ms": None, "latency_ms": None}
+    return {**answer, **times, "pool": NO_POOL, "revision": revision}
 
 
 def head_revision(versions: Path) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
+import flask
 import orjson
 from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
@@ -13,7 +14,7 @@ from werkzeug.routing import UUIDConverter
 from werkzeug.sansio.utils import host_is_trusted
 
 from app.conditional import entity_tag, unchanged_since
-from app.exchange import JSON, Document, Response, current
+from app.exchange import JSON, STORE_NOTHING, Document, Response, current
 from app.limits import count_length
 from app.problems import (
     BAD_REQUEST,
@@ -211,6 +212,13 @@ def created_at(location: str, representation: Mapping[str, Any]) -> Response:
     """A new resource and where it is, relative to this server (RFC 9110, section 10.2.2)."""
     response = resource(representation, 201)
     response.headers["Location"] = location
+    return response
+
+
+def store_nothing(response: flask.Response) -> flask.Response:
+    """The answer, which no cache may keep, not even the browser's own."""
+    name, value = STORE_NOTHING
+    response.headers[name] = value
     return response
 
 

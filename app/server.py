@@ -1,15 +1,21 @@
 """gunicorn, adapted: what it logs and answers by itself, and how it ends."""
 
+import logging
 import os
 import re
 import signal
+from collections.abc import Iterable
+from ipaddress import ip_address
 from socket import socket
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from gunicorn import glogging, util
 
 from app import lifecycle, tally
+from app.config import Settings
+from app.database_url import is_here
 from app.errors import MEDIA_TYPE, document
 from app.exchange import new_id
 from app.metrics.families import PROBLEMS
@@ -30,6 +36,27 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
         if msg.startswith("Invalid request"):
             msg = re.split("b?['\"]", msg)[0].rstrip(": ")
         super().warning(msg, *args, **kwargs)
+
+
+def warn_of_development(settings: Settings, addresses: Iterable[object]) -> None:
+    """Log that unsafe settings are let through, where others may reach this service or its data."""
+    reach = [f"listens on {place}" for place in map(_outside, addresses) if place]
+    if settings.database_url and not is_here(urlsplit(settings.database_url)):
+        reach.append("uses a database on another host")
+    if reach and not settings.production:
+        text = "APP_ENV is %s: the service %s; set APP_ENV=production where others are served"
+        logging.getLogger("app").warning(text, settings.app_env, " and ".join(reach))
+
+
+def _outside(address: object) -> str | None:
+    """The host of an address of gunicorn's that is not this host alone; paths of sockets are."""
+    host = address[0] if isinstance(address, tuple) else "localhost"
+    if host == "localhost":
+        return None
+    try:
+        return None if ip_address(host).is_loopback else host
+    except ValueError:
+        return str(host)
 
 
 def problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:

@@ -41,6 +41,8 @@ class Issuer:
             algorithm.lower(): (algorithm, usual_key(algorithm))
             for algorithm in ("RS256", "ES256", "EdDSA")
         }
+        self.changes: dict[str, dict[str, Any]] = {}
+        """What is published of a key otherwise; None leaves a member out."""
         self.status = 200
         self.body: bytes | None = None
         self.requests: list[str] = []
@@ -49,7 +51,14 @@ class Issuer:
         keys = []
         for kid, (algorithm, key) in self.private.items():
             as_jwk = get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
-            keys.append({**as_jwk, "kid": kid, "use": "sig", "alg": algorithm})
+            jwk = {
+                **as_jwk,
+                "kid": kid,
+                "use": "sig",
+                "alg": algorithm,
+                **self.changes.get(kid, {}),
+            }
+            keys.append({name: value for name, value in jwk.items() if value is not None})
         return json.dumps({"keys": keys}).encode()
 
     def sign(

@@ -134,6 +134,28 @@ def test_one_origin_alone_is_told_to_nobody_else(
     assert allowed(caller.get("/v1/tasks", headers={"Origin": OTHER_PAGE})) == {}
 
 
+@pytest.mark.parametrize(
+    ("configured", "others"),
+    [
+        (
+            "http://[::1]:3000",
+            ("http://1:3000", "http://::1:3000", "http://1:3000.evil.com", "http://[::1]:30001"),
+        ),
+        ("http://a.example.com", ("http://aXexample.com", "http://a.example.com.evil.com")),
+        ("https://(a|b).example.com", ("https://a.example.com", "https://b.example.com")),
+    ],
+)
+def test_an_origin_is_compared_exactly_whatever_characters_it_has(
+    database_url: str, configured: str, others: tuple[str, ...]
+) -> None:
+    client = create_app(settings_for(database_url, CORS_ORIGINS=configured)).test_client()
+    for origin in (configured, configured.upper()):
+        answer = client.get("/v1/tasks", headers={"Origin": origin})
+        assert allowed(answer)["access-control-allow-origin"] == origin
+    for origin in (*others, f"{configured}/", f"x{configured}", f"{configured}:1"):
+        assert allowed(client.get("/v1/tasks", headers={"Origin": origin})) == {}
+
+
 def test_every_kind_of_answer_has_the_security_headers(
     welcoming: APIFlask, auth: Callable[..., Account]
 ) -> None:
@@ -173,6 +195,19 @@ def test_what_is_a_users_own_is_kept_out_of_shared_caches(alice: Account) -> Non
     assert "private" in alice.get("/v1/tasks").headers["Cache-Control"]
     created = alice.post("/v1/tasks", json={"title": "Buy milk"})
     assert created.headers["Cache-Control"] == "no-store"
+
+
+def test_no_cache_keeps_the_account_or_a_copy_of_it(alice: Account) -> None:
+    tag = alice.get("/v1/me").headers["ETag"]
+    for answer in (
+        alice.get("/v1/me"),
+        alice.get("/v1/me", headers={"If-None-Match": tag}),
+        alice.patch("/v1/me", json={"name": "Alice"}),
+        alice.get("/v1/export"),
+        alice.get("/v1/export?format=csv"),
+        alice.get("/v1/export?format=xml"),
+    ):
+        assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_https_is_insisted_on_behind_a_proxy_that_is_trusted_to_tell(database_url: str) -> None:

@@ -3,22 +3,29 @@
 import os
 import subprocess
 import sys
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
+from random import Random
+from string import ascii_letters, digits
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import pytest
 
 from app import config, create_app, database_url, embedded
 from app.config import ConfigurationError, Settings
 from app.database_url import sqlalchemy_url
+from app.secret_strength import is_weak
 from tests.conftest import ROOT, SECRET, settings_for
 
 REMOTE = "postgresql://user:hidden@db.example.com/tasks"
 HERE = "postgresql+psycopg2://user:hidden@127.0.0.1/tasks"
 THERE = "postgresql+psycopg2://user:hidden@db.example.com/tasks"
 
+VISIBLE = [chr(code) for code in range(0x21, 0x7F)]
 RANDOM = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey"
 
 # For each variable: what is taken and read as what, and what is refused.
@@ -56,6 +63,7 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
         (SECRET, SECRET),
         (RANDOM, RANDOM),
         (f"{'ä' * 8}{'0123456789'}{'bcdefg'}", f"{'ä' * 8}{'0123456789'}{'bcdefg'}"),
+        ("3f9ac81d77e204b65f1a90ce8d2b6e47" * 2, "3f9ac81d77e204b65f1a90ce8d2b6e47" * 2),
     ],
     "JWT_SECRETS_ACCEPTED": [
         (RANDOM, (RANDOM,)),
@@ -64,6 +72,13 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
     "JWT_JWKS_URL": [("https://issuer.example.com/keys", "https://issuer.example.com/keys")],
     "JWT_ISSUER": [("https://issuer.example.com/", "https://issuer.example.com/")],
     "JWT_AUDIENCE": [("tasks", "tasks")],
+    "JWT_SCOPES": [
+        ("read:tasks=tasks:read", (("read:tasks", "tasks:read"),)),
+        (
+            "all=tasks:write  all=account a=b=tasks:read",
+            (("all", "tasks:write"), ("all", "account"), ("a=b", "tasks:read")),
+        ),
+    ],
     "DB_POOL_SIZE": [("1", 1), ("100", 100)],
     "DB_MAX_OVERFLOW": [("0", 0), ("100", 100)],
     "DB_POOL_TIMEOUT": [("0.1", 0.1), ("60", 60.0)],
@@ -141,6 +156,15 @@ REFUSED: dict[str, list[str]] = {
         "0123456789abcdef" * 2,
         " " * 3 + "thirty-one bytes of hidden text",
         "passwordpasswordpasswordpassword",
+        "change-me-change-me-change-me-please",
+        "CHANGE_ME_to_something_that_is_long_enough",
+        "please-replace-this-with-something-long",
+        "your-secret-goes-here-and-is-long-enough",
+        "super-secret-jwt-token-with-at-least-32-characters-long",
+        "a-string-secret-at-least-256-bits-long",
+        "what `openssl rand -base64 48` prints",
+        "my-password-is-secret-password-123",
+        "hidden-test-secret-hidden-test-secret-hidden",
     ],
     "JWT_SECRETS_ACCEPTED": ["hidden", f"{RANDOM},hidden", f"{RANDOM} hidden,{'x' * 64}", "a,b"],
     "JWT_JWKS_URL": [
@@ -152,6 +176,7 @@ REFUSED: dict[str, list[str]] = {
     ],
     "JWT_ISSUER": ["hidden text"],
     "JWT_AUDIENCE": ["hidden text"],
+    "JWT_SCOPES": ["hidden", "hidden=", "=tasks:read", "hidden=tasks", "a=account,b=account"],
     "DB_POOL_SIZE": ["0", "101", *NOT_NUMBERS],
     "DB_MAX_OVERFLOW": ["101", *NOT_NUMBERS],
     "DB_POOL_TIMEOUT": ["0", "61", "inf", "2s", *NOT_NUMBERS],
@@ -194,6 +219,7 @@ BESIDE = {
     "JWT_SECRETS_ACCEPTED": {"JWT_SECRET": SECRET},
     "JWT_JWKS_URL": {"JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "tasks"},
 }
+BESIDE["JWT_SCOPES"] = {**BESIDE["JWT_JWKS_URL"], "JWT_JWKS_URL": "https://issuer.example.com/k"}
 SAFE = {"APP_ENV": "production", "DATABASE_URL": REMOTE, "JWT_SECRET": SECRET}
 EXTERNAL = {
     "JWT_JWKS_URL": "https://issuer.example.com/keys",
@@ -239,6 +265,27 @@ def test_a_wrong_value_stops_the_start_with_one_line_that_does_not_show_it(
     line = stopped(**{variable: text, **BESIDE.get(variable, {})})
     assert line.startswith(f"{variable} expects ")
     assert "hidden" not in line
+
+
+GENERATED: dict[str, Callable[[Random], str]] = {
+    "16 bytes in hexadecimal": lambda random: random.randbytes(16).hex(),
+    "32 bytes in hexadecimal": lambda random: random.randbytes(32).hex(),
+    "16 bytes in hexadecimal, twice": lambda random: random.randbytes(16).hex() * 2,
+    "48 bytes in base64": lambda random: b64encode(random.randbytes(48)).decode(),
+    "24 bytes in base64url": lambda random: urlsafe_b64encode(random.randbytes(24)).decode(),
+    "two UUIDs": lambda random: (
+        f"{UUID(int=random.getrandbits(128))}{UUID(int=random.getrandbits(128))}"
+    ),
+    "one UUID": lambda random: str(UUID(int=random.getrandbits(128))),
+    "32 letters and digits": lambda random: "".join(random.choices(ascii_letters + digits, k=32)),
+    "32 visible characters": lambda random: "".join(random.choices(VISIBLE, k=32)),
+}
+
+
+@pytest.mark.parametrize("form", GENERATED)
+def test_no_generated_secret_is_taken_for_a_weak_one(form: str) -> None:
+    random = Random(form)
+    assert [text for _ in range(10_000) if is_weak(text := GENERATED[form](random))] == []
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\n"])
@@ -288,6 +335,12 @@ def test_accepted_secrets_need_one_that_signs() -> None:
     assert stopped(**alone) == "JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it"
 
 
+def test_names_of_scopes_need_an_issuer_that_uses_them() -> None:
+    names = {"JWT_SCOPES": "read:tasks=tasks:read"}
+    assert stopped(**SAFE, **names) == "JWT_SCOPES needs JWT_JWKS_URL beside it"
+    assert read(**EXTERNAL, **names).masked()["JWT_SCOPES"] == "read:tasks=tasks:read"
+
+
 @pytest.mark.parametrize("missing", ["JWT_ISSUER", "JWT_AUDIENCE"])
 def test_an_issuers_keys_need_the_issuers_name_and_an_audience(missing: str) -> None:
     assert stopped(**{**EXTERNAL, missing: ""}).startswith("JWT_JWKS_URL needs")
@@ -335,13 +388,7 @@ def test_an_embedded_database_that_does_not_start_stops_the_start(
         create_app(read(APP_ENV="test"))
 
 
-def test_a_database_without_a_password_makes_no_secret(database_url: str) -> None:
-    host = database_url.rpartition("@")[2]
-    with pytest.raises(ConfigurationError, match="JWT_SECRET is required"):
-        create_app(read(APP_ENV="test", DATABASE_URL=f"postgresql://app@{host}"))
-
-
-def test_two_processes_on_one_database_share_the_secret_of_development(database_url: str) -> None:
+def test_two_processes_of_one_checkout_share_the_secret_of_development(database_url: str) -> None:
     apps = [create_app(read(APP_ENV="test", DATABASE_URL=database_url)) for _ in range(2)]
     one, other = (app.extensions["token_verifier"] for app in apps)
     user_id = "00000000-0000-7000-8000-000000000000"
@@ -374,6 +421,14 @@ def test_masked_settings_without_secrets_are_as_they_are(database_url: str) -> N
     masked = settings_for("postgresql://[::1]:5433/tasks").masked()
     assert masked["DATABASE_URL"] == "postgresql+psycopg2://[::1]:5433/tasks"
     assert masked["RATELIMIT_STORAGE_URI"] == "memory://"
+
+
+@pytest.mark.parametrize("tail", ["?key=hidden", "#hidden", "?a=1&key=hidden#hidden"])
+def test_a_key_in_the_address_of_an_issuers_keys_is_masked(tail: str) -> None:
+    url = "https://issuer.example.com/keys"
+    masked = read(**EXTERNAL | {"JWT_JWKS_URL": url + tail}).masked()
+    assert masked["JWT_JWKS_URL"] == f"{url}{tail[0]}********"
+    assert read(**EXTERNAL).masked()["JWT_JWKS_URL"] == url
 
 
 # The process

@@ -84,6 +84,29 @@ def test_a_task_is_created_with_a_token_and_nothing_is_wider_than_the_window(
     assert not too_wide(page)
 
 
+def test_a_token_is_kept_until_the_tab_is_closed_and_no_longer(
+    page: Browser, alice: Account
+) -> None:
+    page.script("localStorage.setItem('authorized', '{}')")
+    page.press(".authorize")
+    page.find(".modal-ux input").send_keys(alice.token)
+    page.press(".modal-ux button[type=submit]")
+    page.press(".modal-ux .btn-done")
+    page.driver.refresh()
+    page.find("#contract:not([aria-busy=true])")
+    page.find(".authorize.locked")
+    kept = "return [localStorage, sessionStorage].map((store) => JSON.stringify({...store}))"
+    lasting, of_this_tab = page.script(kept)
+    assert alice.token not in lasting
+    assert "authorized" not in lasting
+    assert alice.token in of_this_tab
+    page.press(".authorize")
+    page.press(".modal-ux button", "Logout")
+    page.press(".modal-ux .btn-done")
+    page.find(".authorize.unlocked")
+    assert alice.token not in "".join(page.script(kept))
+
+
 def test_the_contents_lead_to_every_chapter_and_find_every_operation(page: Browser) -> None:
     page.find(".info code", page.script("return `export API=${location.origin}`"))
     chapters = texts(page, "#contents a:not([title])", "hash")

@@ -93,6 +93,75 @@ def test_the_database_is_reported_with_its_latency_pool_and_revision(database_ur
     assert head == ask(database_url, "select version_num from alembic_version")
 
 
+TOKEN: Final = "7Qm3vN9xT1bK5wLr8sYc2dFh6gJp4zAe"
+BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
+ELSEWHERE: Final = "192.0.2.7"
+
+
+@pytest.fixture(scope="module")
+def behind_a_proxy(database_url: str) -> APIFlask:
+    """An application whose operator has a token, behind a proxy that it trusts."""
+    return create_app(settings_for(database_url, METRICS_TOKEN=TOKEN, TRUSTED_PROXIES="1"))
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "shown"),
+    [
+        ("127.0.0.1", {}, True),
+        ("127.8.9.10", {}, True),
+        ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),
+        (ELSEWHERE, {}, False),
+        ("10.0.0.1", {}, False),
+        ("", {}, False),
+        ("127.0.0.1", {"X-Forwarded-For": ELSEWHERE}, False),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, False),
+        (ELSEWHERE, {"X-Forwarded-For": "127.0.0.1"}, False),
+        ("127.0.0.1", {"X-Real-IP": ELSEWHERE}, False),
+        ("127.0.0.1", {"Forwarded": f"for={ELSEWHERE}"}, False),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, False),
+        (ELSEWHERE, BEARER, True),
+        ("127.0.0.1", {**BEARER, "X-Forwarded-For": ELSEWHERE}, True),
+        (ELSEWHERE, {"Authorization": f"bearer {TOKEN}"}, True),
+        (ELSEWHERE, {"Authorization": f"Bearer {TOKEN}x"}, False),
+        (ELSEWHERE, {"Authorization": "Bearer \u00e4"}, False),
+        (ELSEWHERE, {"Authorization": "Bearer "}, False),
+        (ELSEWHERE, {"Authorization": f"Basic {TOKEN}"}, False),
+    ],
+)
+def test_pool_and_revision_are_shown_to_the_operator_alone(
+    behind_a_proxy: APIFlask, address: str, headers: dict[str, str], shown: bool
+) -> None:
+    answer = behind_a_proxy.test_client().get(
+        "/health/db", headers=headers, environ_overrides={"REMOTE_ADDR": address}
+    )
+    assert (answer.status_code, answer.json["status"]) == (200, "ok")
+    assert answer.json["revision"]["up_to_date"] is True
+    if shown:
+        assert answer.json["pool"]["limit"] > 0
+        assert answer.json["connect_ms"] > 0
+        assert answer.json["revision"]["current"] == answer.json["revision"]["head"]
+        assert answer.json["revision"]["head"]
+    else:
+        assert answer.json == {
+            "status": "ok",
+            "connect_ms": None,
+            "latency_ms": None,
+            "pool": {"open": 0, "in_use": 0, "limit": 0},
+            "revision": {"current": None, "head": None, "up_to_date": True},
+        }
+
+
+def test_without_a_token_of_the_operator_nobody_elsewhere_bears_it(app: APIFlask) -> None:
+    for bearer in ("Bearer", "Bearer ", "Bearer None"):
+        answer = app.test_client().get(
+            "/health/db",
+            headers={"Authorization": bearer},
+            environ_overrides={"REMOTE_ADDR": ELSEWHERE},
+        )
+        assert answer.json["pool"]["limit"] == 0
+
+
 def test_a_pending_migration_shows(own: str) -> None:
     head = ask(own, "select version_num from alembic_version")
     ask(own, "update alembic_version set version_num = 'before'")

@@ -180,6 +180,80 @@ def test_a_letter_that_the_database_lowers_to_another_is_no_way_around_the_limit
     assert refused(sign_in(client, email.replace("i", "\u0130", 1)), "email", pointer="/email")
 
 
+def register(
+    client: FlaskClient, email: str, password: str, key: str, address: str = "", **fields: str
+) -> TestResponse:
+    return client.post(
+        "/v1/auth/register",
+        json={"email": email, "password": password, **fields},
+        headers={"Idempotency-Key": key},
+        environ_overrides={"REMOTE_ADDR": address or any_address()},
+    )
+
+
+def is_conflict(answer: TestResponse) -> bool:
+    return (answer.status_code, answer.json["type"]) == (409, "/problems/conflict")
+
+
+@pytest.fixture
+def registered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an account that was registered with the key `sign-up`."""
+    monkeypatch.setattr(routes, "generate_password_hash", lambda _: CHEAP_HASH)
+    email = f"{new_id()}@example.com"
+    assert register(client, email, PASSWORD, "sign-up").status_code == 201
+    return email
+
+
+@pytest.mark.parametrize("by", ["account", "address"])
+def test_guesses_with_the_key_of_a_registration_are_failed_sign_ins(
+    client: FlaskClient, registered: str, by: str
+) -> None:
+    address = any_address()
+    for _ in range(10):
+        guess = register(client, registered, WRONG, "sign-up", address)
+        assert is_conflict(guess)
+    who = {"account": "", "address": address}[by]
+    right = register(client, registered, PASSWORD, "sign-up", who)
+    assert refused_for_a_while(right)
+    assert refused_for_a_while(sign_in(client, registered, address=who))
+
+
+def test_failed_sign_ins_hold_back_guesses_with_the_key_of_a_registration(
+    client: FlaskClient, registered: str
+) -> None:
+    fail(client, registered, 10)
+    assert refused_for_a_while(register(client, registered, PASSWORD, "sign-up"))
+
+
+def test_a_guess_is_told_nothing_of_whether_the_key_was_used(
+    client: FlaskClient, registered: str
+) -> None:
+    for key in ("sign-up", "another"):
+        address = any_address()
+        answers = [register(client, registered, WRONG, key, address) for _ in range(5)]
+        assert all(map(is_conflict, answers))
+        assert len({answer.json["detail"] for answer in answers}) == 1
+    for key in ("sign-up", "another"):
+        assert refused_for_a_while(register(client, registered, WRONG, key))
+
+
+def test_a_retry_of_the_registration_is_answered_as_before_however_often(
+    client: FlaskClient, registered: str
+) -> None:
+    address = any_address()
+    for _ in range(12):
+        again = register(client, registered, PASSWORD, "sign-up", address)
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+
+
+def test_who_has_proved_the_password_is_told_that_the_key_came_with_another_body(
+    client: FlaskClient, registered: str
+) -> None:
+    other = register(client, registered, PASSWORD, "sign-up", name="Alice")
+    assert (other.status_code, other.json["type"]) == (422, "/problems/idempotency-key-reused")
+    assert is_conflict(register(client, registered, WRONG, "sign-up", name="Alice"))
+
+
 def test_successes_do_not_count(client: FlaskClient, member: Account) -> None:
     address = any_address()
     for _ in range(12):

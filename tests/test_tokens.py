@@ -5,6 +5,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -270,7 +271,6 @@ def test_a_users_id_is_made_of_issuer_and_subject_and_never_changes() -> None:
         {"sub": ""},
         {"sub": 7},
         {"headers": {"alg": "ES256", "kid": "unknown"}},
-        {"headers": {"kid": None}},
         {"headers": {"kid": "rs256"}},
         {"headers": {"kid": "eddsa"}},
         *({claim: None} for claim in ("exp", "iat", "iss", "aud", "sub")),
@@ -281,6 +281,298 @@ def test_another_issuers_token_is_not_believed(
     presenting: Callable[..., TestResponse], changed: dict[str, Any]
 ) -> None:
     assert_not_valid(presenting(**changed))
+
+
+# What issuers publish and sign in other ways
+
+
+@pytest.mark.parametrize("kid", ["rs256", "es256", "eddsa"])
+def test_a_token_without_a_key_id_is_tried_with_each_key_of_its_type(
+    presenting: Callable[..., TestResponse], issuer: Issuer, kid: str
+) -> None:
+    issuer.private = {
+        f"{algorithm} {number}": (algorithm, issuing.new_key(algorithm))
+        for algorithm in ("ES256", "EdDSA")
+        for number in range(3)
+    } | issuer.private
+    assert presenting(kid, headers={"kid": None}).status_code == 200
+    assert issuer.requests == ["/keys"]
+
+
+@pytest.mark.parametrize("headers", [{"kid": None}, {"kid": "named"}], ids=str)
+@pytest.mark.parametrize("kid", ["rs256", "es256", "eddsa"])
+def test_a_set_whose_only_key_has_no_id_verifies_tokens_with_and_without_one(
+    presenting: Callable[..., TestResponse], issuer: Issuer, kid: str, headers: dict[str, Any]
+) -> None:
+    issuer.private = {kid: issuer.private[kid]}
+    issuer.changes = {kid: {"kid": None}}
+    assert presenting(kid, headers=headers).status_code == 200
+
+
+def test_a_key_without_an_id_is_not_tried_where_another_has_the_tokens_id(
+    presenting: Callable[..., TestResponse], issuer: Issuer
+) -> None:
+    issuer.private["other"] = ("ES256", issuing.new_key("ES256"))
+    issuer.changes = {"es256": {"kid": None}}
+    assert_not_valid(presenting("es256", headers={"kid": "other"}))
+    assert presenting("es256", headers={"kid": "unknown"}).status_code == 200
+
+
+def test_a_new_key_without_an_id_is_found_within_a_minute(
+    presenting: Callable[..., TestResponse], issuer: Issuer, clock: Callable[[float], None]
+) -> None:
+    issuer.private = {"es256": issuer.private["es256"]}
+    issuer.changes = {"es256": {"kid": None}}
+    unnamed = {"headers": {"kid": None}}
+    assert presenting(**unnamed).status_code == 200
+    issuer.private = {"es256": ("ES256", issuing.new_key("ES256"))}
+    for seconds, asked in ((0, 1), (30, 1)):
+        clock(seconds)
+        assert_not_valid(presenting(**unnamed))
+        assert len(issuer.requests) == asked
+    clock(31)
+    assert presenting(**unnamed).status_code == 200
+    assert len(issuer.requests) == 2
+
+
+def test_a_token_without_a_key_id_is_tried_with_ten_keys_at_most(
+    presenting: Callable[..., TestResponse], issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+    real = tokens.jwt.decode
+
+    def note(token: str, key: Any, **options: Any) -> Any:
+        tried.append(key)
+        return real(token, key, **options)
+
+    monkeypatch.setattr(tokens.jwt, "decode", note)
+    issuer.private = {str(n): ("EdDSA", issuing.new_key("EdDSA")) for n in range(30)}
+    assert_not_valid(presenting("29", headers={"kid": None}))
+    assert len(tried) == jwks.MOST_TRIED == 10
+
+
+@pytest.mark.parametrize("published", ["Ed25519", "EdDSA", None])
+@pytest.mark.parametrize("signed", ["Ed25519", "EdDSA"])
+def test_ed25519_has_two_names_which_mean_the_same(
+    presenting: Callable[..., TestResponse], issuer: Issuer, published: str | None, signed: str
+) -> None:
+    issuer.changes = {"eddsa": {"alg": published}}
+    issuer.body = issuer.published()
+    issuer.private = {"eddsa": (signed, issuer.private["eddsa"][1])}
+    assert presenting("eddsa").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use": None, "alg": None},
+        {"key_ops": ["verify"]},
+        {"key_ops": ["sign", "verify"], "use": None},
+        {"x5t": "abc", "x-of-our-own": {"a": 1}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kid", ["rs256", "es256", "eddsa"])
+def test_a_key_says_of_itself_what_it_may_or_nothing(
+    presenting: Callable[..., TestResponse], issuer: Issuer, kid: str, changes: dict[str, Any]
+) -> None:
+    issuer.changes = {kid: changes}
+    assert presenting(kid).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use": "enc"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": []},
+        {"alg": "ES384"},
+        {"alg": "RSA-OAEP"},
+        {"alg": 7},
+        {"kty": "AKP"},
+        {"kty": ["EC"]},
+        {"crv": "P-384"},
+        {"crv": {"name": "P-256"}},
+        {"crv": None},
+        {"x": "not a point"},
+        {"x": 7},
+        {"x": None},
+        {"kid": 7, "x": None},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kid", ["es256", None])
+def test_a_key_that_is_of_no_use_is_passed_over_and_the_others_count(
+    presenting: Callable[..., TestResponse],
+    issuer: Issuer,
+    changes: dict[str, Any],
+    kid: str | None,
+) -> None:
+    issuer.changes = {"es256": changes}
+    assert_not_valid(presenting("es256", headers={"kid": kid}))
+    assert presenting("rs256").status_code == 200
+
+
+def test_what_is_no_key_at_all_is_passed_over(
+    presenting: Callable[..., TestResponse], issuer: Issuer
+) -> None:
+    whole = json.loads(issuer.published())["keys"]
+    issuer.body = json.dumps({"keys": [None, 7, "x", [], {}, *whole]}).encode()
+    assert presenting("es256").status_code == 200
+
+
+def test_a_set_of_no_use_refuses_tokens_and_asks_nobody_to_wait(
+    presenting: Callable[..., TestResponse], issuer: Issuer
+) -> None:
+    issuer.body = b'{"keys": [{"kty": "AKP", "alg": "ML-DSA-44", "pub": "x", "kid": "es256"}]}'
+    assert_not_valid(presenting("es256"))
+
+
+# What kind of token it is, and what it may do
+
+
+@pytest.mark.parametrize(
+    "typ", [None, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt"]
+)
+def test_an_access_token_may_name_its_type(
+    presenting: Callable[..., TestResponse], typ: str | None
+) -> None:
+    assert presenting(headers={"typ": typ}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *(
+            {"headers": {"typ": typ}}
+            for typ in (
+                "logout+jwt",
+                "dpop+jwt",
+                "secevent+jwt",
+                "application/logout+jwt",
+                "id+jwt",
+                "application/application/jwt",
+                "JWE",
+                "x",
+                7,
+                ["JWT"],
+            )
+        ),
+        {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
+        {"cnf": {}},
+        {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}},
+        {"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"},
+        {"c_hash": "77QmUPtjPfzWtF2AnpK9RQ"},
+        {"typ": "ID"},
+        {"typ": "Refresh"},
+        {"typ": "Logout"},
+        {"token_use": "id"},
+    ],
+    ids=str,
+)
+def test_a_token_that_is_no_bearers_access_token_is_refused(
+    presenting: Callable[..., TestResponse], changed: dict[str, Any]
+) -> None:
+    assert_not_valid(presenting(**changed))
+
+
+def test_what_issuers_put_into_access_tokens_is_no_reason_to_refuse_them(
+    presenting: Callable[..., TestResponse],
+) -> None:
+    for claims in ({"typ": "Bearer"}, {"token_use": "access"}, {"nonce": "x"}, {"azp": "app"}):
+        assert presenting(**claims).status_code == 200
+
+
+def allowed(account: Account) -> set[str]:
+    """What the account's token may be used for, by what it is let do."""
+    asked = {
+        "tasks:read": account.get("/v1/tasks"),
+        "tasks:write": account.post("/v1/tasks", json={"title": "Buy milk"}),
+        "account": account.get("/v1/me"),
+    }
+    for answer in asked.values():
+        assert answer.status_code in {200, 201, 403}, answer.text
+        if answer.status_code == 403:
+            assert answer.json["type"] == "/problems/insufficient-scope"
+    return {scope for scope, answer in asked.items() if answer.status_code != 403}
+
+
+ALL = "account tasks:read tasks:write"
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({}, ALL),
+        ({"scope": "tasks:read"}, "tasks:read"),
+        ({"scope": "openid tasks:read profile"}, "tasks:read"),
+        ({"scope": "tasks:write"}, "tasks:read tasks:write"),
+        ({"scope": "account tasks:read"}, "account tasks:read"),
+        ({"scp": ["tasks:read"]}, "tasks:read"),
+        ({"scp": "tasks:read account"}, "account tasks:read"),
+        ({"scope": ["account"]}, "account"),
+        ({"scope": "openid", "scp": ["tasks:read"]}, "tasks:read"),
+        ({"scope": "openid profile email offline_access"}, ALL),
+        ({"scope": ""}, ALL),
+        ({"scope": "billing:read"}, ""),
+        ({"scope": "openid read:tasks"}, ""),
+        ({"scp": ["tasks:READ"]}, ""),
+        ({"scope": "tasks:read\ttasks:write"}, ""),
+    ],
+    ids=str,
+)
+def test_another_issuers_token_may_do_what_its_scopes_say(
+    stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: str
+) -> None:
+    token = issuer.sign(sub=stranger.email, **claims)
+    assert allowed(stranger._replace(token=token)) == set(scopes.split())
+
+
+def test_a_token_for_reading_neither_erases_the_account_nor_makes_tokens(
+    stranger: Account, issuer: Issuer
+) -> None:
+    stranger.create_task()
+    reader = stranger._replace(token=issuer.sign(sub=stranger.email, scope="tasks:read"))
+    assert reader.delete("/v1/me").status_code == 403
+    body = {"name": "A script", "scopes": ["tasks:read"]}
+    assert reader.post("/v1/tokens", json=body).status_code == 403
+    account = stranger._replace(token=issuer.sign(sub=stranger.email, scope="account"))
+    assert account.post("/v1/tokens", json=body).status_code == 403
+    assert len(stranger.get("/v1/tasks").json["items"]) == 1
+
+
+@pytest.mark.parametrize("claim", [7, {"a": 1}, ["tasks:read", 7], [["tasks:read"]], True])
+def test_scopes_of_another_form_are_no_scopes_to_guess_at(
+    presenting: Callable[..., TestResponse], claim: object
+) -> None:
+    assert_not_valid(presenting(scope=claim))
+    assert_not_valid(presenting(scp=claim))
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scope": "read:tasks"}, "tasks:read"),
+        ({"scp": ["access_as_user"]}, "tasks:read tasks:write"),
+        ({"scope": "read:tasks https://example.com/me"}, "account tasks:read"),
+        ({"scope": "a=b"}, "account"),
+        ({"scope": "account"}, ""),
+        ({"scope": "openid"}, ""),
+        ({"scope": ""}, ""),
+        ({}, ""),
+    ],
+    ids=str,
+)
+def test_with_names_of_the_issuers_own_nothing_else_counts(
+    database_url: str, stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: str
+) -> None:
+    names = (
+        "read:tasks=tasks:read access_as_user=tasks:read access_as_user=tasks:write"
+        " https://example.com/me=account a=b=account"
+    )
+    client = trusting(database_url, issuer, JWT_SCOPES=names).test_client()
+    token = issuer.sign(sub=stranger.email, **claims)
+    assert allowed(stranger._replace(client=client, token=token)) == set(scopes.split())
 
 
 def test_a_public_key_is_no_secret_to_sign_with(stranger: Account, issuer: Issuer) -> None:
@@ -396,6 +688,49 @@ def test_another_issuers_user_has_tokens_for_scripts(stranger: Account) -> None:
     script = stranger._replace(token=stranger.create_token()["token"])
     assert script.create_task()["user_id"] == stranger.user_id
     assert script.get("/v1/me").json == stranger.get("/v1/me").json
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
+@pytest.mark.parametrize(
+    ("asked", "given"), [(None, 365), (timedelta(days=366), 365), (timedelta(days=3), 3)], ids=str
+)
+def test_their_tokens_for_scripts_last_a_year_at_most(
+    stranger: Account, headers: dict[str, str], asked: timedelta | None, given: int
+) -> None:
+    stranger.create_task()
+    wanted: dict[str, Any] = {"name": "A script", "scopes": ["account"]}
+    if asked:
+        wanted["expires_at"] = (datetime.now(UTC) + asked).isoformat()
+
+    def days(token: dict[str, Any]) -> float:
+        created, expires = (
+            datetime.fromisoformat(token[at]) for at in ("created_at", "expires_at")
+        )
+        return (expires - created) / timedelta(days=1)
+
+    made = stranger.post("/v1/tokens", json=wanted, headers=headers)
+    assert days(made.json) == pytest.approx(given, abs=0.01)
+    script = stranger._replace(token=made.json["token"])
+    made_by_it = script.post("/v1/tokens", json={**wanted, "expires_at": made.json["expires_at"]})
+    assert made_by_it.status_code == 201
+    assert days(made_by_it.json) <= 365
+
+
+def test_a_token_without_an_end_that_they_had_before_makes_none_without(
+    stranger: Account, connection: Any
+) -> None:
+    made = stranger.create_token(scopes=["account"])
+    with connection.cursor() as cursor:
+        sql = "update personal_access_tokens set expires_at = null where id = %s"
+        cursor.execute(sql, (made["id"],))
+    script = stranger._replace(token=made["token"])
+    assert script.create_token(scopes=["account"])["expires_at"] is not None
+
+
+def test_own_users_have_tokens_without_an_end_as_before(alice: Account) -> None:
+    assert alice.create_token()["expires_at"] is None
+    later = (datetime.now(UTC) + timedelta(days=3650)).isoformat()
+    assert alice.create_token(expires_at=later)["expires_at"][:10] == later[:10]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
@@ -532,7 +867,7 @@ def test_an_issuer_that_hangs_up_is_an_issuer_that_is_away() -> None:
         thread = issuing.Thread(target=hang_up, args=(listener,))
         thread.start()
         with pytest.raises(jwks.PyJWKClientConnectionError):
-            keys.get_signing_key("es256")
+            keys.known()
         thread.join()
 
 

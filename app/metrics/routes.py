@@ -1,6 +1,5 @@
 """/metrics"""
 
-import hmac
 import platform
 import time
 from typing import Final
@@ -9,7 +8,6 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app
 
 from app import tally
-from app.config import Settings
 from app.exchange import Document, current
 from app.health import EXTENSION as PROBE
 from app.metrics import recording
@@ -17,6 +15,7 @@ from app.metrics.exposition import Exposition
 from app.metrics.families import BUILD, PLAIN, STARTED, Family, of_requests, pairs
 from app.metrics.ledger import Ledger
 from app.metrics.size import DatabaseSize
+from app.operators import bears_metrics_token
 from app.problems import UNAUTHENTICATED, Problem
 
 EXTENSION: Final = "metrics"
@@ -27,11 +26,7 @@ blueprint: Final = Blueprint("metrics", __name__)
 @blueprint.before_request
 def with_token() -> None:
     """Only who has METRICS_TOKEN may look. Raises Problem 401."""
-    scheme, _, given = current().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    settings: Settings = current_app.config["SETTINGS"]
-    expected = settings.metrics_token or ""
-    right = hmac.compare_digest(given.strip().encode(), expected.encode())
-    if scheme.lower() != "bearer" or not expected or not right:
+    if not bears_metrics_token(current()):
         raise Problem(UNAUTHENTICATED, "Metrics are shown to the bearer of METRICS_TOKEN alone.")
 
 

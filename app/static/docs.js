@@ -1,3 +1,4 @@
+import { Bearers, restoreBearers } from "./bearers.js";
 import { fillContents } from "./contents.js";
 import { Samples } from "./samples.js";
 
@@ -25,13 +26,15 @@ const spec = await contract();
 const ui = SwaggerUIBundle({
   spec,
   dom_id: "#contract",
-  plugins: [Samples],
+  plugins: [Samples, Bearers],
   deepLinking: true,
-  persistAuthorization: true,
   tryItOutEnabled: true,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
   syntaxHighlight: false,
   validatorUrl: null,
-  onComplete: () => fillContents(ui, spec),
+  onComplete: () => {
+    restoreBearers(ui);
+    fillContents(ui, spec);
+  },
 });

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Select,
     Table,
     Text,
+    Uuid,
     bindparam,
+    case,
     cast,
     delete,
     exists,
@@ -37,10 +40,14 @@ from app.tokens.permissions import granted
 from app.tokens.schemas import Token as Answer
 from app.tokens.schemas import represent
 from app.tokens.secret import PersonalToken
+from app.users.models import User
 from app.users.tokens import Principal, unauthenticated
 from app.versioned import NoAccount, Preconditions, within_quota
 
 MOST: Final = 100
+
+EXTERNAL_DAYS: Final = 365
+"""How long a token of another issuer's user lives at most."""
 
 PUBLIC: Final = [getattr(Token, name) for name in Answer.model_fields]
 UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())
@@ -119,6 +126,16 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
         raise Problem(PRECONDITION_FAILED, current=represent(row))
 
 
+def list_all(user_id: str) -> Sequence[Row]:
+    """Every token of the user, oldest first."""
+    return execute(reading(user_id), ALL, user_id=user_id)
+
+
+def revoke(user_id: str, token_id: str | None) -> Sequence[Row]:
+    """Delete this token of the user, or all of them; what was deleted."""
+    return execute(writing(user_id, once=True), REVOKE, user_id=user_id, id=token_id)
+
+
 def _create(once: bool) -> Select[Any]:
     own = Token.user_id == USER_ID
     count = select(func.count()).select_from(Token).where(own, UNEXPIRED).scalar_subquery()
@@ -151,12 +168,22 @@ def _inserted(growth: Growth | None, *conditions: ColumnElement[bool]) -> Any:
         "scopes": cast(bindparam("scopes"), ARRAY(Text)),
         "token_hash": bindparam("token_hash"),
         "last_four": bindparam("last_four"),
-        "expires_at": cast(bindparam("expires_at"), TIMESTAMP(timezone=True)),
+        "expires_at": _end(bump),
         "version": bump.c.version,
         "created_at": bump.c.at,
     }
     insertion = insert(Token).from_select(list(row), select(*row.values()).select_from(bump))
     return insertion.returning(*PUBLIC).cte("after")
+
+
+def _end(bump: CTE) -> ColumnElement[Any]:
+    """When the token ends: for another issuer's users, who have no address here, within a year, as
+    nobody here learns that their accounts were closed.
+    """
+    given = cast(bindparam("expires_at"), TIMESTAMP(timezone=True))
+    latest = func.least(given, bump.c.at + text(f"interval '{EXTERNAL_DAYS} days'"))
+    external = select(User.email.is_(None)).where(User.id == USER_ID).scalar_subquery()
+    return case((external, latest), else_=given)
 
 
 def _expired_removed() -> Any:
@@ -184,6 +211,14 @@ NOTHING: Final = Statement(select(literal_column("1").label("one")))
 CREATE: Final = Statement(_create(once=False))
 CREATE_ONCE: Final = Statement(_create(once=True))
 DELETE: Final = Statement(_delete())
+ALL: Final = Statement(
+    select(*PUBLIC).where(Token.user_id == USER_ID).order_by(Token.created_at, Token.id)
+)
+REVOKE: Final = Statement(
+    delete(Token)
+    .where(Token.user_id == USER_ID, or_(cast(ID, Uuid).is_(None), Token.id == cast(ID, Uuid)))
+    .returning(*PUBLIC)
+)
 LISTING: Final = OldestFirst(
     select(*PUBLIC).where(Token.user_id == USER_ID), Token.created_at, Token.id
 )

@@ -47,6 +47,7 @@ def create_token(wanted: TokenCreate) -> Response:
     For scripts: sent as `Authorization: Bearer …`, like the access token of a sign-in. It may do
     what its scopes say, `tasks:write` including `tasks:read`, until it expires or is revoked. The
     `token` is in this answer alone. A token can make no other that may do more or lives longer.
+    One of another issuer's user lives for 365 days at most, whatever `expires_at` asks for.
     """
     require_scopes(*wanted.scopes)
     _require_no_longer_life(wanted.expires_at)

@@ -7,7 +7,7 @@ from flask import Response
 
 from app.auth import current_user_id, provisioning
 from app.exchange import current
-from app.http import json_response
+from app.http import json_response, store_nothing
 from app.idempotency import Once, mark, requested_key, requested_with
 from app.transfer import keys
 from app.transfer.export import export
@@ -18,6 +18,7 @@ from app.transfer.schemas import ExportQuery, Report
 from app.transfer.upload import Upload, receive
 
 blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
+blueprint.after_request(store_nothing)
 
 
 @blueprint.get("/export")

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -56,13 +57,21 @@ BLANK: Final[dict[str, dict[str, Element]]] = {
 
 
 def erase() -> Select[Any]:
-    """Erase what is in the trash under an id; the rows as they were."""
-    found = union_all(*(items_of(kind).where(TABLES[kind].c.id == ID) for kind in TABLES))
+    """Erase what is in the trash under an id; the rows as they were.
+
+    What is erased has been found first, also where the parts of a statement run one by one.
+    """
+    items = union_all(*(items_of(kind).where(TABLES[kind].c.id == ID) for kind in TABLES))
+    found = items.cte("found")
     erased = [
-        _erased(kind, table.c.id == ID, in_trash(table), is_expected(table))
+        _erased(kind, table.c.id == ID, in_trash(table), is_expected(table), _is_one(found, kind))
         for kind, table in TABLES.items()
     ]
-    return select(found.cte("found")).add_cte(*erased)
+    return select(found).add_cte(*erased)
+
+
+def _is_one(found: CTE, kind: str) -> Element:
+    return exists(select(found.c.type).where(found.c.type == kind))
 
 
 def bounds() -> Select[Any]:

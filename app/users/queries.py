@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app import idempotency, statements
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
-from app.problems import CONFLICT, PRECONDITION_FAILED, Problem
+from app.problems import PRECONDITION_FAILED, Problem
 from app.scope import Role, Scope, reading, writing
 from app.statements import USER_ID
 from app.users.models import User
@@ -54,6 +54,13 @@ class Login(NamedTuple):
     password_hash: str
 
 
+class Registered(NamedTuple):
+    """An account as its registration was answered, and what came with the idempotency key."""
+
+    account: Representation
+    fingerprint: bytes
+
+
 def find_login(email: str) -> Login | None:
     """The account with this address, in whatever letter case; none of another issuer's."""
     row = first(execute(Scope(Role.AUTH), FIND_LOGIN, email=email))
@@ -62,11 +69,8 @@ def find_login(email: str) -> Login | None:
 
 def create_user(
     user_id: str, email: str, password_hash: str, name: str | None, once: Once | None
-) -> tuple[Representation, bool]:
-    """A new account, or that of an earlier request with the same key; and whether it is that.
-
-    Raises Problem 409 for an address that is taken, 422 for a key that came with another body.
-    """
+) -> Representation | None:
+    """A new account; None where the address is taken."""
     rows = execute(
         Scope(Role.AUTH, user_id, writes=True, once=once is not None),
         CREATE_ONCE if once else CREATE,
@@ -76,11 +80,14 @@ def create_user(
         name=name,
         **(once.parameters if once else {}),
     )
-    if row := first(rows):
-        return represent(row), False
-    if once and (earlier := _created_before(email, once)):
-        return earlier, True
-    raise Problem(CONFLICT, "An account with this e-mail address exists.")
+    row = first(rows)
+    return represent(row) if row else None
+
+
+def find_registration(user_id: str, once: Once) -> Registered | None:
+    """The account as it was answered to a registration with this idempotency key."""
+    row = first(execute(Scope(Role.AUTH, user_id), REPLAY, user_id=user_id, **once.parameters))
+    return Registered(represent(row), bytes(row.fingerprint)) if row else None
 
 
 def create_external_user(user_id: str) -> None:
@@ -106,18 +113,6 @@ def delete_user(user_id: str, conditions: Preconditions) -> None:
     parameters = {"user_id": user_id, "versions": conditions.versions}
     [row] = execute(writing(user_id), DELETE, **parameters)
     _settle(row, conditions)
-
-
-def _created_before(email: str, once: Once) -> Representation | None:
-    login = find_login(email)
-    if login is None:
-        return None
-    scope = Scope(Role.AUTH, login.user_id)
-    row = first(execute(scope, REPLAY, user_id=login.user_id, **once.parameters))
-    if row is None:
-        return None
-    once.require_same(row.fingerprint)
-    return represent(row)
 
 
 def _settle(row: Row, conditions: Preconditions) -> Row:

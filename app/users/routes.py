@@ -11,10 +11,11 @@ from app import idempotency
 from app.auth import current_principal, current_user_id, provisioning, token_verifier
 from app.conditional import preconditions
 from app.exchange import new_id
-from app.http import created_at, json_response, no_content, resource
+from app.http import created_at, json_response, no_content, resource, store_nothing
+from app.idempotency import Once
 from app.keys import Keys, present
 from app.limits import sign_in_keys, sign_in_limits
-from app.problems import INVALID_CREDENTIALS, Problem
+from app.problems import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
 from app.users import queries, schemas, sessions
 from app.users.passwords import check_password_hash, generate_password_hash
 from app.users.schemas import (
@@ -26,10 +27,11 @@ from app.users.schemas import (
     UserPatch,
 )
 from app.users.tokens import ACCESS_SECONDS, RefreshToken
-from app.versioned import NoAccount
+from app.versioned import NoAccount, Representation
 
 auth: Final = APIBlueprint("auth", __name__, tag="Authentication")
 me: Final = APIBlueprint("me", __name__, tag="Account")
+me.after_request(store_nothing)
 
 # Compared with when there is no account, so that an unknown address takes as long as a known one:
 # of the form that generate_password_hash gives, and of no password.
@@ -46,10 +48,11 @@ def register_account(registration: Registration) -> Response:
     """
     once = idempotency.requested(registration.all())
     password_hash = generate_password_hash(registration.password)
-    user, replayed = queries.create_user(
-        new_id(), registration.email, password_hash, registration.name, once
-    )
-    return idempotency.mark(created_at("/v1/me", user), replayed)
+    name = registration.name
+    user = queries.create_user(new_id(), registration.email, password_hash, name, once)
+    replayed = user is None
+    account = user or _registered_before(registration, once)
+    return idempotency.mark(created_at("/v1/me", account), replayed)
 
 
 @auth.post("/token")
@@ -150,6 +153,30 @@ def delete_me() -> Response:
     """
     queries.delete_user(current_user_id(), preconditions())
     return no_content()
+
+
+def _registered_before(registration: Registration, once: Once | None) -> Representation:
+    """The account that the same request made before.
+
+    With the key of somebody's registration a password can be guessed here as by signing in, so both
+    share their limits, and whoever guesses wrong learns that the address is taken and nothing else.
+    Raises Problem 409, 422 for the right password with another body, 429.
+    """
+    taken = Problem(CONFLICT, "An account with this e-mail address exists.")
+    if once is None:
+        raise taken
+    limits, keys = sign_in_limits(), sign_in_keys(registration.email)
+    limits.check(keys)
+    login = queries.find_login(registration.email)
+    earlier = queries.find_registration(login.user_id, once) if login else None
+    if earlier and once.is_same(earlier.fingerprint):
+        return earlier.account
+    # Compared whether the key is known or not, so that both take as long.
+    proved = login is not None and check_password_hash(login.password_hash, registration.password)
+    if earlier and proved:
+        raise Problem(IDEMPOTENCY_KEY_REUSED)
+    limits.count(keys)
+    raise taken
 
 
 def _token(user_id: str, seed: bytes, under: Keys) -> RefreshToken:

@@ -117,6 +117,11 @@ def _start(once: bool) -> Select[Any]:
 
 
 def _rotate(once: bool) -> Select[Any]:
+    """Spend the token for the next, or end the family of one that was spent before.
+
+    `spent` refers to `presented`, so that this is read first where the parts of a statement run one
+    after the other, as on a sharded PostgreSQL: read afterwards, every token would look spent.
+    """
     replayed, fresh = _claim(once)
     presented = _presented()
     spent = (
@@ -126,6 +131,7 @@ def _rotate(once: bool) -> Select[Any]:
             RefreshToken.token_hash == HASH,
             RefreshToken.spent_at.is_(None),
             RefreshToken.expires_at > func.now(),
+            exists(select(presented).where(presented.c.spent_at.is_(None))),
             fresh,
         )
         .values(spent_at=func.now())

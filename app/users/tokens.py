@@ -16,11 +16,13 @@ from typing import Any, Final, NamedTuple, Self
 from uuid import UUID, uuid5
 
 import jwt
+from jwt.algorithms import OKPAlgorithm
 from jwt.exceptions import InvalidSignatureError, PyJWKClientConnectionError
 
 from app.config import Settings
 from app.keys import Keys
 from app.problems import ISSUER_UNAVAILABLE, UNAUTHENTICATED, Problem
+from app.users import claims as foreign
 from app.users.jwks import KeySet
 
 ACCESS_SECONDS: Final = 15 * 60
@@ -29,7 +31,7 @@ MAX_SECONDS: Final = 24 * 60 * 60
 LEEWAY_SECONDS: Final = 30
 OWN_ISSUER: Final = "tasks-api"
 OWN_ALGORITHM: Final = "HS256"
-FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")
 REQUIRED_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
 CACHED_TOKENS: Final = 4096
 LONGEST_TOKEN: Final = 8192
@@ -40,11 +42,15 @@ ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
 """The name space of the ids of other issuers' users (RFC 9562, section 5.5)."""
 
 
+with suppress(ValueError):  # PyJWT 2.15 knows the algorithm by its older name, EdDSA, alone
+    jwt.register_algorithm("Ed25519", OKPAlgorithm())
+
+
 class Principal(NamedTuple):
     """Who a request comes from; `external` if another issuer says so.
 
-    With a personal access token, what it may be used for, its id and when it expires; a sign-in may
-    do everything.
+    With a personal access token, what it may be used for, its id and when it expires; another
+    issuer's token may be limited as well. A sign-in may do everything.
     """
 
     user_id: str
@@ -63,6 +69,7 @@ class TokenVerifier:
         self.own = own
         self.issuer = settings.jwt_issuer
         self.audience = settings.jwt_audience
+        self.scopes = settings.jwt_scopes
         self.keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         self.verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self.lock = Lock()
@@ -121,12 +128,23 @@ class TokenVerifier:
             claims = self._own_claims(token, header.get("kid"))
             return Principal(str(UUID(claims["sub"])), external=False), claims
         if header["alg"] in FOREIGN_ALGORITHMS and self.keys and self.issuer and self.audience:
-            key = self.keys.get_signing_key(header["kid"])
-            algorithms = [header["alg"]]
-            claims = self._claims(token, key, algorithms, self.issuer, self.audience)
+            claims = self._foreign_claims(token, header, self.keys, self.issuer, self.audience)
             user_id = uuid5(ISSUERS, f"{self.issuer}\n{claims['sub']}")
-            return Principal(str(user_id), external=True), claims
+            scopes = foreign.scopes(claims, self.scopes)
+            return Principal(str(user_id), external=True, scopes=scopes), claims
         raise ValueError("algorithm")
+
+    def _foreign_claims(
+        self, token: str, header: dict[str, Any], keys: KeySet, issuer: str, audience: str
+    ) -> dict[str, Any]:
+        """What another issuer's access token says, whichever of its keys has signed it."""
+        algorithm: str = header["alg"]
+        for key in keys.candidates(algorithm, header.get("kid")):
+            with suppress(InvalidSignatureError):
+                claims = self._claims(token, key, [algorithm], issuer, audience)
+                foreign.require_access_token(header, claims)
+                return claims
+        raise ValueError("key")
 
     def _own_claims(self, token: str, key_id: str | None) -> dict[str, Any]:
         """What a token of our own says. One that names none of our keys may be of any: those of
