@@ -140,7 +140,8 @@ class StrictAdapter(PydanticAdapter):
             model = self.model_class
             return validated(model, _query(incoming), lambda loc: {"parameter": str(loc[0])})
         _require_json(incoming)
-        return validated(self.model_class, parse_json(read_body(incoming)))
+        incoming.sent = parse_json(read_body(incoming))
+        return validated(self.model_class, incoming.sent)
 
 
 Where = Callable[[tuple[int | str, ...]], dict[str, str]]
