@@ -72,7 +72,7 @@ bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on 
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.bulk --write $(ARGS)
 
 clients: .venv/.requirements-dev.txt $(NODE_MODULES) ## generate clients from the contract, lint it, and call the service with them
-	@$(ISOLATED); exec $(PYTHON) -m pytest --no-cov tests/test_clients.py tests/test_contract_lint.py $(ARGS)
+	@$(ISOLATED); exec $(PYTHON) -m pytest --no-cov tests/test_clients.py tests/test_generators.py tests/test_contract_lint.py $(ARGS)
 
 contract: .venv/.requirements-dev.txt ## keep the contract of a release, unless it breaks clients of the last one
 	@$(ISOLATED); exec $(PYTHON) -m tests.compatibility

@@ -120,7 +120,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         MAX_BODY_BYTES=settings.max_body_bytes,
         MAX_IMPORT_BYTES=64 * settings.max_body_bytes,
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
-        HOSTS=[host.lower() for host in settings.trusted_hosts],
+        HOSTS=settings.trusted_hosts,
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=introduction.DESCRIPTION,
         LICENSE={"name": "MIT", "identifier": "MIT"},

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 
 from app.exchange import Request, Response
+from app.problems import PRECONDITION_FAILED, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Asset:
         return cls(media_type, content, gzip.compress(content, 6, mtime=0), digest)
 
     def respond(self, incoming: Request, max_age: int = 0) -> Response:
-        """The form that the client takes, or 304 if it has it already.
+        """The form that the client takes, or 304 if it has it already. Raises Problem 412.
 
         Each form has a tag of its own, as strong tags must (RFC 9110, section 8.8.3.3).
         """
@@ -38,5 +39,7 @@ class Asset:
             response.cache_control.public = True
             response.cache_control.max_age = max_age
         response.make_conditional(incoming)
+        if response.status_code == 412:
+            raise Problem(PRECONDITION_FAILED)
         response.headers.pop("Date", None)  # the server's to tell
         return response

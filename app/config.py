@@ -21,6 +21,7 @@ from app.database_url import (
     sqlalchemy_url,
     without_credentials,
 )
+from app.hosts import trusted_host
 from app.secret_strength import LEAST_BYTES, is_weak
 from app.tokens.permissions import PERMISSIONS
 
@@ -101,6 +102,10 @@ def _words(pattern: str) -> Callable[[str], tuple[str, ...]]:
         return words
 
     return parse
+
+
+def _trusted_hosts(text: str) -> tuple[str, ...]:
+    return tuple(trusted_host(word.strip()) for word in text.split(",") if word.strip())
 
 
 def _pattern(pattern: str) -> Callable[[str], str]:
@@ -210,8 +215,8 @@ class Settings:
     trusted_hosts: tuple[str, ...] = setting(
         "TRUSTED_HOSTS",
         (),
-        "comma-separated host names; a leading dot admits subdomains",
-        _words(r"\.?[A-Za-z0-9.-]+"),
+        "comma-separated host names or addresses without a port; a leading dot admits subdomains",
+        _trusted_hosts,
     )
     trusted_proxies: int = setting("TRUSTED_PROXIES", 0, "0 to 10", _integer(0, 10))
     ratelimit_storage_uri: str = setting(

@@ -41,6 +41,8 @@ class Request(flask.Request):
         self.id: str = given if given and REQUEST_ID.fullmatch(given) else new_id()
         self.started = time.perf_counter()
         self.trace = trace_context.received(environ)
+        self.sent: Any = None
+        """The body as JSON, before it was read into a model."""
         self.recording: Any = None
         """What records it for OpenTelemetry, if something does."""
         self.problem: str | None = None

@@ -11,10 +11,10 @@ from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Flask, Request, current_app
 from pydantic import BaseModel, ValidationError
 from werkzeug.routing import UUIDConverter
-from werkzeug.sansio.utils import host_is_trusted
 
-from app.conditional import entity_tag, unchanged_since
+from app.conditional import entity_tag, require_match, unchanged_since
 from app.exchange import JSON, STORE_NOTHING, Document, Response, current
+from app.hosts import host_of, is_trusted
 from app.limits import count_length
 from app.problems import (
     BAD_REQUEST,
@@ -151,7 +151,8 @@ class StrictAdapter(PydanticAdapter):
             model = self.model_class
             return validated(model, _query(incoming), lambda loc: {"parameter": str(loc[0])})
         _require_json(incoming)
-        return validated(self.model_class, parse_json(read_body(incoming)))
+        incoming.sent = parse_json(read_body(incoming))
+        return validated(self.model_class, incoming.sent)
 
 
 Where = Callable[[tuple[int | str, ...]], dict[str, str]]
@@ -192,13 +193,18 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def resource(representation: Mapping[str, Any], status: int = 200) -> Response:
-    """One resource with its entity tag, or 304 to a client that has it already."""
+    """One resource with its entity tag, or 304 to a client that has it already.
+
+    If-Match is evaluated before If-None-Match (RFC 9110, section 13.2.2). Raises Problem 412, 422.
+    """
     version = representation["version"]
     incoming = current()
-    if incoming.method in {"GET", "HEAD"} and unchanged_since(incoming, version):
-        response = Response(status=304)
-    else:
-        response = json_response(representation, status)
+    response = None
+    if incoming.method in {"GET", "HEAD"}:
+        require_match(incoming, representation)
+        if unchanged_since(incoming, version):
+            response = Response(status=304)
+    response = response or json_response(representation, status)
     response.headers["ETag"] = entity_tag(version)
     return response
 
@@ -282,18 +288,21 @@ def refuse_strange_targets() -> None:
 
 
 def refuse_strange_hosts() -> None:
-    """400 for a Host that is none, which Werkzeug would take for no host at all (RFC 9112, 3.2)."""
+    """400 for a Host that is not valid or, with TRUSTED_HOSTS, names another host (RFC 9112, 3.2).
+
+    Balancers and monitors may ask for the state of the service by any name. HTTP/1.0 has no Host:
+    there the host is where the request arrived.
+    """
     incoming = current()
-    host, environ = incoming.host, incoming.environ
-    if not host or ("HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] != "HTTP/1.0"):
+    environ, trusted = incoming.environ, current_app.config["HOSTS"]
+    header: str | None = environ.get("HTTP_HOST")
+    if header is None and environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+        name = environ["SERVER_NAME"]
+        header = f"[{name}]" if ":" in name else name
+    host = host_of(header) if header else None
+    if host is None:
         raise Problem(BAD_REQUEST, "The Host header is not valid.")
-
-
-def refuse_other_hosts() -> None:
-    """400 for a Host that is not trusted; who watches the service may ask by address."""
-    incoming = current()
-    known = host_is_trusted(incoming.host.lower(), current_app.config["HOSTS"])
-    if not known and incoming.path not in WATCHED_PATHS:
+    if trusted and not is_trusted(host, trusted) and incoming.path not in WATCHED_PATHS:
         raise Problem(BAD_REQUEST, "The Host header names another host.")
 
 
@@ -303,6 +312,4 @@ def init_app(app: Flask) -> None:
     app.url_map.merge_slashes = False
     app.before_request(refuse_long_headers)
     app.before_request(refuse_strange_hosts)
-    if app.config["HOSTS"]:
-        app.before_request(refuse_other_hosts)
     app.before_request(refuse_strange_targets)

@@ -7,6 +7,7 @@ does the work, so that there is no moment at which one is done without the other
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -32,12 +33,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import keys, tally
 from app.database import Base
 from app.exchange import current
+from app.fields import Body
 from app.keys import Keys
 from app.metrics.families import REPLAYS
 from app.problems import IDEMPOTENCY_KEY_REUSED, Problem, invalid
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 LIFETIME: Final = text("interval '24 hours'")
+
+TRIMMED: Final = {"title", "name"}
+"""Texts of which release 1.0 took the outer white space off."""
 
 
 class IdempotencyKey(Base):
@@ -109,16 +114,42 @@ class Once(NamedTuple):
         return keys.accepted()[self.fingerprints.index(bytes(fingerprint))]
 
 
-def requested(body: dict[str, Any]) -> Once | None:
+def requested(body: Body | Mapping[str, str]) -> Once | None:
     """The Idempotency-Key of this request with what its body says; None without the header.
 
-    Models in the body count as their fields. Raises Problem 422.
+    Raises Problem 422.
     """
     if (key := requested_key()) is None:
         return None
     fingerprint = Fingerprint()
-    fingerprint.update(orjson.dumps(body, dict, orjson.OPT_SORT_KEYS))
+    fingerprint.update(fingerprinted(body, current().sent))
     return requested_with(key, fingerprint)
+
+
+def fingerprinted(body: Body | Mapping[str, str], sent: Any) -> bytes:
+    """What a fingerprint is made of: the body as release 1.0 read it, and what else was sent.
+
+    Releases that run beside each other, or follow each other, agree on it: an optional member that
+    one of them added is not in it where it was not sent. The order of members, white space and
+    escapes do not count. See decision 0043.
+    """
+    if isinstance(body, Body):
+        body = _members(body) | _texts(sent)
+    return orjson.dumps(body, _members, orjson.OPT_SORT_KEYS)
+
+
+def _members(body: Body) -> dict[str, Any]:
+    return {**body.absent, **body.given()}
+
+
+def _texts(sent: Mapping[str, Any]) -> dict[str, str]:
+    """The texts beyond ASCII as they were sent, whichever normal form they are stored in."""
+    texts = {name: text for name, text in sent.items() if isinstance(text, str)}
+    return {
+        name: text.strip() if name in TRIMMED else text
+        for name, text in texts.items()
+        if not text.isascii()
+    }
 
 
 def requested_key() -> str | None:

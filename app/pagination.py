@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -40,10 +40,10 @@ def decode(cursor: str | None, listing: object) -> Position | None:
     """
     if cursor is None:
         return None
-    content = unseal(cursor, listing)
-    if content is None:
+    sealed = Sealed.parse(cursor)
+    if sealed is None or not sealed.is_for(listing):
         raise invalid("does not belong to this listing", "cursor", parameter="cursor")
-    return Position(content[ID_LENGTH:], content[:ID_LENGTH])
+    return Position(sealed.text[ID_LENGTH:], sealed.text[:ID_LENGTH])
 
 
 def seal(text: str, purpose: object) -> str:
@@ -53,20 +53,30 @@ def seal(text: str, purpose: object) -> str:
     return urlsafe_b64encode(signature + content).decode().rstrip("=")
 
 
-def unseal(sealed: str, purpose: object) -> str | None:
-    """The text that was sealed for this purpose; None for anything else."""
-    try:
-        data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
+class Sealed(NamedTuple):
+    """A text that has the form of what `seal` returns; `is_for` says if it is that."""
+
+    signature: bytes
+    text: str
+
+    @classmethod
+    def parse(cls, sealed: str) -> Self | None:
+        """The signature and the text; None for what has another form."""
+        try:
+            data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
+            found = cls(data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:].decode())
+        except ValueError:
+            return None
         canonical = urlsafe_b64encode(data).decode().rstrip("=") == sealed
-    except ValueError:
-        canonical, data = False, b""
-    signature, content = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
-    if not canonical or not any(
-        hmac.compare_digest(signature, _sign(content, purpose, each.cursor))
-        for each in keys.accepted()
-    ):
-        return None
-    return content.decode()
+        return found if canonical and len(data) >= SIGNATURE_BYTES else None
+
+    def is_for(self, purpose: object) -> bool:
+        """Whether it was sealed for this purpose, under keys that are accepted."""
+        content = self.text.encode()
+        return any(
+            hmac.compare_digest(self.signature, _sign(content, purpose, each.cursor))
+            for each in keys.accepted()
+        )
 
 
 def _sign(content: bytes, purpose: object, key: bytes) -> bytes:

@@ -134,8 +134,8 @@ CHANGES_GONE: Final = Kind(
     "changes-gone",
     410,
     "Changes gone",
-    "Something that was deleted since this token was given has been removed for good, or the "
-    "database was set back.",
+    "This token cannot be continued from: something that was deleted since has been removed for "
+    "good, the database was set back, or the token is of another account or another secret.",
     "Start over: drop what you have and ask for changes without `since`.",
 )
 LENGTH_REQUIRED: Final = Kind(

@@ -17,6 +17,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     Table,
+    all_,
     and_,
     any_,
     bindparam,
@@ -45,6 +46,7 @@ Element = ColumnElement[Any]
 USER_ID: Element = bindparam("user_id")
 ID: Element = bindparam("id")
 VERSIONS: Element = bindparam("versions")
+OTHER_THAN: Element = bindparam("other_than")
 ONE: Element = literal_column("1", BigInteger)
 NONE: Element = literal_column("0", BigInteger)
 
@@ -202,8 +204,14 @@ def live(shape: Shape) -> CTE:
 
 
 def is_expected(before: FromClause) -> Element:
-    """Whether the row stands at one of the versions that the client names, if it names any."""
-    return or_(VERSIONS.is_(None), before.c.version == any_(VERSIONS))
+    """Whether the row stands at one of the versions that the client admits, if it names any, and
+    at none of those that it excludes.
+    """
+    version = before.c.version
+    return and_(
+        or_(VERSIONS.is_(None), version == any_(VERSIONS)),
+        or_(OTHER_THAN.is_(None), version != all_(OTHER_THAN)),
+    )
 
 
 def count_change(*conditions: Element, step: Element = ONE, growth: Growth | None = None) -> CTE:

@@ -30,12 +30,24 @@ KEPT_STATEMENTS: Final = 256
 class Preconditions(NamedTuple):
     """What a client asks of a resource before it is written (RFC 9110, section 13.1).
 
-    `versions` are those that If-Match admits, None for any.
+    `versions` are those that If-Match admits, None for any; `other_than` are those that
+    If-None-Match excludes.
     """
 
     versions: list[int] | None = None
     must_exist: bool = False
     must_be_new: bool = False
+    other_than: list[int] | None = None
+
+    @property
+    def parameters(self) -> dict[str, list[int] | None]:
+        """What `statements.is_expected` is bound to."""
+        return {"versions": self.versions, "other_than": self.other_than}
+
+    def admit(self, version: int) -> bool:
+        """Whether a resource that stands at this version may be written."""
+        expected = self.versions is None or version in self.versions
+        return expected and version not in (self.other_than or ())
 
 
 class NoAccount(Problem):
@@ -186,8 +198,7 @@ class VersionedTable:
         """
         statement = self.restore_once_statement if once else self.restore_statement
         scope = writing(user_id, once=once is not None)
-        parameters: dict[str, Any] = {"user_id": user_id, "id": row_id}
-        parameters["versions"] = conditions.versions
+        parameters: dict[str, Any] = {"user_id": user_id, "id": row_id, **conditions.parameters}
         if once:
             parameters |= {**once.parameters, **quota()}
 
@@ -224,7 +235,7 @@ class VersionedTable:
                     raise NoRoom(rows=0)
             return self.represent(row), False
 
-        parameters = {"user_id": user_id, "id": row_id, **values, "versions": conditions.versions}
+        parameters = {"user_id": user_id, "id": row_id, **values, **conditions.parameters}
         if values:
             parameters |= self._growth(values)
         return Write(statement, parameters, outcome)
@@ -237,9 +248,7 @@ class VersionedTable:
         if row.id is None:
             failed = conditions.must_exist
         else:
-            versions = conditions.versions
-            unexpected = versions is not None and row.version not in versions
-            failed = conditions.must_be_new or unexpected
+            failed = conditions.must_be_new or not conditions.admit(row.version)
         if failed:
             current = None if row.id is None else self.represent(row)
             raise Problem(PRECONDITION_FAILED, current=current)

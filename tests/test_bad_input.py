@@ -80,7 +80,9 @@ BAD_TIMESTAMPS = [
     "2026-01-01 00:00:00Z",
     "20260101T000000Z",
     "2026-01-01T00:00Z",
-    "2026-01-01T00:00:00.1234567Z",
+    f"2026-01-01T00:00:00.{'1' * 31}Z",
+    "2026-01-01T00:00:00.Z",
+    "2026-01-01T00:00:00,5Z",
     "2026-01-01T00:00:00Z\n",
     " 2026-01-01T00:00:00Z",
     "\u0662\u0660\u0662\u0666-01-01T00:00:00Z",
@@ -515,6 +517,120 @@ def test_a_host_that_is_none_is_400(caller: Account, route: Route) -> None:
         response = send(caller, route, {}, Host=host)
         assert host == "" or host not in response.text
         problem(response, 400, "bad-request")
+
+
+NO_HOSTS = [
+    *(":8000", ":", "a:8000:", "a:-1", "a:65536", "a:8o", "a%", "a%4", "a%zz", "a,b", "a,a", "a#b"),
+    *(
+        "a?b",
+        "a\\b",
+        "[]",
+        "[::1",
+        "::1",
+        "::1]",
+        "[::1]]",
+        "[[::1]]",
+        "[::1%25eth0]",
+        "[::1%eth0]",
+    ),
+    *(
+        "[1.2.3.4]",
+        "[:::1]",
+        "[1:2:3:4:5:6:7:8:9]",
+        "[12345::]",
+        "[v1.]",
+        "[v.a]",
+        "[vg.a]",
+        "[::1]a",
+    ),
+    *("[::1]:65536", "a\tb", "\xe9.example", "a" * 262, "[" + "1:" * 500 + "]"),
+]
+
+
+def test_a_host_that_is_close_to_one_is_400(server: str) -> None:
+    for host in NO_HOSTS:
+        head = f"GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        status, answer = exchange(server, head.encode("latin-1"))
+        assert (status, b"The Host header is not valid." in answer) == (400, True), host
+
+
+HOSTS = [
+    *(
+        "tasks_api:8000",
+        "tasks_api",
+        "_http._tcp.example.com",
+        "TASKS-API",
+        "a~b",
+        "a.b.",
+        "127.0.0.1",
+    ),
+    *(
+        "127.0.0.1:",
+        "127.0.0.1:8000",
+        "localhost:",
+        "localhost:00080",
+        "localhost:65535",
+        "a" * 255,
+    ),
+    *(
+        "[::1]",
+        "[::1]:",
+        "[::1]:8000",
+        "[2001:DB8::7]",
+        "[::ffff:192.0.2.1]",
+        "[v1.fe80::a+en1]:80",
+    ),
+    *("xn--mnchen-3ya.de", "caf%C3%A9.example", "!$&'()*+;=", "a" * 255 + ":65535"),
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_of_any_form_that_the_standard_has_is_served(
+    server: str, alice: Account, host: str
+) -> None:
+    assert alice.get("/v1/tasks", headers={"Host": host}).status_code == 200
+    head = f"GET /v1/tasks HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+    head += f"Authorization: Bearer {alice.token}\r\n\r\n"
+    assert exchange(server, head.encode())[0] == 200
+
+
+def test_two_hosts_are_400(server: str, alice: Account) -> None:
+    head = "GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\nConnection: close\r\n\r\n"
+    assert exchange(server, head.encode())[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("trusted", "hosts", "others"),
+    [
+        ("tasks_api", ["tasks_api:8000", "TASKS_API", "tasks_api:"], ["tasks-api", "a.tasks_api"]),
+        (".Example_1.org", ["a.example_1.ORG", "example_1.org:"], ["aexample_1.org"]),
+        ("::1", ["[::1]", "[0:0:0:0:0:0:0:1]:8000"], ["[::2]", "localhost", "[v1.1]"]),
+        ("[2001:DB8::7]", ["[2001:db8:0::7]", "[2001:db8::7]:"], ["[2001:db8::8]", "2001"]),
+        ("127.0.0.1", ["127.0.0.1:", "127.0.0.1:80"], ["127.0.0.2", "[::ffff:127.0.0.1]"]),
+        ("a.example, ::1", ["a.example", "[::1]"], ["b.example"]),
+    ],
+)
+def test_a_trusted_host_is_known_in_each_of_its_forms(
+    database_url: str,
+    auth: Callable[..., Account],
+    trusted: str,
+    hosts: list[str],
+    others: list[str],
+) -> None:
+    caller = auth(create_app(settings_for(database_url, TRUSTED_HOSTS=trusted)))
+    for host in hosts:
+        assert caller.get("/v1/tasks", headers={"Host": host}).status_code == 200, host
+    for host in others:
+        problem(caller.get("/v1/tasks", headers={"Host": host}), 400, "bad-request")
+
+
+def test_what_a_trusted_proxy_names_is_checked_like_a_host(
+    database_url: str, auth: Callable[..., Account]
+) -> None:
+    caller = auth(create_app(settings_for(database_url, TRUSTED_PROXIES="1")))
+    for host, status in (("tasks_api:8000", 200), ("[::1]:", 200), ("a b", 400), ("::1", 400)):
+        answer = caller.get("/v1/tasks", headers={"X-Forwarded-Host": host})
+        assert answer.status_code == status, host
 
 
 def test_a_host_that_is_not_trusted_is_400_and_a_trusted_one_is_served(

@@ -2,6 +2,7 @@
 
 import random
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from app import create_app, lifecycle
 from app.changes import position
@@ -18,7 +21,7 @@ from app.config import Settings
 from app.database import db
 from app.exchange import new_id
 from app.places import POLLS, for_polls
-from tests.conftest import Account, settings_for
+from tests.conftest import PASSWORD, Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.locks import until
 from tests.parallel import callers
@@ -161,14 +164,66 @@ def test_nobody_sees_anothers_changes(alice: Account, bob: Account) -> None:
 # Tokens
 
 
-def test_a_token_is_of_its_user_only(alice: Account, bob: Account) -> None:
-    response = bob.get(f"/v1/changes?since={page(alice)['next_token']}")
-    assert response.status_code == 422
-    assert response.json["errors"][0]["parameter"] == "since"
+def gone(response: TestResponse) -> bool:
+    """Whether the client is told to start over."""
+    return (response.status_code, response.json["type"]) == (410, "/problems/changes-gone")
+
+
+def test_a_token_is_of_its_user_only_and_another_starts_over(alice: Account, bob: Account) -> None:
+    alice.create_task()
+    answers = [bob.get(f"/v1/changes?since={page(each)['next_token']}") for each in (alice, bob)]
+    assert gone(answers[0])
+    assert answers[1].status_code == 200
+    # Nothing tells whether there is such an account, or whether it has come so far.
+    forged = [gone_token(bob, signature) for signature in (b"x" * 16, b"\0" * 16)]
+    told = [bob.get(f"/v1/changes?since={token}").json for token in forged]
+    for problem in (*told, answers[0].json):
+        assert problem | {"instance": ""} == answers[0].json | {"instance": ""}
+
+
+def gone_token(account: Account, signature: bytes) -> str:
+    """The account's token with another signature."""
+    data = urlsafe_b64decode(f"{page(account)['next_token']}===")
+    return urlsafe_b64encode(signature + data[len(signature) :]).decode().rstrip("=")
+
+
+def test_a_token_of_an_account_that_was_erased_and_made_anew_says_start_over(
+    client: FlaskClient,
+) -> None:
+    def made() -> Account:
+        credentials = {"email": "erased.and.anew@example.com", "password": PASSWORD}
+        account = client.post("/v1/auth/register", json=credentials)
+        pair = client.post("/v1/auth/token", json=credentials)
+        return Account(account.json["id"], credentials["email"], pair.json["access_token"], client)
+
+    first = made()
+    first.create_task()
+    token = page(first)["next_token"]
+    assert first.delete("/v1/me").status_code == 204
+    anew = made()
+    assert gone(anew.get(f"/v1/changes?since={token}"))
+    anew.create_task()
+    assert gone(anew.get(f"/v1/changes?since={token}"))
+    assert len(page(anew)["items"]) == 1
 
 
 @pytest.mark.parametrize(
-    "mend", [lambda t: t[:-1], lambda t: t[1:], lambda t: t + "A", lambda _: ""]
+    "mend",
+    [
+        lambda t: t[:-1],
+        lambda t: t[1:],
+        lambda t: t + "A",
+        lambda _: "",
+        lambda t: t + "=",
+        lambda t: t[:-2] + "!!",
+        lambda _: "A" * 200,
+        lambda _: urlsafe_b64encode(b"x" * 15).decode().rstrip("="),
+        lambda _: urlsafe_b64encode(b"x" * 16 + b"01.0").decode().rstrip("="),
+        lambda _: urlsafe_b64encode(b"x" * 16 + b"1.0.0").decode().rstrip("="),
+        lambda _: urlsafe_b64encode(b"x" * 16 + b"1" * 20 + b".0").decode().rstrip("="),
+        lambda _: urlsafe_b64encode(b"x" * 16 + b"\xff.0").decode().rstrip("="),
+        lambda _: urlsafe_b64encode(b"x" * 16 + "\u0661.0".encode()).decode().rstrip("="),
+    ],
 )
 def test_a_token_that_was_tampered_with_is_refused(
     alice: Account, mend: Callable[[str], str]

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.compatibility.__main__ import KEPT, main, released
 from tests.compatibility.documents import breaks, major
+from tests.compatibility.patterns import REPLACED
 from tests.conftest import ROOT
 
 Document = dict[str, Any]
@@ -142,6 +145,51 @@ BREAKING: dict[str, Edit] = {
 def test_a_change_that_breaks_clients_is_found(excerpt: Document, sentence: str) -> None:
     found = breaks(excerpt, edited(excerpt, BREAKING[sentence]))
     assert [each for each in found if sentence in each], found
+
+
+# Patterns
+
+OLD_DATE, OLD_TIMESTAMP, OLD_LINE = REPLACED
+
+
+@pytest.mark.parametrize("earlier", REPLACED)
+@given(data=st.data())
+def test_what_a_replaced_pattern_took_is_taken_by_the_one_in_its_place(
+    earlier: str, data: st.DataObject
+) -> None:
+    text = data.draw(st.from_regex(re.compile(earlier.removesuffix("$") + r"\Z")))
+    assert re.fullmatch(REPLACED[earlier].by.removeprefix("^").removesuffix("$"), text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (OLD_DATE, "0001-01-01"),
+        (OLD_DATE, "0099-12-31"),
+        (OLD_DATE, "0900-01-01"),
+        (OLD_DATE, "9999-12-31"),
+        (OLD_TIMESTAMP, "0010-01-01t00:00:00.123456z"),
+        (OLD_TIMESTAMP, "1000-01-01T23:59:59-23:59"),
+        (OLD_LINE, "\u2028a"),
+        (OLD_LINE, "\ufeff"),
+    ],
+)
+def test_what_stood_at_the_edge_of_a_replaced_pattern_is_still_taken(
+    pattern: str, text: str
+) -> None:
+    for each in (pattern, REPLACED[pattern].by):
+        assert re.fullmatch(each.removeprefix("^").removesuffix("$"), text)
+
+
+@pytest.mark.parametrize("text", ["0000-01-01", "0000-12-31"])
+def test_there_is_still_no_year_0000(text: str) -> None:
+    assert not re.fullmatch(REPLACED[OLD_DATE].by, text)
+
+
+def test_a_replacement_is_listed_only_while_the_last_release_has_what_it_replaces() -> None:
+    kept = json.dumps(released(), ensure_ascii=False)
+    for earlier in REPLACED:
+        assert json.dumps(earlier)[1:-1] in kept
 
 
 HARMLESS: dict[str, Edit] = {

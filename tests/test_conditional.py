@@ -258,10 +258,160 @@ def test_what_exists_is_neither_changed_nor_deleted_under_if_none_match_star(
     assert alice.get(path).json == before
 
 
+# If-None-Match of writes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', '"0",W/{}, ""'])
+def test_nothing_is_written_while_the_resource_stands_at_a_version_that_if_none_match_names(
+    alice: Account, resource: Callable[[str], Resource], kind: str, form: str
+) -> None:
+    path, body, other = resource(kind)
+    before = alice.get(path)
+    condition = none_matching(form.format(before.headers["ETag"]))
+    for written in (other, body):  # also where the write would change nothing
+        for method, options in writes(kind, written):
+            response = alice.call(method, path, **options, **condition)
+            assert response.status_code == 412, method
+            assert response.json["type"] == "/problems/precondition-failed"
+            assert response.json["current"] == before.json
+    assert alice.get(path).json == before.json
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ['"0"', 'W/"0", "x"', '"{}0"', '"9{}", ""', '"-1", "1e0"'])
+def test_a_write_is_done_where_if_none_match_names_other_versions(
+    alice: Account, resource: Callable[[str], Resource], kind: str, form: str
+) -> None:
+    path, body, other = resource(kind)
+    for method, options in [*writes(kind, other)[::2], *writes(kind, body)[1:2]]:
+        tag = form.format(alice.get(path).json["version"])
+        response = alice.call(method, path, **options, **none_matching(tag))
+        assert response.status_code in {200, 204}, (method, response.text)
+    assert alice.get(path).status_code == (401 if kind == "me" else 404)
+
+
 @pytest.mark.parametrize("kind", COLLECTIONS)
-def test_a_write_takes_no_other_if_none_match_than_star(
+def test_put_creates_where_if_none_match_names_a_version_of_what_is_not_there(
+    alice: Account, kind: str
+) -> None:
+    path = f"/v1/{kind}/{new_id()}"
+    assert alice.put(path, json=BODIES[kind][0], **none_matching('"1"')).status_code == 201
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_write_has_to_meet_both_conditions(
     alice: Account, resource: Callable[[str], Resource], kind: str
 ) -> None:
     path, _, other = resource(kind)
-    response = alice.put(path, json=other, **none_matching('"0"'))
-    assert refused(response, "unsupported", header="If-None-Match")
+    tag = alice.get(path).headers["ETag"]
+    for match, none_match in (('"0"', '"0"'), (tag, tag), ("*", tag)):
+        both = {"headers": {"If-Match": match, "If-None-Match": none_match}}
+        for method, options in writes(kind, other):
+            assert alice.call(method, path, **options, **both).status_code == 412, method
+    both = {"headers": {"If-Match": tag, "If-None-Match": '"0"'}}
+    assert alice.patch(path, json=other, **both).status_code == 200
+
+
+@pytest.mark.parametrize("kind", COLLECTIONS)
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "once"}])
+def test_what_is_in_the_trash_is_restored_and_erased_under_the_same_conditions(
+    alice: Account, resource: Callable[[str], Resource], kind: str, key: dict[str, str]
+) -> None:
+    path = resource(kind).path
+    alice.delete(path)
+    (item,) = alice.get("/v1/trash").json["items"]
+    version, erase = item["data"]["version"], f"/v1/trash/{item['data']['id']}"
+    named = {"If-None-Match": f'W/"{version}"'}
+    other = {"If-None-Match": f'"{version}0"'}
+    assert alice.post(f"{path}/restore", headers=named | key).status_code == 412
+    assert alice.delete(erase, headers=named).status_code == 412
+    assert alice.post(f"{path}/restore", headers=other | key).status_code == 200
+    alice.delete(path)
+    assert alice.delete(erase, headers=other).status_code == 204
+
+
+def test_a_token_is_revoked_under_the_same_conditions(alice: Account) -> None:
+    made = alice.create_token()
+    path = f"/v1/tokens/{made['id']}"
+    for tags in (none_matching(f'"{made["version"]}"'), matching('"0"')):
+        assert alice.delete(path, **tags).status_code == 412
+    assert alice.delete(path, **none_matching('"0"')).status_code == 204
+
+
+# If-Match of reads
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_read_is_answered_where_if_match_names_the_version(
+    alice: Account, resource: Callable[[str], Resource], kind: str, method: str
+) -> None:
+    path = resource(kind).path
+    whole = alice.call(method, path)
+    tag = whole.headers["ETag"]
+    for form in ("{}", '"0", {}', "*", " * ", '"x" ,{}'):
+        response = alice.call(method, path, **matching(form.format(tag)))
+        assert (response.status_code, response.data) == (200, whole.data), form
+        assert response.headers["ETag"] == tag
+    both = {"headers": {"If-Match": tag, "If-None-Match": tag}}
+    assert alice.call(method, path, **both).status_code == 304
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_read_of_another_version_is_412_before_if_none_match_is_looked_at(
+    alice: Account, resource: Callable[[str], Resource], kind: str
+) -> None:
+    path = resource(kind).path
+    before = alice.get(path)
+    tag = before.headers["ETag"]
+    for form in FOREIGN:
+        stale = form.format(before.json["version"])
+        for none_match in ({}, {"If-None-Match": tag}, {"If-None-Match": "*"}):
+            headers = {"If-Match": stale, **none_match}
+            response = alice.get(path, headers=headers)
+            assert response.status_code == 412, (form, none_match)
+            assert response.json["type"] == "/problems/precondition-failed"
+            assert response.json["current"] == before.json
+            head = alice.call("HEAD", path, headers=headers)
+            assert (head.status_code, head.data) == (412, b"")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_read_with_a_malformed_if_match_is_refused(
+    alice: Account, resource: Callable[[str], Resource], kind: str
+) -> None:
+    path = resource(kind).path
+    for tag in MALFORMED:
+        assert refused(alice.get(path, **matching(tag)), "entity_tag", header="If-Match"), tag
+
+
+@pytest.mark.parametrize("kind", COLLECTIONS)
+def test_if_match_does_not_hide_that_there_is_nothing(alice: Account, kind: str) -> None:
+    for tag in ('"1"', "*"):
+        assert alice.get(f"/v1/{kind}/{new_id()}", **matching(tag)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs/swagger-ui.css"])
+def test_documents_and_assets_are_read_under_the_same_conditions(alice: Account, path: str) -> None:
+    tag = alice.get(path).headers["ETag"]
+    assert alice.get(path, **matching(tag)).status_code == 200
+    for none_match in ({}, {"If-None-Match": tag}):
+        stale = alice.get(path, headers={"If-Match": '"0"', **none_match})
+        assert (stale.status_code, stale.mimetype) == (412, "application/problem+json")
+
+
+# Dates
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_conditions_on_dates_are_ignored_as_no_resource_has_one(
+    alice: Account, resource: Callable[[str], Resource], kind: str
+) -> None:
+    path, _, other = resource(kind)
+    future, past = ("Fri, 01 Jan 2100 00:00:00 GMT", "Mon, 01 Jan 1990 00:00:00 GMT")
+    response = alice.get(path, headers={"If-Modified-Since": future})
+    assert (response.status_code, "Last-Modified" in response.headers) == (200, False)
+    for method, options in writes(kind, other)[::2]:
+        response = alice.call(method, path, **options, headers={"If-Unmodified-Since": past})
+        assert response.status_code == 200

@@ -98,7 +98,11 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
             ("https://a.example.com", "http://localhost:3000"),
         ),
     ],
-    "TRUSTED_HOSTS": [("api.example.com, .example.org", ("api.example.com", ".example.org"))],
+    "TRUSTED_HOSTS": [
+        ("api.example.com, .example.org", ("api.example.com", ".example.org")),
+        ("tasks_api,_a.B,127.0.0.1", ("tasks_api", "_a.b", "127.0.0.1")),
+        ("::1,[2001:DB8:0::7]", ("[::1]", "[2001:db8::7]")),
+    ],
     "TRUSTED_PROXIES": [("0", 0), ("10", 10)],
     "RATELIMIT_STORAGE_URI": [
         ("memory://", "memory://"),
@@ -190,7 +194,10 @@ REFUSED: dict[str, list[str]] = {
     "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", *NOT_NUMBERS],
     "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, *NOT_NUMBERS],
     "CORS_ORIGINS": ["*", "null", "app.example.com", "https://*.example.com", "https://a/hidden"],
-    "TRUSTED_HOSTS": ["*", "https://hidden", "hidden text", "a:80"],
+    "TRUSTED_HOSTS": [
+        *("*", "https://hidden", "hidden text", "a:80", "*.example.com", "[::1]:80", "[a]"),
+        *("[::1", "::1%eth0", ".", "a/b", "[1.2.3.4]"),
+    ],
     "TRUSTED_PROXIES": ["11", "true", *NOT_NUMBERS],
     "RATELIMIT_STORAGE_URI": [
         "hidden",

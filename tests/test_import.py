@@ -134,6 +134,14 @@ def test_the_same_import_twice_changes_nothing(alice: Account) -> None:
     assert alice.get("/v1/changes").json["items"] == versions["items"]
 
 
+def test_digits_beyond_microseconds_are_cut_off(alice: Account) -> None:
+    line = task(due_at="2027-01-31T09:30:00.9999999Z", due_date=None)
+    assert counts(imported(alice, line)) == (1, 0, 0, 0)
+    (row,) = (each["data"] for each in parsed(exported(alice)) if each["type"] == "task")
+    assert row["due_at"] == "2027-01-31T09:30:00.999999Z"
+    assert counts(imported(alice, line)) == (0, 0, 1, 0)
+
+
 def test_each_row_that_is_written_has_a_version_of_its_own_in_the_order_of_lines(
     alice: Account,
 ) -> None:

@@ -101,6 +101,91 @@ def test_an_operation_says_what_it_is_for_and_who_may_call(
     assert described["security"] == ([{"bearer": [scope]}] if secured else [])
 
 
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document, whether it is a schema or not."""
+    if isinstance(value, dict):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, dict | list):
+            yield from objects(each)
+
+
+CLASS = re.compile(r"\[\^?(?:[^\]\\]|\\.)+\]")
+UNLIKE = {
+    "look-around, named groups and flags": r"\(\?(?!:)",
+    "a class, a boundary or a reference": r"\\(?!x[0-9a-f]{2})[0-9A-Za-z]",
+    "an escape that ECMAScript refuses": r"\\[^0-9A-Za-z^$\\.*+?()\[\]{}|/]",
+    "a lazy or possessive quantifier": r"(?<!\\)[*+?}][?+]",
+    "a bracket or brace that is none": r"(?<!\\)(\[|\]|\{(?![0-9]+(,[0-9]*)?\}))",
+}
+UNLIKE_IN_CLASS = {
+    "a class, a boundary or a reference": r"\\(?!x[0-9a-f]{2})[0-9A-Za-z]",
+    "an escape that ECMAScript refuses": r"\\[^0-9A-Za-z^$\\.*+?()\[\]{}|/-]",
+    "an operation on classes": r"&&|--|~~|\[",
+}
+"""What ECMAScript with the flag u, RE2, Go, Rust and Python do not read alike in a pattern."""
+
+
+def unlike(pattern: str) -> list[str]:
+    """What is not read alike in the pattern, outside of classes and within them."""
+    outside, classes = CLASS.sub("x", pattern), "\n".join(CLASS.findall(pattern))
+    inside = classes.replace("\n[", "\n").removeprefix("[")
+    found = [what for what, expression in UNLIKE.items() if re.search(expression, outside)]
+    found += [what for what, each in UNLIKE_IN_CLASS.items() if re.search(each, inside)]
+    counts = re.findall(r"\{[0-9]+(?:,([0-9]+))?\}", outside)
+    most = max((int(count or 0) for count in counts), default=0)
+    return found + (["more repetitions than RE2 takes"] if most > 1000 else [])
+
+
+def test_patterns_are_read_alike_in_every_language(document: dict[str, Any]) -> None:
+    patterns = {each.get("pattern") for each in objects(document)}
+    found = {each: unlike(each) for each in patterns if isinstance(each, str)}
+    assert len(found) > 5
+    assert {pattern: odd for pattern, odd in found.items() if odd} == {}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("^(?!0000)[0-9]{4}$", "(?=a)", "(?<=a)b", "(?P<a>b)", "(?i)a", "(?>a)", r"\s", r"[\d]+"),
+        *(
+            r"\w",
+            r"\bword",
+            r"(a)\1",
+            r"\Z",
+            r"\u0041",
+            r"[\u0041]",
+            r"\p{L}",
+            "a+?",
+            "a*+",
+            "a{2}?",
+        ),
+        *(
+            r"\ ",
+            r"\"",
+            r"[\"]",
+            r"\-",
+            "[a-z&&[aeiou]]",
+            "[[:alpha:]]",
+            "a{,3}",
+            "[a--b]",
+            "a{1,1001}",
+        ),
+    ],
+)
+def test_a_pattern_that_is_not_read_alike_is_found(pattern: str) -> None:
+    assert unlike(pattern)
+
+
+def test_no_member_is_only_ever_null(document: dict[str, Any]) -> None:
+    for schema in objects(document):
+        for name, member in schema.get("properties", {}).items():
+            assert isinstance(member, dict), name
+            assert member.get("type") != "null", name
+            assert member.get("anyOf") != [{"type": "null"}], name
+            assert member != {}, name
+
+
 @EACH
 def test_an_operation_lists_the_problems_it_can_have(
     document: dict[str, Any], route: Route
@@ -129,9 +214,8 @@ def test_headers_are_documented_where_they_are_sent_or_read(
     single = bool(route.parameter) or route.rule == "/v1/me"
     read = {name for name, item in parameters(document, route).items() if item["in"] == "header"}
     expected = {"Idempotency-Key"} if route.method == "POST" else set()
-    changes = (single and route.method != "GET") or route.method == "DELETE"
-    expected |= {"If-Match"} if changes else set()
-    expected |= {"If-None-Match"} if single and route.method in {"GET", "PUT"} else set()
+    conditional = single or route.method == "DELETE"
+    expected |= {"If-Match", "If-None-Match"} if conditional else set()
     assert read == expected
     for status, response in responses(document, route).items():
         sent = {"X-Request-ID"}

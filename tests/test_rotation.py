@@ -208,7 +208,7 @@ def test_when_a_secret_is_dropped_what_it_signed_ends_and_nobody_is_signed_out(
     ended = user.get(f"/v1/tasks?limit=1&cursor={quote(cursor)}")
     assert (ended.status_code, ended.json["errors"][0]["parameter"]) == (422, "cursor")
     ended = user.get(f"/v1/changes?since={quote(since)}")
-    assert (ended.status_code, ended.json["errors"][0]["parameter"]) == (422, "since")
+    assert (ended.status_code, ended.json["type"]) == (410, "/problems/changes-gone")
     assert keyed(user, "/v1/tasks", {"json": {"title": "Buy milk"}}).status_code == 422
 
 

@@ -102,6 +102,37 @@ def test_an_instant_is_kept_in_utc(alice: Account, sent: str, stored: str) -> No
     assert alice.create_task(due_at=sent)["due_at"] == stored
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("2026-06-01T12:00:00.1234567Z", "2026-06-01T12:00:00.123456Z"),
+        ("2026-06-01T12:00:00.9999999Z", "2026-06-01T12:00:00.999999Z"),
+        ("2026-06-01T12:00:00.000000999+02:00", "2026-06-01T10:00:00Z"),
+        ("9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59.999999Z"),
+        ("0001-01-01T00:00:00.0000001Z", "0001-01-01T00:00:00Z"),
+        (f"2026-06-01T12:00:00.{'9' * 30}-00:30", "2026-06-01T12:30:00.999999Z"),
+    ],
+)
+def test_digits_beyond_microseconds_are_cut_off_and_never_round_up(
+    alice: Account, sent: str, stored: str
+) -> None:
+    created = alice.create_task(due_at=sent)
+    changed = alice.create_task()
+    body = {"title": "Buy milk", "due_at": sent}
+    operation = {"op": "replace", "type": "task", "id": new_id(), "body": body}
+    (result,) = alice.post("/v1/batch", json={"operations": [operation]}).json["results"]
+    for task in (
+        created,
+        alice.patch(path(changed), json={"due_at": sent}).json,
+        alice.put(f"/v1/tasks/{new_id()}", json=body).json,
+        result["body"],
+    ):
+        assert task["due_at"] == stored
+    # What it means is the same in a filter: nothing is due before itself.
+    found = walk(alice, due_after=sent) + walk(alice, due_before=sent)
+    assert created["id"] not in ids(found)
+
+
 @pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000", "\x1f", "\x85"])
 def test_titles_are_trimmed(alice: Account, space: str) -> None:
     task = alice.create_task(title=f"{space}Buy{space}milk{space}")

@@ -22,6 +22,7 @@ from app.versioned import Write
 GIVEN: Final[dict[str, TypeEngine[Any]]] = {
     **TYPES,
     "versions": ARRAY(BigInteger()),
+    "other_than": ARRAY(BigInteger()),
     "must_exist": Boolean(),
     "must_be_new": Boolean(),
     "size": BigInteger(),

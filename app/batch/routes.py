@@ -33,7 +33,7 @@ def run_batch(batch: Batch) -> Response:
     """
     user_id = current_user_id()
     planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted
-    once = idempotency.requested({"operations": batch.operations})
+    once = idempotency.requested(batch)
     with turns().batch.turn(user_id, "Other batches of this user are still under way."):
         body, replayed = queries.run(user_id, planned, once)
     return idempotency.mark(Document(body), replayed)

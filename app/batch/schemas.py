@@ -1,6 +1,6 @@
 """What a batch consists of, and what it answers."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -55,6 +55,9 @@ BODIES: Final[dict[tuple[str, str], type[Body]]] = {
     ("update", "category"): categories.CategoryPatch,
 }
 
+LEFT_OUT: Final = {"create": ("if_match",), "delete": ("body",)}
+"""Members that do not go with an operation."""
+
 Kind = Literal["task", "category"]
 EntityTag = Annotated[
     str, Matching(r'^"[1-9][0-9]{0,17}"$', "entity_tag", 'must be an entity tag such as "7"', 20)
@@ -63,6 +66,8 @@ EntityTag = Annotated[
 
 class Operation(Body):
     """One write: what PUT with `If-None-Match: *`, PATCH, PUT or DELETE would do alone."""
+
+    absent: ClassVar = {"if_match": None, "body": None}
 
     op: Literal["create", "update", "replace", "delete"]
     type: Kind
@@ -76,22 +81,28 @@ class Operation(Body):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The schema, with the body that goes with each kind of operation."""
+        """The schema, with the forms of an operation, each with the members that go with it.
+
+        What does not go with a form is not among its members. Null is taken there too, but a member
+        whose only type is null is one that generators of clients cannot make anything of.
+        """
         document = handler.resolve_ref_schema(handler(schema))
+        members = document["properties"]
         document["oneOf"] = [
             {
                 "properties": {
-                    "op": {"const": op},
-                    "type": {"const": kind},
+                    **{name: members[name] for name in members if name not in LEFT_OUT.get(op, ())},
+                    "op": {"type": "string", "const": op},
+                    "type": {"type": "string", "const": kind},
                     "body": model.model_json_schema(),
-                    **({"if_match": {"type": "null"}} if op == "create" else {}),
                 },
                 "required": ["body"],
             }
             for (op, kind), model in BODIES.items()
         ]
+        deletion = {name: members[name] for name in members if name not in LEFT_OUT["delete"]}
         document["oneOf"].append(
-            {"properties": {"op": {"const": "delete"}, "body": {"type": "null"}}}
+            {"properties": {**deletion, "op": {"type": "string", "const": "delete"}}}
         )
         return document
 

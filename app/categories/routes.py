@@ -48,9 +48,10 @@ def create_category(category: CategoryCreate) -> Response:
 
     With an `Idempotency-Key`, the same request sent again is answered again and done once.
     """
-    values = category.all()
-    once = idempotency.requested(values)
-    representation, replayed = queries.create_category(current_user_id(), new_id(), values, once)
+    once = idempotency.requested(category)
+    representation, replayed = queries.create_category(
+        current_user_id(), new_id(), category.all(), once
+    )
     return idempotency.mark(created(representation), replayed)
 
 
@@ -59,7 +60,8 @@ def create_category(category: CategoryCreate) -> Response:
 def get_category(category_id: str) -> Response:
     """Get a category
 
-    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same.
+    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
+    `If-Match`, 412 if it is another version by now.
     """
     return resource(queries.get_category(current_user_id(), category_id))
 

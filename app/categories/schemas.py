@@ -1,6 +1,6 @@
 """What a category looks like to clients, and what they may send."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -56,6 +56,8 @@ class CategoryCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "Groceries", "color": "#2e7d32"}]}
     )
+
+    absent: ClassVar = {"color": None}
 
     name: Name
     color: Color | None = None

@@ -1,9 +1,13 @@
 """How far a client has read in the changes of its user, and the token that says so."""
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
 from app import pagination
-from app.problems import invalid
+from app.problems import CHANGES_GONE, Problem, invalid
+
+CONTENT: Final = re.compile("(0|[1-9][0-9]{0,18})[.](0|[1-9][0-9]{0,18})")
+"""The two numbers of a position, as PostgreSQL's bigint holds them."""
 
 
 class Position(NamedTuple):
@@ -23,11 +27,17 @@ def encode(position: Position, user_id: str) -> str:
 
 
 def decode(token: str | None, user_id: str) -> Position | None:
-    """The position that `encode` was given; None for the beginning. Raises Problem 422."""
+    """The position that `encode` was given; None for the beginning.
+
+    Raises Problem 410 for a token of another account or of keys that are no longer accepted, as the
+    client has to start over then, and 422 for what is no token.
+    """
     if token is None:
         return None
-    content = pagination.unseal(token, ["changes", user_id])
-    if content is None:
-        raise invalid("is not a token of this account", "token", parameter="since")
-    version, _, copied_to = content.partition(".")
-    return Position(int(version), int(copied_to))
+    sealed = pagination.Sealed.parse(token)
+    position = CONTENT.fullmatch(sealed.text) if sealed else None
+    if sealed is None or position is None:
+        raise invalid("is not a token of this feed", "token", parameter="since")
+    if not sealed.is_for(["changes", user_id]):
+        raise Problem(CHANGES_GONE)
+    return Position(int(position[1]), int(position[2]))

@@ -28,8 +28,8 @@ def get_changes(query: ChangesQuery) -> Response:
     Without `since` a first copy begins: all that is live, page by page. Keep `next_token`, and go
     on with it at once while `has_more` is true. With `wait`, the answer comes as soon as there is
     a change, or empty after so many seconds or at once where too many wait already: leave a second
-    between two requests. A token that is older than what `flask purge` has removed is answered
-    with 410 and `changes-gone`: drop the copy and start over.
+    between two requests. A token that is older than what `flask purge` has removed, or of another
+    account or secret, is answered with 410 and `changes-gone`: drop the copy and start over.
     """
     user_id = current_user_id()
     since = position.decode(query.since, user_id)

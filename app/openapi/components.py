@@ -4,6 +4,7 @@ from typing import Any, Final
 
 LIMITS: Final = ["RateLimit", "RateLimit-Policy"]
 TEXT: Final = {"type": "string"}
+ENTITY_TAGS: Final = r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'
 
 BEARER: Final = {
     "type": "http",
@@ -54,21 +55,23 @@ PARAMETERS: Final = {
         "name": "If-Match",
         "in": "header",
         "description": "Only if the resource stands at this version; else 412.",
-        "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'},
+        "schema": {"type": "string", "pattern": ENTITY_TAGS},
         "example": '"7"',
     },
     "IfNoneMatch": {
         "name": "If-None-Match",
         "in": "header",
         "description": "304 if the resource still stands at this version.",
-        "schema": {"type": "string", "pattern": r'^("[0-9]{1,18}"(, ?"[0-9]{1,18}")*|\*)$'},
+        "schema": {"type": "string", "pattern": ENTITY_TAGS},
         "example": '"7"',
     },
-    "IfNoneMatchAny": {
+    "IfNoneMatchToWrite": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "`*`: only if there is no such resource; else 412.",
-        "schema": {"type": "string", "pattern": r"^\*$"},
+        "description": "Only if the resource stands at none of these versions; `*`: only if there "
+        "is no such resource; else 412.",
+        "schema": {"type": "string", "pattern": ENTITY_TAGS},
+        "example": "*",
     },
 }
 

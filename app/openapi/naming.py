@@ -75,7 +75,7 @@ def _forms(operation: Schema) -> Iterator[tuple[str, Schema]]:
                 "type": "object",
                 "description": f"{op.title()} a {kind or 'task or category'}.",
                 "additionalProperties": False,
-                "properties": {**operation["properties"], **form["properties"]},
+                "properties": form["properties"],
                 "required": [*operation["required"], *form.get("required", [])],
             },
         )

@@ -48,7 +48,8 @@ def complete(
             body["content"][MERGE_PATCH] = body["content"]["application/json"]
     _complete_parameters(operation, method, single=single, writes=writes)
     _complete_responses(operation, method, single=single, limited=limited)
-    _add_problems(operation, _statuses(operation, path, writes=writes, limited=limited))
+    conditional = single or writes
+    _add_problems(operation, _statuses(operation, path, conditional=conditional, limited=limited))
 
 
 def _complete_parameters(
@@ -62,8 +63,8 @@ def _complete_parameters(
         else:
             parameter["schema"] = _without_null(parameter["schema"])
     names = ["IdempotencyKey"] if method == "POST" else []
-    names += ["IfMatch"] if writes else []
-    names += ["IfNoneMatchAny"] if method == "PUT" else []
+    names += ["IfMatch"] if single or writes else []
+    names += ["IfNoneMatchToWrite"] if writes else []
     names += ["IfNoneMatch"] if single and method == "GET" else []
     parameters += [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
@@ -99,7 +100,7 @@ def _complete_responses(
 
 
 def _statuses(
-    operation: dict[str, Any], path: str, *, writes: bool, limited: bool
+    operation: dict[str, Any], path: str, *, conditional: bool, limited: bool
 ) -> Iterator[int]:
     """The problems that the operation can have."""
     name, secured = operation["operationId"], operation["security"]
@@ -109,7 +110,7 @@ def _statuses(
     yield from {404} if "{" in path else set()
     yield from {411, 413, 415, 422} if "requestBody" in operation else set()
     yield from {422} if operation["parameters"] else set()
-    yield from {412} if writes else set()
+    yield from {412} if conditional else set()
     yield from {409} if name in CONFLICTING else set()
     yield from {410} if name == "get_changes" or name in REPLAYING else set()
     yield from {429} if limited else set()

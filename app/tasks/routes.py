@@ -49,9 +49,8 @@ def create_task(task: TaskCreate) -> Response:
 
     With an `Idempotency-Key`, the same request sent again is answered again and done once.
     """
-    values = task.all()
-    once = idempotency.requested(values)
-    representation, replayed = queries.create_task(current_user_id(), new_id(), values, once)
+    once = idempotency.requested(task)
+    representation, replayed = queries.create_task(current_user_id(), new_id(), task.all(), once)
     return idempotency.mark(created(representation), replayed)
 
 
@@ -60,7 +59,8 @@ def create_task(task: TaskCreate) -> Response:
 def get_task(task_id: str) -> Response:
     """Get a task
 
-    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same.
+    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
+    `If-Match`, 412 if it is another version by now.
     """
     return resource(queries.get_task(current_user_id(), task_id))
 

@@ -1,7 +1,7 @@
 """What a task looks like to clients, and what they may send."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -120,6 +120,15 @@ class TaskCreate(Body):
             "examples": [{"title": "Buy milk", "priority": "high", "due_date": "2027-01-31"}],
         }
     )
+
+    absent: ClassVar = {
+        "description": None,
+        "complete": False,
+        "priority": "none",
+        "due_date": None,
+        "due_at": None,
+        "category_id": None,
+    }
 
     title: Title
     description: Description | None = None

@@ -118,7 +118,7 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
 
     Raises Problem 404, 412.
     """
-    parameters = {"user_id": user_id, "id": token_id, "versions": conditions.versions}
+    parameters = {"user_id": user_id, "id": token_id, **conditions.parameters}
     [row] = execute(writing(user_id), DELETE, **parameters)
     if row.id is None:
         raise not_found()

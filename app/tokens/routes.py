@@ -51,11 +51,10 @@ def create_token(wanted: TokenCreate) -> Response:
     """
     require_scopes(*wanted.scopes)
     _require_no_longer_life(wanted.expires_at)
-    values = wanted.all()
-    once = idempotency.requested(values)
+    once = idempotency.requested(wanted)
     user_id, seed = current_user_id(), secrets.token_hex(32)
     token = _token(user_id, seed, present())
-    values |= {"token_hash": token.hash, "last_four": str(token)[-4:]}
+    values = wanted.all() | {"token_hash": token.hash, "last_four": str(token)[-4:]}
     made = queries.create_token(user_id, new_id(), values, seed, once)
     text = str(_token(user_id, made.seed, made.keys))
     return idempotency.mark(created({**represent(made.row), "token": text}), made.replayed)

@@ -1,6 +1,6 @@
 """What a personal access token looks like to clients, and what they may send."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -79,6 +79,8 @@ class TokenCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "Nightly backup", "scopes": ["tasks:read"]}]}
     )
+
+    absent: ClassVar = {"expires_at": None}
 
     name: Name
     scopes: Scopes

@@ -124,11 +124,10 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
 
     Raises Problem 404, 412.
     """
-    versions = conditions.versions
-    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, versions=versions)
+    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, **conditions.parameters)
     if not rows:
         raise not_found()
-    if versions is not None and not any(row.version in versions for row in rows):
+    if not any(conditions.admit(row.version) for row in rows):
         raise Problem(PRECONDITION_FAILED, current=REPRESENT[rows[0].type](rows[0]))
 
 

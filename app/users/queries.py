@@ -103,23 +103,21 @@ def get_user(user_id: str) -> Representation | None:
 
 def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
     """The account with the given fields changed. Raises NoAccount, Problem 412."""
-    parameters = {"user_id": user_id, "versions": conditions.versions, **values}
+    parameters = {"user_id": user_id, **conditions.parameters, **values}
     [row] = execute(writing(user_id), _update_of(frozenset(values)), **parameters)
     return represent(_settle(row, conditions))
 
 
 def delete_user(user_id: str, conditions: Preconditions) -> None:
     """Erase the account and all its rows. Raises NoAccount, Problem 412."""
-    parameters = {"user_id": user_id, "versions": conditions.versions}
-    [row] = execute(writing(user_id), DELETE, **parameters)
+    [row] = execute(writing(user_id), DELETE, user_id=user_id, **conditions.parameters)
     _settle(row, conditions)
 
 
 def _settle(row: Row, conditions: Preconditions) -> Row:
     if row.id is None:
         raise NoAccount
-    versions = conditions.versions
-    if not row.changed and versions is not None and row.version not in versions:
+    if not row.changed and not conditions.admit(row.version):
         raise Problem(PRECONDITION_FAILED, current=represent(row))
     return row
 

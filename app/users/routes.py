@@ -46,7 +46,7 @@ def register_account(registration: Registration) -> Response:
 
     The e-mail address is the user's name here, in whatever letter case; nothing is sent to it.
     """
-    once = idempotency.requested(registration.all())
+    once = idempotency.requested(registration)
     password_hash = generate_password_hash(registration.password)
     name = registration.name
     user = queries.create_user(new_id(), registration.email, password_hash, name, once)
@@ -71,7 +71,7 @@ def sign_in(credentials: Credentials) -> Response:
     if not check_password_hash(known, credentials.password) or login is None:
         limits.count(keys)
         raise Problem(INVALID_CREDENTIALS)
-    once = idempotency.requested(credentials.all())
+    once = idempotency.requested(credentials)
     seed, now = secrets.token_bytes(32), int(time.time())
     new_hash = _token(login.user_id, seed, present()).hash
     outcome = sessions.start_session(login.user_id, new_hash, new_id(), _kept(seed, now), once)
@@ -87,7 +87,7 @@ def refresh_session(presented: RefreshRequest) -> Response:
     The token is spent for a new pair. A token that comes back when it is spent already ends the
     session; with an `Idempotency-Key`, a retry is no such reuse.
     """
-    once = idempotency.requested(presented.all())
+    once = idempotency.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         raise Problem(INVALID_CREDENTIALS)
@@ -107,7 +107,7 @@ def sign_out(presented: RefreshRequest) -> Response:
 
     Ends the session that the refresh token belongs to; access tokens run out by themselves.
     """
-    once = idempotency.requested(presented.all())
+    once = idempotency.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         return no_content()

@@ -1,7 +1,7 @@
 """What an account looks like to clients, and what they may send."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -92,6 +92,8 @@ class Registration(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": EMAIL, "password": PASSWORD, "name": "Alice"}]}
     )
+
+    absent: ClassVar = {"name": None}
 
     email: Email
     password: Password

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from tests.compatibility.patterns import is_wider
+
 Schema = dict[str, Any]
 
 LOWER: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-EXACT: Final = ("pattern", "multipleOf", "uniqueItems", "not")
+EXACT: Final = ("multipleOf", "uniqueItems", "not")
 """Keywords that nobody can compare but by whether they are the same."""
 
 
@@ -129,6 +131,8 @@ def _bounds_refused(exchange: Exchange, given: Schema, taken: Schema) -> Iterato
     for name in EXACT:
         if name in taken and given.get(name) != taken[name]:
             yield exchange.told(f"has the new {name} {taken[name]}")
+    if "pattern" in taken and not is_wider(given.get("pattern"), taken["pattern"]):
+        yield exchange.told(f"has the new pattern {taken['pattern']}")
 
 
 def _members_refused(exchange: Exchange, given: Schema, taken: Schema) -> Iterator[str]:

@@ -1,0 +1,42 @@
+"""Whether a pattern takes all that an earlier one took.
+
+Nothing here works that out of two expressions. A pattern that was replaced stands in `REPLACED`
+with the one that took its place and the reason why that takes as much; a test tries it with texts
+that are made of the earlier one. Any other difference counts as a break.
+"""
+
+from typing import Final, NamedTuple
+
+from app.fields import DATE_PATTERN, LINE_PATTERN, TIMESTAMP_PATTERN
+
+
+class Replaced(NamedTuple):
+    """The pattern that took another's place, and why nobody's values are refused by it."""
+
+    by: str
+    reason: str
+
+
+REPLACED: Final = {
+    "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$": Replaced(
+        DATE_PATTERN, "The year 0000 is left out without a look-ahead."
+    ),
+    "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    "[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]{1,6})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$": Replaced(
+        TIMESTAMP_PATTERN, "The same of the year, and a fraction may have more digits."
+    ),
+    r"^[^\x00]*[^\s\x00][^\x00]*$": Replaced(
+        LINE_PATTERN,
+        "The white space that the service trims is written out, which is Python's. ECMAScript's "
+        "`\\s` also has U+FEFF, which the service has always taken.",
+    ),
+}
+"""Patterns of earlier releases, as long as the contract of the last release has them."""
+
+
+def is_wider(earlier: str | None, later: str) -> bool:
+    """Whether whatever the earlier pattern matches is known to match the later one."""
+    while earlier is not None and earlier != later and earlier in REPLACED:
+        earlier = REPLACED[earlier].by
+    return earlier == later
