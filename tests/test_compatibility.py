@@ -2,16 +2,19 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pytest
 from apiflask import APIFlask
 
 from tests.compatibility.__main__ import KEPT, main, released
 from tests.compatibility.documents import breaks, major
+from tests.compatibility.schemas import REPLACED
 from tests.conftest import ROOT
 
 Document = dict[str, Any]
@@ -58,6 +61,26 @@ def test_the_document_that_is_kept_is_that_of_the_last_release() -> None:
     versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changes, re.M)
     assert released()["info"]["version"] == versions[0]
 
+
+def test_the_pattern_of_a_line_leaves_out_what_shows_nothing_and_nothing_else() -> None:
+    (earlier, later), spaces = next(iter(REPLACED.items())), JAVASCRIPT_SPACES
+    took = re.compile(earlier.replace(r"\s", spaces))
+    takes = re.compile(later)
+    shown = set()
+    for point in range(sys.maxunicode + 1):
+        text = f" {chr(point)} "
+        assert takes.match(text) is None or took.match(text)
+        if takes.match(text) is None and took.match(text):
+            shown.add(category(chr(point)))
+    # Controls, formats, surrogates, what is unassigned for ever; of signs, those that are empty.
+    assert shown <= {"Cc", "Cf", "Cs", "Cn", "Mn", "Lo", "So"}
+    letters = {c for c in map(chr, range(sys.maxunicode + 1)) if category(c) in {"Lo", "So"}}
+    refused = {c for c in letters if not takes.match(c)}
+    assert refused == set("\u115f\u1160\u2800\u3164\uffa0\ufffc\U0001d159")
+
+
+JAVASCRIPT_SPACES = "\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+"""What `\\s` means in ECMAScript, section 22.2.2.9."""
 
 BREAKING: dict[str, Edit] = {
     "is gone": lambda d: d["paths"].pop(ONE),

@@ -8,12 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from app.fields import LINE_PATTERN
+
 Schema = dict[str, Any]
 
 LOWER: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 EXACT: Final = ("pattern", "multipleOf", "uniqueItems", "not")
 """Keywords that nobody can compare but by whether they are the same."""
+
+REPLACED: Final = {r"^[^\x00]*[^\s\x00][^\x00]*$": LINE_PATTERN}
+r"""Patterns of the last release whose successor takes less, and why that is right.
+
+Titles and names have to show something. The earlier pattern says so and takes U+200B and the like
+for something to see, and regular expressions do not agree on its `\s`. What is not taken any more
+helped nobody: it cannot be told from an empty text. Whether that is all that the later pattern
+leaves out is for `test_compatibility.py` to see.
+"""
 
 
 @dataclass(frozen=True)
@@ -127,8 +138,12 @@ def _bounds_refused(exchange: Exchange, given: Schema, taken: Schema) -> Iterato
         if name in taken and given.get(name, float("inf")) > taken[name]:
             yield exchange.told(f"has the new {name} {taken[name]}")
     for name in EXACT:
-        if name in taken and given.get(name) != taken[name]:
+        if name in taken and not _agree(given.get(name), taken[name]):
             yield exchange.told(f"has the new {name} {taken[name]}")
+
+
+def _agree(given: Any, taken: Any) -> bool:
+    return given == taken or (isinstance(given, str) and REPLACED.get(given) == taken)
 
 
 def _members_refused(exchange: Exchange, given: Schema, taken: Schema) -> Iterator[str]:
