@@ -246,7 +246,7 @@ class _Texts:
                 yield fitting
 
     def composed(self, row: Row, texts: Sequence[str]) -> dict[str, Any]:
-        values = row._asdict()
+        values: dict[str, Any] = row._asdict()
         return values | {k: composed(values[k]) for k in texts if values[k] is not None}
 
     def fits(self, values: dict[str, Any]) -> bool:

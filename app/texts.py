@@ -77,7 +77,7 @@ def trimmed_pattern() -> str:
     """A regular expression of PostgreSQL that texts match which are trimmed and not empty."""
     ranges = (f"\\u{a:04x}" + f"-\\u{b:04x}" * (a < b) for a, b in WHITE_SPACE)
     other = f"[^{''.join(ranges)}]"
-    return f"^{other}(.*{other})?$"
+    return f"^({other}.*)?{other}$"
 
 
 SEEN: Final = re.compile(visible())

@@ -45,7 +45,7 @@ def upgrade() -> None:
         "users", sa.Column("nfc_version", sa.BigInteger, nullable=False, server_default="-1")
     )
     op.execute(RIGHTS)
-    replace_rules(f"{{0}} ~ '^{OTHER}(.*{OTHER})?$'")
+    replace_rules(f"{{0}} ~ '^({OTHER}.*)?{OTHER}$'")
     follow(bring_to_nfc)
 
 
