@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from werkzeug.local import LocalProxy
-from werkzeug.security import generate_password_hash
 
-from app import purging
+from app import composing, purging
 from app.auth import token_verifier
 from app.config import Settings
 from app.database import db
@@ -26,6 +25,7 @@ from app.problems import Problem
 from app.tokens import queries as personal_tokens
 from app.users import queries
 from app.users.models import User
+from app.users.passwords import generate_password_hash
 from app.users.schemas import Registration
 from app.users.tokens import ACCESS_SECONDS, MAX_SECONDS
 from app.version import __version__
@@ -177,9 +177,14 @@ def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
 @with_appcontext
 @one_line_errors
 def purge(days: int) -> None:
-    """Remove for good what was deleted long ago, and keys and tokens that expired."""
+    """Remove for good what was deleted long ago, and keys and tokens that expired.
+
+    Texts that the release before wrote meanwhile are brought to NFC.
+    """
     for table, count in purging.purge(days):
         click.echo(f"{table}: {count}")
+    for line in composing.compose(execute):
+        click.echo(line)
 
 
 @click.command("config")

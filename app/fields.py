@@ -28,6 +28,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
 
+from app.texts import composed, is_visible, trimmed, visible
+
 UUID_LENGTH: Final = 36
 DATE_LENGTH: Final = 10
 LONGEST_TIMESTAMP: Final = 64
@@ -66,16 +68,10 @@ EMAIL_PATTERN: Final = (
 """What a browser's form takes (WHATWG HTML, "Valid e-mail address"), less the dots that a mail
 server refuses (RFC 5321, section 4.1.2)."""
 
-WHITE_SPACE: Final = (
-    r"\x09-\x0d\x1c-\x20\x85\xa0" + "\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-)
-"""What Python takes for white space, as the inside of a character class.
-
-RE2 has no `\\u`: what is beyond two hexadecimal digits stands there as it is.
-"""
-
-LINE_PATTERN: Final = rf"^[^\x00]*[^\x00{WHITE_SPACE}][^\x00]*$"
+LINE_PATTERN: Final = rf"^[^\x00]*{visible()}[^\x00]*$"
 """Text with something to see in it; PostgreSQL stores no U+0000.
+
+JavaScript needs the flag `u` for it, as JSON Schema recommends (2020-12 Core, section 6.4).
 
 For the document alone: Python takes quadratic time to see that a text does not match.
 """
@@ -171,6 +167,12 @@ def _text(value: object) -> str:
 def _measured(value: object, longest: int) -> str:
     if len(text := _text(value)) > longest:
         raise PydanticKnownError("string_too_long", {"max_length": longest})
+    return text
+
+
+def _without_null(value: object, longest: int) -> str:
+    if "\0" in (text := _measured(value, longest)):
+        raise PydanticCustomError("string_null", "must not contain U+0000")
     return text
 
 
@@ -310,21 +312,34 @@ class WholeNumber(GroupedMetadata):
 
 @dataclass(frozen=True)
 class Line(GroupedMetadata):
-    """Text of one to `length` characters with something to see in it; trimmed once checked."""
+    """Text of one to `length` characters with something to see in it; trimmed, and in NFC.
+
+    Its length is measured as it was sent, before anything else, and as it is kept.
+    """
 
     length: int
 
     def __iter__(self) -> Iterator[object]:
-        def trimmed(value: object) -> str:
+        def kept(value: object) -> str:
             text = _measured(value, self.length)
-            if not (seen := text.strip()) or "\0" in text:
+            if not is_visible(text) or "\0" in text:
                 raise PydanticCustomError("string_blank", "must not be blank or contain U+0000")
-            return seen
+            return _measured(composed(trimmed(text)), self.length)
 
-        yield BeforeValidator(trimmed)
+        yield BeforeValidator(kept)
         yield WithJsonSchema(
             {"type": "string", "minLength": 1, "maxLength": self.length, "pattern": LINE_PATTERN}
         )
+
+
+@dataclass(frozen=True)
+class KeptLine(GroupedMetadata):
+    """A line as it is answered. Rows that release 1.0 wrote may hold nothing to see."""
+
+    length: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield WithJsonSchema({"type": "string", "minLength": 1, "maxLength": self.length})
 
 
 @dataclass(frozen=True)
@@ -334,10 +349,19 @@ class PlainText(GroupedMetadata):
     length: int
 
     def __iter__(self) -> Iterator[object]:
-        def check(value: object) -> str:
-            if "\0" in (text := _measured(value, self.length)):
-                raise PydanticCustomError("string_null", "must not contain U+0000")
-            return text
+        yield BeforeValidator(lambda value: _without_null(value, self.length))
+        yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})
 
-        yield BeforeValidator(check)
+
+@dataclass(frozen=True)
+class LongText(GroupedMetadata):
+    """Text of at most `length` characters, kept in NFC; measured twice, as a line is."""
+
+    length: int
+
+    def __iter__(self) -> Iterator[object]:
+        def kept(value: object) -> str:
+            return _measured(composed(_without_null(value, self.length)), self.length)
+
+        yield BeforeValidator(kept)
         yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})

@@ -44,7 +44,8 @@ def run_online() -> None:
     """Run the migrations in one transaction, under an advisory lock that ends with it.
 
     The lock is taken inside Alembic's transaction: before it, the lock would open one of its own,
-    and Alembic would leave the commit to it.
+    and Alembic would leave the commit to it. What migrations put off ("afterwards") takes many
+    transactions; it is begun when theirs is committed, and can be begun again.
     """
     url = current_app.config["MIGRATION_URL"]
     if is_pooled(url):
@@ -55,6 +56,8 @@ def run_online() -> None:
             connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
             connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
             context.run_migrations()
+        for work in context.config.attributes.get("afterwards", ()):
+            work(connection)
 
 
 def first_line(error: DBAPIError) -> str:

@@ -274,9 +274,15 @@ def gunicorn(database_url: str, log: Path, **environment: str) -> Iterator[str]:
 
 @contextmanager
 def gunicorn_process(
-    database_url: str, log: Path, module: str = "gunicorn", **environment: str
+    database_url: str,
+    log: Path,
+    module: str = "gunicorn",
+    root: Path = ROOT,
+    **environment: str,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """As `gunicorn`, with the process to send signals to; by another module if one is named."""
+    """As `gunicorn`, with the process to send signals to; by another module, or of another release
+    at `root`, if one is named.
+    """
     port = free_port()
     variables = {
         **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}},
@@ -293,7 +299,7 @@ def gunicorn_process(
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module],
-            cwd=ROOT,
+            cwd=root,
             env=variables,
             stdout=output,
             stderr=subprocess.STDOUT,

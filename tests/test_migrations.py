@@ -262,8 +262,12 @@ def test_grants_are_these(connection: Any) -> None:
             ("tasks_app", "UPDATE", changed),
             ("tasks_auth", "INSERT", "email id name password_hash"),
             ("tasks_auth", "UPDATE", "updated_at"),
-            ("tasks_maintenance", "SELECT", f"created_at email id name purged_version {bounds}"),
-            ("tasks_maintenance", "UPDATE", f"purged_version {bounds}"),
+            (
+                "tasks_maintenance",
+                "SELECT",
+                f"change_seq created_at email id name nfc_version purged_version {bounds} version",
+            ),
+            ("tasks_maintenance", "UPDATE", f"nfc_version purged_version {bounds}"),
         ]
 
 

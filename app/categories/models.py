@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+from app.texts import trimmed_pattern
 
 
 class Category(Base):
@@ -27,7 +28,9 @@ class Category(Base):
     erased_version: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
-        CheckConstraint("char_length(name) between 1 and 100 and name = btrim(name)", name="name"),
+        CheckConstraint(
+            f"char_length(name) between 1 and 100 and name ~ '{trimmed_pattern()}'", name="name"
+        ),
         CheckConstraint("color ~ '^#[0-9a-f]{6}$'", name="color"),
         CheckConstraint("version > 0", name="version"),
         CheckConstraint(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.fields import Body, Id, Line, Matching, Patch, Query, Timestamp, WholeNumber
+from app.fields import Body, Id, KeptLine, Line, Matching, Patch, Query, Timestamp, WholeNumber
 from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
 
 COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
@@ -32,7 +32,7 @@ class Category(BaseModel):
 
     id: Id
     user_id: Id
-    name: Name
+    name: Annotated[str, KeptLine(100)]
     color: Color | None
     version: int = Field(ge=1)
     created_at: Timestamp

@@ -39,7 +39,7 @@ RIGHTS: Final[dict[str, tuple[str, ...]]] = {
         "grant tasks_app select"
         " (created_at, expires_at, id, last_four, last_used_at, name, "
         "scopes, user_id, version)",
-        "grant tasks_app update (last_used_at)",
+        "grant tasks_app update (last_used_at, name, version)",
         "grant tasks_auth select (expires_at, id, scopes, token_hash, user_id)",
         "grant tasks_maintenance delete",
         "grant tasks_maintenance select (expires_at, id, user_id)",
@@ -86,8 +86,9 @@ RIGHTS: Final[dict[str, tuple[str, ...]]] = {
         "grant tasks_auth select",
         "grant tasks_auth update (updated_at)",
         "grant tasks_maintenance select"
-        " (created_at, email, id, name, purged_version, used_bytes, used_rows)",
-        "grant tasks_maintenance update (purged_version, used_bytes, used_rows)",
+        " (change_seq, created_at, email, id, name, nfc_version, purged_version, used_bytes, "
+        "used_rows, version)",
+        "grant tasks_maintenance update (nfc_version, purged_version, used_bytes, used_rows)",
         "policy find for select to tasks_auth, tasks_maintenance using true",
         "policy lock for update to tasks_auth using (id = me)",
         "policy own_row for all to tasks_app using (id = me) check (id = me)",

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+from app.texts import trimmed_pattern
 
 # PostgreSQL counts `case` among what leaks nothing, and `coalesce` not (contain_leaked_vars).
 # The line breaks are where PostgreSQL prints them: Alembic compares the text of expressions.
@@ -73,7 +74,7 @@ class Task(Base):
             name="fk_tasks_categories",
         ),
         CheckConstraint(
-            "char_length(title) between 1 and 200 and title = btrim(title)", name="title"
+            f"char_length(title) between 1 and 200 and title ~ '{trimmed_pattern()}'", name="title"
         ),
         CheckConstraint("char_length(description) <= 5000", name="description"),
         CheckConstraint("complete = (completed_at is not null)", name="completed_at"),

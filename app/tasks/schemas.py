@@ -14,10 +14,11 @@ from app.fields import (
     Flag,
     Id,
     Instant,
+    KeptLine,
     Line,
+    LongText,
     Matching,
     Patch,
-    PlainText,
     Query,
     Timestamp,
     WholeNumber,
@@ -64,7 +65,7 @@ DUE_ONCE: Final[dict[str, Any]] = {
 }
 
 Title = Annotated[str, Line(200)]
-Description = Annotated[str, PlainText(5000)]
+Description = Annotated[str, LongText(5000)]
 
 
 class Task(BaseModel):
@@ -74,7 +75,7 @@ class Task(BaseModel):
 
     id: Id
     user_id: Id
-    title: Title
+    title: Annotated[str, KeptLine(200)]
     description: Description | None
     complete: bool
     completed_at: Timestamp | None

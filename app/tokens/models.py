@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+from app.texts import trimmed_pattern
 
 
 class PersonalAccessToken(Base):
@@ -28,7 +29,9 @@ class PersonalAccessToken(Base):
     last_used_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
 
     __table_args__ = (
-        CheckConstraint("char_length(name) between 1 and 100 and name = btrim(name)", name="name"),
+        CheckConstraint(
+            f"char_length(name) between 1 and 100 and name ~ '{trimmed_pattern()}'", name="name"
+        ),
         CheckConstraint(
             "cardinality(scopes) between 1 and 3"
             " and scopes <@ array['tasks:read', 'tasks:write', 'account']",

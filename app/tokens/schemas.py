@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.fields import Body, Id, Line, Query, Timestamp, WholeNumber
+from app.fields import Body, Id, KeptLine, Line, Query, Timestamp, WholeNumber
 from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from app.tokens.permissions import PERMISSIONS, Permission
 
@@ -43,7 +43,7 @@ class Token(BaseModel):
 
     id: Id
     user_id: Id
-    name: Name
+    name: Annotated[str, KeptLine(100)]
     scopes: Scopes
     last_four: str
     expires_at: Timestamp | None

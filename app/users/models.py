@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+from app.texts import trimmed_pattern
 
 
 class User(Base):
@@ -36,11 +37,14 @@ class User(Base):
     used_rows: Mapped[int] = mapped_column(BigInteger, server_default="0")
     used_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     counted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True), server_default=func.now())
+    nfc_version: Mapped[int] = mapped_column(BigInteger, server_default="-1")
 
     __table_args__ = (
         CheckConstraint("char_length(email) <= 254 and email like '_%@_%'", name="email"),
         CheckConstraint("(email is null) = (password_hash is null)", name="password"),
-        CheckConstraint("char_length(name) between 1 and 100 and name = btrim(name)", name="name"),
+        CheckConstraint(
+            f"char_length(name) between 1 and 100 and name ~ '{trimmed_pattern()}'", name="name"
+        ),
         CheckConstraint("char_length(time_zone) between 1 and 64", name="time_zone"),
         CheckConstraint("version <= change_seq", name="version"),
         Index("uq_users_email", func.lower(email), unique=True),

@@ -1,7 +1,8 @@
-"""Hashing passwords: scrypt takes a processor and 32 MB for a while, and anyone may ask for it.
+"""Hashing passwords, in NFKC: keyboards send one password as several texts.
 
-So many are hashed at once in a process as leave half of its threads; our own worker has no more
-threads for those who sign up or in (lanes.py), so that nobody else waits for them.
+scrypt takes a processor and 32 MB for a while, and anyone may ask for it. So many are hashed at
+once in a process as leave half of its threads; our own worker has no more threads for those who
+sign up or in (lanes.py), so that nobody else waits for them.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from app import deadline
 from app.config import Settings
 from app.places import for_passwords
 from app.problems import OVERLOADED, Problem
+from app.texts import compatible
 
 EXTENSION: Final = "hashing"
 
@@ -23,13 +25,18 @@ EXTENSION: Final = "hashing"
 def generate_password_hash(password: str) -> str:
     """What is kept of a password. Raises Problem 503 if it does not come to its turn in time."""
     with _turn():
-        return security.generate_password_hash(password)
+        return security.generate_password_hash(compatible(password))
 
 
 def check_password_hash(password_hash: str, password: str) -> bool:
-    """Whether this is kept of the password. Raises Problem 503 likewise."""
+    """Whether this is kept of the password, in NFKC or as it was sent, which is what release 1.0
+    hashed. Raises Problem 503 likewise.
+
+    A failure takes one hash or two, by the password alone: the time says nothing about accounts.
+    """
     with _turn():
-        return security.check_password_hash(password_hash, password)
+        forms = dict.fromkeys((compatible(password), password))
+        return any(security.check_password_hash(password_hash, form) for form in forms)
 
 
 @contextmanager

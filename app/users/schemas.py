@@ -4,10 +4,23 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import MinLen
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from app import quotas
-from app.fields import TEXT_PATTERN, Body, Email, Id, Line, Patch, PlainText, Timestamp, TimeZone
+from app.fields import (
+    TEXT_PATTERN,
+    Body,
+    Email,
+    Id,
+    KeptLine,
+    Line,
+    Patch,
+    PlainText,
+    Timestamp,
+    TimeZone,
+)
+from app.texts import compatible
 
 PASSWORD_LENGTHS: Final = (8, 200)
 """At least eight characters, no other rule: NIST SP 800-63B, section 5.1.1.2."""
@@ -16,9 +29,22 @@ EMAIL: Final = "alice@example.com"
 PASSWORD: Final = "correct horse battery"  # noqa: S105 an example
 REFRESH_TOKEN: Final = "AZgdLH86fUCKPi9rnB0OT3mC1x9Rk0vUqf3sW2b7yTn4LhQpZc5dEaJ8mXoGiKuV"  # noqa: S105
 
+
+def _fitting(password: str) -> str:
+    """The password as it was sent, once the form that is hashed has been measured as well."""
+    shortest, longest = PASSWORD_LENGTHS
+    length = len(compatible(password))
+    if length < shortest:
+        raise PydanticKnownError("string_too_short", {"min_length": shortest})
+    if length > longest:
+        raise PydanticKnownError("string_too_long", {"max_length": longest})
+    return password
+
+
 Name = Annotated[str, Line(100)]
 Password = Annotated[
     str,
+    AfterValidator(_fitting),
     MinLen(PASSWORD_LENGTHS[0]),
     PlainText(PASSWORD_LENGTHS[1]),
     WithJsonSchema(
@@ -78,7 +104,7 @@ class User(BaseModel):
 
     id: Id
     email: Email | None
-    name: Name | None
+    name: Annotated[str, KeptLine(100)] | None
     time_zone: TimeZone
     version: int = Field(ge=0)
     created_at: Timestamp | None
