@@ -33,8 +33,8 @@ REPLACED: Final = {
 TIGHTENED: Final = {
     r"^[^\x00]*[^\s\x00][^\x00]*$": Replaced(
         LINE_PATTERN,
-        "Titles and names have to show something. The earlier pattern says so, takes U+200B and the "
-        "like for something to see, and is read differently by regular expressions, as their `\\s` "
+        "Titles and names have to show something. The earlier pattern says so, takes U+200B and "
+        "its like for something to see, and is read differently by regular expressions, as their `\\s` "
         "differs. What is not taken any more helped nobody: it looks like an empty text.",
     ),
 }
