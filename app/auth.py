@@ -35,7 +35,7 @@ def issuing() -> None:
 
 
 def signed_in() -> None:
-    """Only the bearer of a valid access token may call. Raises Problem 401 (RFC 6750).
+    """Only the bearer of a valid access token may call. Raises NotYet, Problem 401 (RFC 6750).
 
     A browser asks with OPTIONS, and without the token, whether it may send it (Fetch, CORS).
     """
@@ -52,6 +52,7 @@ def signed_in() -> None:
     else:
         incoming.principal = token_verifier().verify(token)
     callers.note(authorization, incoming.principal.user_id)
+    callers.claim(incoming.principal.user_id)
 
 
 def for_tasks() -> None:

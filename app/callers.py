@@ -2,10 +2,12 @@
 
 The application notes whose token it has verified; by that the server lets requests of one user wait
 for each other. A header that was never verified here names nobody, so that none can be made to wait
-by what somebody else sends.
+by what somebody else sends. Whose such a request is shows in its thread, where it is claimed.
 """
 
 import re
+import threading
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
@@ -14,6 +16,27 @@ NOBODY: Final = ""
 
 MOST: Final = 8192
 AUTHORIZATION: Final = re.compile(rb"\r\nauthorization:([^\r\n]*)\r\n", re.IGNORECASE)
+
+Claim = Callable[[str], bool]
+"""Whether a thread may go on with a request as this caller's."""
+
+
+class NotYet(BaseException):
+    """The caller has as many threads as one may have; the server takes the request up again later.
+
+    It is no error, so nothing that handles errors gets to see it.
+    """
+
+    def __init__(self, caller: str) -> None:
+        super().__init__(caller)
+        self.caller = caller
+
+
+class _Thread(threading.local):
+    claim: Claim | None = None
+
+
+_thread: Final = _Thread()
 
 _users: Final[dict[int, str]] = {}
 """By the hash of the header, whose key differs for each server, so that none can be made to fit."""
@@ -28,6 +51,17 @@ def note(authorization: str, user_id: str) -> None:
             _users[key] = user_id
             if len(_users) > MOST:
                 del _users[next(iter(_users))]
+
+
+def ask_for_claim(claim: Claim | None) -> None:
+    """Have this thread's request, which is nobody's so far, be claimed so; None for any other."""
+    _thread.claim = claim
+
+
+def claim(caller: str) -> None:
+    """Tell whose the request of this thread is. Raises NotYet."""
+    if (allowed := _thread.claim) and not allowed(caller):
+        raise NotYet(caller)
 
 
 def caller(head: bytes) -> str:

@@ -5,14 +5,14 @@ take long by nature: ordinary ones never wait for them.
 """
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final
 
-from app import places
+from app import callers, places
 from app.callers import NOBODY
 
 VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
@@ -56,7 +56,8 @@ class FairLane(Lane):
 
     What waits is done in its order as the caller's earlier work ends, and never holds up others:
     of each caller the common queue holds no more than that caller may have under way. Strangers do
-    not wait for each other, and a single thread is for all.
+    not wait for each other, and a single thread is for all. A stranger's work becomes a caller's
+    when it turns out in a thread whose it is.
     """
 
     def __init__(self, threads: int) -> None:
@@ -64,20 +65,22 @@ class FairLane(Lane):
         self.lock = Lock()
         self.admitted: dict[str, int] = {}
         """How much of each caller is under way or in the common queue."""
+        self.held: Counter[str] = Counter()
+        """How many threads each caller has."""
         self.waiting: dict[str, deque[Work]] = {}
+        self.ends = False
         super().__init__(threads)
 
     def submit(self, work: Work, caller: str = NOBODY) -> None:
         """Have a thread do this, as soon as one is free and it is the caller's turn."""
         if caller == NOBODY:
-            self.queue.put(work)
+            self.queue.put(partial(self._do_for_nobody, work))
             return
         with self.lock:
-            if self.admitted.get(caller, 0) >= self.most:
+            if self.admitted.get(caller, 0) >= self.most and not self.ends:
                 self.waiting.setdefault(caller, deque()).append(work)
                 return
-            self.admitted[caller] = self.admitted.get(caller, 0) + 1
-        self._admit(work, caller)
+            self._admit(work, caller)
 
     def size(self) -> int:
         """How much waits for a thread or for its turn."""
@@ -87,36 +90,70 @@ class FairLane(Lane):
     def shutdown(self) -> None:
         """Do what was given before, and no more."""
         with self.lock:
-            left = [(work, caller) for caller, works in self.waiting.items() for work in works]
+            self.ends = True
+            for caller, works in self.waiting.items():
+                for work in works:
+                    self._admit(work, caller)
             self.waiting.clear()
-            for _, caller in left:
-                self.admitted[caller] += 1
-        for work, caller in left:
-            self._admit(work, caller)
         super().shutdown()
 
     def _admit(self, work: Work, caller: str) -> None:
+        self.admitted[caller] = self.admitted.get(caller, 0) + 1
         self.queue.put(partial(self._do, work, caller))
 
     def _do(self, work: Work, caller: str) -> None:
+        with self.lock:
+            # Strangers' work that became the caller's may have taken the threads meanwhile.
+            if not self._may_have_a_thread(caller):
+                self.waiting.setdefault(caller, deque()).appendleft(work)
+                self._count_less(caller)
+                return
+            self.held[caller] += 1
         try:
             work()
         finally:
             self._go_on(caller)
 
+    def _do_for_nobody(self, work: Work) -> None:
+        claimed: list[str] = []
+
+        def claim(caller: str) -> bool:
+            with self.lock:
+                if not self._may_have_a_thread(caller):
+                    return False
+                self.held[caller] += 1
+                self.admitted[caller] = self.admitted.get(caller, 0) + 1
+            claimed.append(caller)
+            return True
+
+        callers.ask_for_claim(claim)
+        try:
+            work()
+        finally:
+            callers.ask_for_claim(None)
+            for caller in claimed:
+                self._go_on(caller)
+
+    def _may_have_a_thread(self, caller: str) -> bool:
+        return self.ends or self.held[caller] < self.most
+
     def _go_on(self, caller: str) -> None:
         """Let the caller's next work take the place of the one that is done."""
         with self.lock:
+            self.held[caller] -= 1
+            self._count_less(caller)
             works = self.waiting.get(caller)
-            if not works:
-                self.admitted[caller] -= 1
-                if not self.admitted[caller]:
-                    del self.admitted[caller]
-                return
-            work = works.popleft()
-            if not works:
-                del self.waiting[caller]
-        self._admit(work, caller)
+            if works and self.admitted.get(caller, 0) < self.most:
+                self._admit(works.popleft(), caller)
+                if not works:
+                    del self.waiting[caller]
+
+    def _count_less(self, caller: str) -> None:
+        self.admitted[caller] -= 1
+        if not self.admitted[caller]:
+            del self.admitted[caller]
+        if not self.held[caller]:
+            del self.held[caller]
 
 
 class Lanes:

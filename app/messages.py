@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gunicorn import http, util
 from gunicorn.config import Config
@@ -44,6 +44,20 @@ class Parser(RequestParser):  # type: ignore[misc]
     """Reads the requests of a connection."""
 
     mesg_class = Message
+    postponed: Message | None = None
+    """A request that was read and is to be given again."""
+
+    def __next__(self) -> Message:
+        """The next request."""
+        if postponed := self.postponed:
+            self.postponed = None
+            return postponed
+        return cast(Message, super().__next__())
+
+    def postpone(self, request: Message) -> None:
+        """Give the request again, whose body nobody has read."""
+        request._expected_100_continue = False  # the client has been told to go on
+        self.postponed = request
 
     def finish_body(self, *limits: Any, **named_limits: Any) -> bool:
         """Read what is left of the body, if anything is."""

@@ -132,12 +132,20 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.tpool.choose(head).submit(work, callers.caller(head))
 
     def _serve(self, connection: Any, arrived: float) -> None:
-        """In a thread: answer one request, and have the connection go on or end."""
+        """In a thread: answer one request, and have the connection go on or end.
+
+        A request that turns out to be of a user who has all threads they may have waits without
+        one, and is answered from its beginning.
+        """
         deadline.note_arrival(arrived)
         client, kept = connection.sock, False
         client.begun = time.monotonic()
         try:
             kept = self.handle(connection)
+        except callers.NotYet as not_yet:
+            work = partial(self._serve, connection, arrived)
+            self.tpool.ordinary.submit(work, not_yet.caller)
+            return
         except Exception:
             self.log.exception("Error handling a connection")
         if not kept:
@@ -160,6 +168,9 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         client.hold()
         try:
             return bool(super().handle_request(request, connection))
+        except callers.NotYet:
+            connection.parser.postpone(request)
+            raise
         finally:
             client.flush()
 

@@ -84,6 +84,84 @@ def test_strangers_do_not_wait_for_each_other(lane: Callable[[int], FairLane]) -
         work.go.set()
 
 
+class Claimed(Work):
+    """Work that turns out to be a caller's in its thread, and comes again if it may not go on."""
+
+    def __init__(self, lane: FairLane, caller: str) -> None:
+        super().__init__()
+        self.lane = lane
+        self.caller = caller
+
+    def __call__(self) -> None:
+        try:
+            callers.claim(self.caller)
+        except callers.NotYet as not_yet:
+            self.lane.submit(super().__call__, not_yet.caller)
+        else:
+            super().__call__()
+
+
+def test_strangers_work_that_becomes_a_callers_counts_as_that_callers(
+    lane: Callable[[int], FairLane],
+) -> None:
+    threads, modest = lane(4), Work()
+    greedy = Claimed(threads, "greedy")
+    modest.go.set()
+    try:
+        for _ in range(20):
+            threads.submit(greedy, callers.NOBODY)
+        until(lambda: greedy.begun == 3 and threads.size() == 17)
+        for number in range(20):
+            threads.submit(modest, f"modest {number}")
+        until(lambda: modest.done == 20)
+        assert greedy.begun == 3
+    finally:
+        greedy.go.set()
+    until(lambda: greedy.done == 20)
+    until(lambda: threads.admitted == {} and not threads.held and threads.waiting == {})
+
+
+def test_known_work_waits_for_strangers_work_that_became_the_callers(
+    lane: Callable[[int], FairLane],
+) -> None:
+    threads, first, modest = lane(4), Work(), Work()
+    known, greedy = Work(), Claimed(threads, "greedy")
+    modest.go.set()
+    try:
+        for _ in range(4):
+            threads.submit(first, callers.NOBODY)
+        until(lambda: first.begun == 4)
+        for _ in range(5):
+            threads.submit(greedy, callers.NOBODY)
+            threads.submit(known, "greedy")
+        first.go.set()
+        threads.submit(modest, "modest")
+        until(lambda: modest.done == 1)
+        until(lambda: known.begun + greedy.begun == 3)
+        threads.submit(modest, "modest")
+        until(lambda: modest.done == 2)
+        assert known.begun + greedy.begun == 3
+    finally:
+        for work in (first, greedy, known):
+            work.go.set()
+    until(lambda: (greedy.done, known.done) == (5, 5))
+    until(lambda: threads.admitted == {} and not threads.held and threads.waiting == {})
+
+
+def test_who_ends_claims_whatever_it_has() -> None:
+    threads = FairLane(2)
+    greedy = Claimed(threads, "greedy")
+    greedy.go.set()
+    for _ in range(10):
+        threads.submit(greedy, callers.NOBODY)
+        threads.submit(greedy, "greedy")
+    threads.shutdown()
+    for thread in threads.threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    assert greedy.done >= 10
+
+
 def test_what_was_given_before_the_end_is_done() -> None:
     threads, work = FairLane(3), Work()
     for _ in range(10):
@@ -126,10 +204,16 @@ def test_no_more_callers_are_remembered_than_there_is_room_for() -> None:
         callers._users.clear()
 
 
-def ask(base: str, account: Account, method: str = "GET", body: str | None = None) -> int:
+def ask(
+    base: str,
+    account: Account,
+    method: str = "GET",
+    body: str | None = None,
+    scheme: str = "Bearer ",
+) -> int:
     """The status that this user's account is answered with, on a connection of its own."""
     with closing(HTTPConnection(urlsplit(base).netloc, timeout=30)) as connection:
-        headers = {"Authorization": f"Bearer {account.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": scheme + account.token, "Content-Type": "application/json"}
         connection.request(method, "/v1/me", body, headers)
         answer = connection.getresponse()
         answer.read()
@@ -148,5 +232,24 @@ def test_a_user_whose_requests_all_wait_keeps_nobody_else_waiting(
             writes = [pool.submit(ask, base, alice, "PATCH", '{"name": "A"}') for _ in range(8)]
             until(lambda: len(waiting(connection)) == 3)
             assert [ask(base, bob) for _ in range(5)] == [200] * 5
+            assert not any(write.done() for write in writes)
+        assert [write.result(timeout=30) for write in writes] == [200] * 8
+
+
+def test_nobody_has_more_threads_by_writing_the_same_token_in_many_ways(
+    database_url: str, tmp_path: Path, connection: Any, alice: Account, bob: Account
+) -> None:
+    with (
+        gunicorn(database_url, tmp_path / "log", WEB_CONCURRENCY="1") as base,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        with held(connection, alice.user_id):
+            writes = [
+                pool.submit(ask, base, alice, "PATCH", '{"name": "A"}', f"Bearer{n * ' '}")
+                for n in range(1, 9)
+            ]
+            until(lambda: len(waiting(connection)) == 3)
+            assert [ask(base, bob) for _ in range(5)] == [200] * 5
+            assert len(waiting(connection)) == 3
             assert not any(write.done() for write in writes)
         assert [write.result(timeout=30) for write in writes] == [200] * 8
