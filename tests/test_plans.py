@@ -21,7 +21,6 @@ from app.trash import queries as trash
 KEYS = {
     "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),
     "updated_at": str(datetime.now(UTC) - timedelta(seconds=2500)),
-    "due": "infinity",
     "priority": "1",
     "title": "task 3",
 }
@@ -35,8 +34,10 @@ def crowd(connection: Any) -> str:
             "with owner as (insert into users (id) select gen_random_uuid()"
             " from generate_series(1, 3) returning id), rows as ("
             " insert into tasks (user_id, id, title, complete, priority, version, created_at,"
-            " updated_at) select id, gen_random_uuid(), 'Task ' || n, false, n % 4, n,"
-            " now() - n * interval '1 minute', now() - n * interval '1 second'"
+            " updated_at, due_at, due_date) select id, gen_random_uuid(), 'Task ' || n, false,"
+            " n % 4, n, now() - n * interval '1 minute', now() - n * interval '1 second',"
+            " case n % 5 when 0 then timestamptz '2026-03-01Z' + n * interval '1 hour' end,"
+            " case n % 5 when 1 then date '2026-03-01' + n / 24 end"
             " from owner, generate_series(1, 5000) n) select id from owner limit 1"
         )
         user_id = cursor.fetchone()[0]

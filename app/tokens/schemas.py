@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.fields import Body, Id, Line, Query, Timestamp, WholeNumber
-from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from app.fields import Body, Id, Line, Query, Timestamp
+from app.pagination import DEFAULT_LIMIT, Cursor, Limit
 from app.tokens.permissions import PERMISSIONS, Permission
 
 EXAMPLE: Final[dict[str, Any]] = {
@@ -88,8 +88,8 @@ class TokenCreate(Body):
 class TokenQuery(Query):
     """How many tokens to list at a time."""
 
-    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=2000)] | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
 
 
 def represent(row: Any) -> dict[str, Any]:
