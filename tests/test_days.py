@@ -210,8 +210,8 @@ def test_the_first_and_the_last_days_there_are_can_be_asked_for(alice: Account, 
 def test_a_change_of_the_zone_amid_a_walk_misses_and_repeats_nothing(alice: Account) -> None:
     start = datetime(2027, 3, 1, tzinfo=UTC)
     tasks = [alice.create_task(due_date=str((start + timedelta(days=n)).date())) for n in range(9)]
-    for n in range(36):
-        tasks.append(alice.create_task(due_at=(start + timedelta(hours=6 * n)).isoformat()))
+    instants = [(start + timedelta(hours=6 * n)).isoformat() for n in range(36)]
+    tasks += [alice.create_task(due_at=at) for at in instants]
     tasks += [alice.create_task() for _ in range(4)]
     for sort in ("due", "-due"):
         for limit in (1, 2, 5):
@@ -334,9 +334,7 @@ ZONES = st.sampled_from(
         *ABBREVIATIONS,
     ]
 )
-MIDNIGHTS = st.sampled_from(
-    [datetime(2011, 12, 30, tzinfo=UTC), datetime(2018, 11, 4, tzinfo=UTC)]
-)
+MIDNIGHTS = st.sampled_from([datetime(2011, 12, 30, tzinfo=UTC), datetime(2018, 11, 4, tzinfo=UTC)])
 DAYS = st.builds(lambda at, n: str((at + timedelta(days=n)).date()), MIDNIGHTS, st.integers(-2, 2))
 INSTANTS = st.builds(
     lambda at, quarters, moments: (

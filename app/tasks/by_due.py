@@ -79,10 +79,13 @@ def position_after(rows: Sequence[Any], place: Place) -> Position:
 class ByDue:
     """The order by due time in a zone, from a place on; tasks that are not due come last."""
 
-    def __init__(self, zone: CTE, within: Range, *, descending: bool, dues_passed: bool) -> None:
+    def __init__(
+        self, zone: CTE, within: Range, *, descending: bool, first_page: bool, dues_passed: bool
+    ) -> None:
         self.zone: Final = zone
         self.within: Final = within
         self.descending: Final = descending
+        self.first_page: Final = first_page
         self.dues_passed: Final = dues_passed
         self.never: Final[Element] = literal_column(
             f"'{'-' if descending else ''}infinity'::timestamptz"
@@ -106,7 +109,8 @@ class ByDue:
 
     def pick(self, rows: Select[Any]) -> Select[Any]:
         """The first of rows that are few, each with its `place`."""
-        found = rows.where(self._follows(), *self.within.on_both())
+        follows = [] if self.first_page else [self._follows()]
+        found = rows.where(*follows, *self.within.on_both())
         return self._first(placed(found, self.zone, "picked", never=self.never))
 
     def _first(self, rows: Select[Any]) -> Select[Any]:
@@ -121,7 +125,10 @@ class ByDue:
             (Task.due_at, self._after_instant(), self.within.on_instant()),
             (Task.due_date, self._after_day(), self.within.on_day()),
         ):
-            kind = rows.where(key.is_not(None), after, *within)
+            # The planner takes conditions for independent, so none is told twice.
+            kind = rows.where(
+                *(within or [key.is_not(None)]), *([] if self.first_page else [after])
+            )
             kinds.append(kind.order_by(*self.of(key.expression, ID)).limit(ROWS).subquery())
         return union_all(*(kind.select() for kind in kinds)).subquery().select()
 

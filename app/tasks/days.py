@@ -109,8 +109,8 @@ class Range:
 def _bound(name: str, zone: CTE) -> Bound:
     """The end that this filter is.
 
-    Of the instant and the day, one is given, and the other is computed by the statement. The planner
-    has no idea of that one, but sees how far it can be: in no zone farther than FARTHEST.
+    Of the instant and the day, one is given, and the other is computed by the statement. The
+    planner has no idea of that one, but sees how far it can be: in no zone farther than FARTHEST.
     """
     begins = name.startswith("due_after")
     within = gt if begins else lt

@@ -99,11 +99,15 @@ def listing(
     within = Range(names, zone)
     order: ByKey | ByDue
     if key == "due":
-        order = ByDue(zone, within, descending=descending, dues_passed=dues_passed)
+        order = ByDue(
+            zone, within, descending=descending, first_page=first_page, dues_passed=dues_passed
+        )
     else:
         order = ByKey(KEYS[key], within, descending, first_page)
     conditions = [FILTERS[name](bindparam(name)) for name in sorted(FILTERS.keys() & names)]
     rows = LIVE.where(*conditions)
+    if "time_zone" in names and (key == "due" or within.bounds):
+        rows = rows.where(select(zone.c.name).scalar_subquery().is_not(None))  # or it fails
     found = _search(rows, order) if "q" in names else order.walk(rows)
     page = found.subquery("page")
     columns = [page.c[column.name] for column in PUBLIC]

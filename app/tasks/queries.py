@@ -66,13 +66,14 @@ def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) ->
     """A page of tasks and one more row if another page follows."""
     values = filter_values(filters)
     names = frozenset(values)
-    if filters.by_due:
-        place = place_of(position, descending=filters.sort.startswith("-"))
-        page = page_of(filters.sort, names, first_page=False, dues_passed=bool(place.no_due))
+    passed = False
+    if position and filters.by_due:
+        place = place_of(position, descending=filters.descending)
+        passed = bool(place.no_due)
         values |= {f"after_{name}": value for name, value in place._asdict().items()}
-    else:
-        page = page_of(filters.sort, names, first_page=position is None, dues_passed=False)
-        values |= {"after_key": position.key, "after_id": position.id} if position else {}
+    elif position:
+        values |= {"after_key": position.key, "after_id": position.id}
+    page = page_of(filters.sort, names, first_page=position is None, dues_passed=passed)
     values |= {"user_id": user_id, "rows": filters.limit + 1}
     if filters.q is None:
         return execute(reading(user_id), page, **values)
@@ -96,7 +97,7 @@ def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Seque
 def next_position(filters: TaskFilters, position: Position | None, rows: Sequence[Row]) -> Position:
     """Where the page begins that follows one of these rows, which itself began at the position."""
     if filters.by_due:
-        return position_after(rows, place_of(position, descending=filters.sort.startswith("-")))
+        return position_after(rows, place_of(position, descending=filters.descending))
     return after(rows)
 
 

@@ -209,6 +209,11 @@ class TaskFilters(Query):
         """Whether the order is that of due times."""
         return self.sort.removeprefix("-") == "due"
 
+    @property
+    def descending(self) -> bool:
+        """Whether the order begins with the greatest."""
+        return self.sort.startswith("-")
+
     def criteria(self) -> dict[str, Any]:
         """What the listing is of, whichever of its pages is asked for: cursors are signed for it.
 

@@ -43,8 +43,9 @@ end $$
 """
 
 # In the zone of the transaction. Where clocks are changed around a midnight, it may come twice or
-# not at all: the first second is sought whose local time is midnight or later. If that is of another
-# day, this one was left out; it begins a microsecond before, so that no two days begin at once.
+# not at all: the first second is sought whose local time is midnight or later. If that is of
+# another day, this one was left out; it begins a microsecond before the next, so that no two days
+# begin at once.
 START_OF_SHIFTED_DAY = """
 create function start_of_shifted_day(day date) returns timestamptz
 language plpgsql stable as $$
