@@ -26,11 +26,10 @@ Limit = Annotated[
     int, WholeNumber(1, MAX_LIMIT), Field(description="How many items a page holds at most.")
 ]
 Cursor = Annotated[
-    str,
+    Annotated[str, Field(max_length=2000)] | None,
     Field(
-        max_length=2000,
         description="`next_cursor` of the page before; all other parameters but `limit` stay the"
-        " same.",
+        " same."
     ),
 ]
 

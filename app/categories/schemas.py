@@ -78,7 +78,7 @@ class CategoryQuery(Query):
     """How many categories to list at a time."""
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

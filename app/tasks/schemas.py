@@ -181,7 +181,7 @@ class TaskFilters(Query):
     """Which tasks to list, in which order, and how many at a time."""
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
     sort: Annotated[SortKey, Field(description=SORT)] = "-created_at"
     complete: Annotated[
         Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")

@@ -89,7 +89,7 @@ class TokenQuery(Query):
     """How many tokens to list at a time."""
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class TrashQuery(Query):
     """How much of the trash to list at a time."""
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:
