@@ -34,6 +34,9 @@ REVOKED: Final = "TA401"
 CONSTRAINTS: Final[dict[str, Problem]] = {}
 """What a violated constraint means to the client, by its name; features add theirs."""
 
+RAISED: Final[dict[str, Problem]] = {}
+"""What an error of a function of ours means to the client, by its SQLSTATE; features add theirs."""
+
 # It can be read but not written (a standby), it is being shut down, or its disk or memory fails.
 UNABLE: Final = ("25006", "57P", "58")
 
@@ -85,7 +88,7 @@ def from_database(error: psycopg2.Error) -> Response:
     code = error.pgcode or ""
     if code == REVOKED:
         return respond(unauthenticated("The access token is not valid here."))
-    if problem := CONSTRAINTS.get(error.diag.constraint_name or ""):
+    if problem := CONSTRAINTS.get(error.diag.constraint_name or "") or RAISED.get(code):
         return respond(problem)
     if code.startswith(BUSY):
         return respond(Problem(DATABASE_BUSY))

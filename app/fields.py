@@ -23,6 +23,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
+    PlainValidator,
     Strict,
     WithJsonSchema,
 )
@@ -193,11 +194,8 @@ def _date(value: str) -> date:
         raise PydanticCustomError("date", "must be a day of the calendar") from None
 
 
-def _instant(value: str) -> datetime:
-    if len(value) == DATE_LENGTH:
-        day = _date(value)
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return _timestamp(value)
+def _day_or_instant(value: str) -> date | datetime:
+    return _date(value) if len(value) == DATE_LENGTH else _timestamp(value)
 
 
 @cache
@@ -253,9 +251,9 @@ Date = Annotated[
     Matching(DATE_PATTERN, "date", "must be a date as YYYY-MM-DD", DATE_LENGTH),
     WithJsonSchema({"type": "string", "format": "date", "pattern": DATE_PATTERN}),
 ]
-Instant = Annotated[
-    datetime,
-    BeforeValidator(_instant),
+DayOrInstant = Annotated[
+    date | datetime,
+    PlainValidator(_day_or_instant),
     Matching(
         f"{DATE_PATTERN}|{TIMESTAMP_PATTERN}",
         "timestamp",

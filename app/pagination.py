@@ -3,15 +3,17 @@
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from flask import Response
+from pydantic import Field
 
 from app import keys
 from app.exchange import current
+from app.fields import WholeNumber
 from app.http import json_response
 from app.problems import invalid
 
@@ -19,6 +21,17 @@ SIGNATURE_BYTES: Final = 16
 ID_LENGTH: Final = 36
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 50
+
+Limit = Annotated[
+    int, WholeNumber(1, MAX_LIMIT), Field(description="How many items a page holds at most.")
+]
+Cursor = Annotated[
+    Annotated[str, Field(max_length=2000)] | None,
+    Field(
+        description="`next_cursor` of the page before; all other parameters but `limit` stay the"
+        " same."
+    ),
+]
 
 
 class Position(NamedTuple):
@@ -84,15 +97,25 @@ def _sign(content: bytes, purpose: object, key: bytes) -> bytes:
     return hmac.digest(key, message, hashlib.sha256)[:SIGNATURE_BYTES]
 
 
-def page(rows: Sequence[Any], items: Sequence[Any], limit: int, listing: object) -> Response:
+def after(rows: Sequence[Any]) -> Position:
+    """The position after the last of the rows, which carry `sort_key` and `id`."""
+    return Position(rows[-1].sort_key, rows[-1].id)
+
+
+def page(
+    rows: Sequence[Any],
+    items: Sequence[Any],
+    limit: int,
+    listing: object,
+    position_after: Callable[[Sequence[Any]], Position] = after,
+) -> Response:
     """One page as `{"items", "next_cursor"}`; `rows` and `items` hold one more than fit, if any.
 
-    Rows carry `sort_key` and `id`. The next page is in the Link header too (RFC 8288).
+    `position_after` says where the next page begins, which is in the Link header too (RFC 8288).
     """
     cursor = None
     if len(rows) > limit:
-        last = rows[limit - 1]
-        cursor = encode(Position(last.sort_key, last.id), listing)
+        cursor = encode(position_after(rows[:limit]), listing)
     response = json_response({"items": items[:limit], "next_cursor": cursor})
     if cursor:
         incoming = current()

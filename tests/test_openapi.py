@@ -233,6 +233,12 @@ def test_headers_are_documented_where_they_are_sent_or_read(
 
 
 @EACH
+def test_each_parameter_says_what_it_is_for(document: dict[str, Any], route: Route) -> None:
+    for name, parameter in parameters(document, route).items():
+        assert parameter.get("description", "").endswith("."), name
+
+
+@EACH
 def test_each_body_has_examples_that_its_schema_admits(
     document: dict[str, Any], route: Route
 ) -> None:

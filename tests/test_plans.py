@@ -12,6 +12,7 @@ from app.changes.queries import FEED
 from app.execution import Statement
 from app.scope import reading
 from app.tasks import queries
+from app.tasks.by_due import BEGINNING, END
 from app.tasks.listings import listing
 from app.tasks.models import INDEXED_AFTER, Task
 from app.transfer import queries as transfer
@@ -21,7 +22,6 @@ from app.trash import queries as trash
 KEYS = {
     "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),
     "updated_at": str(datetime.now(UTC) - timedelta(seconds=2500)),
-    "due": "infinity",
     "priority": "1",
     "title": "task 3",
 }
@@ -35,8 +35,10 @@ def crowd(connection: Any) -> str:
             "with owner as (insert into users (id) select gen_random_uuid()"
             " from generate_series(1, 3) returning id), rows as ("
             " insert into tasks (user_id, id, title, complete, priority, version, created_at,"
-            " updated_at) select id, gen_random_uuid(), 'Task ' || n, false, n % 4, n,"
-            " now() - n * interval '1 minute', now() - n * interval '1 second'"
+            " updated_at, due_at, due_date) select id, gen_random_uuid(), 'Task ' || n, false,"
+            " n % 4, n, now() - n * interval '1 minute', now() - n * interval '1 second',"
+            " case n % 5 when 0 then timestamptz '2026-03-01Z' + n * interval '1 hour' end,"
+            " case n % 5 when 1 then date '2026-03-01' + n / 24 end"
             " from owner, generate_series(1, 5000) n) select id from owner limit 1"
         )
         user_id = cursor.fetchone()[0]
@@ -58,7 +60,7 @@ def test_a_page_begins_where_its_cursor_says_by_an_index_condition(
     parameters = statement.constants | {
         "user_id": crowd,
         "rows": 51,
-        "after_key": KEYS[sort].replace("infinity", f"{direction}infinity"),
+        "after_key": KEYS[sort],
         "after_id": crowd,
     }
     with connection.cursor() as cursor:
@@ -68,6 +70,66 @@ def test_a_page_begins_where_its_cursor_says_by_an_index_condition(
     assert re.search(r"Index Scan (Backward )?using ix_tasks_by_", plan), plan
     assert re.search(r"Index Cond: .*ROW\(", plan), plan
     assert "Sort" not in plan, plan
+
+
+MIDDLE = {"instant": "2026-06-13T00:00Z", "day": "2026-06-13"}
+
+
+def by_due(connection: Any, user_id: str, sort: str, names: set[str], **values: object) -> str:
+    """The plan of a page by due time, as it was run."""
+    later = any(name.startswith("after_") for name in values)
+    passed = "after_no_due" in values
+    statement = Statement(listing(sort, frozenset(names), first_page=not later, dues_passed=passed))
+    place = BEGINNING if sort == "due" else END
+    after = {f"after_{name}": value for name, value in place._asdict().items()}
+    parameters = {**statement.constants, **after, "user_id": user_id, "rows": 51, **values}
+    with connection.cursor() as cursor:
+        sql = f"{reading(user_id).prefix(5000)} explain (analyze, buffers, timing off)"
+        cursor.execute(f"{sql} {statement.sql}", parameters)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+@pytest.mark.parametrize("sort", ["due", "-due"])
+def test_a_page_by_due_time_reads_a_page_of_each_kind_from_where_its_cursor_says(
+    connection: Any, crowd: str, sort: str
+) -> None:
+    after = {f"after_{name}": value for name, value in MIDDLE.items()}
+    plan = by_due(connection, crowd, sort, set(), **after)
+    for kind in ("due_at", "due_date"):
+        scan = rf"Index Scan (Backward )?using ix_tasks_by_{kind} .*rows=51\.00 loops=1\)"
+        assert re.search(rf"{scan}\n *Index Cond: .*ROW\({kind}, id\)", plan), plan
+    assert re.search(r"using ix_tasks_by_no_due .*never executed", plan), plan
+    assert "Rows Removed" not in plan, plan
+    assert touched(plan) < 200, plan
+
+
+@pytest.mark.parametrize("sort", ["due", "-due"])
+def test_a_page_of_tasks_that_are_not_due_reads_no_others(
+    connection: Any, crowd: str, sort: str
+) -> None:
+    plan = by_due(connection, crowd, sort, set(), after_no_due=crowd)
+    scans = re.findall(r"Index Scan (?:Backward )?using (ix_tasks\w+)", plan)
+    assert scans == ["ix_tasks_by_no_due"], plan
+    assert re.search(r"Index Cond: .*\(?id [<>] ", plan), plan
+    assert touched(plan) < 200, plan
+
+
+@pytest.mark.parametrize("sort", ["due", "-due"])
+@pytest.mark.parametrize("zone", [set(), {"time_zone"}])
+def test_a_range_of_due_times_is_read_from_its_edge_on(
+    connection: Any, crowd: str, sort: str, zone: set[str]
+) -> None:
+    connection.cursor().execute(
+        "update users set time_zone = 'America/Los_Angeles' where id = %s", (crowd,)
+    )
+    names = {"due_after_day", "due_before"} | zone
+    values = {"due_after_day": "2026-04-20", "due_before": "2026-08-20T12:00Z"}
+    plan = by_due(connection, crowd, sort, names, **values, time_zone="Asia/Kathmandu")
+    for kind in ("due_at", "due_date"):
+        assert re.search(rf"Index Scan (Backward )?using ix_tasks_by_{kind}", plan), plan
+    removed = sum(map(int, re.findall(r"Rows Removed by Filter: (\d+)", plan)))
+    assert removed <= 24, plan  # of less than a day at one edge
+    assert touched(plan) < 200, plan
 
 
 def test_one_task_is_read_by_its_primary_key(connection: Any, crowd: str) -> None:
@@ -122,6 +184,9 @@ def touched(plan: str) -> int:
         ("complete", True),
         ("category_id", "0198c0de-0000-7000-8000-000000000000"),
         ("due_before", "2026-01-01"),
+        ("due_before_day", "2026-01-01"),
+        ("due_after", "2027-01-01"),
+        ("due_after_day", "2027-01-01"),
         ("updated_after", "2999-01-01"),
     ],
 )

@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.fields import Body, Id, KeptLine, Line, Matching, Patch, Query, Timestamp, WholeNumber
-from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from app.fields import Body, Id, KeptLine, Line, Matching, Patch, Query, Timestamp
+from app.pagination import DEFAULT_LIMIT, Cursor, Limit
 
 COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
 
@@ -79,8 +79,8 @@ class CategoryPatch(Patch):
 class CategoryQuery(Query):
     """How many categories to list at a time."""
 
-    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=2000)] | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -58,9 +58,18 @@ class Changes(BaseModel):
 class ChangesQuery(Query):
     """From where on, how many at a time, and for how many seconds to wait for one."""
 
-    since: Annotated[str, Field(max_length=200)] | None = None
-    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
-    wait: Annotated[int, WholeNumber(0, LONGEST_WAIT)] = 0
+    since: Annotated[
+        Annotated[str, Field(max_length=200)] | None,
+        Field(description="`next_token` of the answer before; without it, from the beginning."),
+    ] = None
+    limit: Annotated[
+        int, WholeNumber(1, MAX_LIMIT), Field(description="How many changes at most.")
+    ] = DEFAULT_LIMIT
+    wait: Annotated[
+        int,
+        WholeNumber(0, LONGEST_WAIT),
+        Field(description="How many seconds to wait for a change where there is none yet."),
+    ] = 0
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from app.transfer.contract import FILES_GIVEN, FILES_TAKEN
 
 def document(app: APIFlask) -> dict[str, Any]:
     """The whole document."""
-    spec = with_names(_with_short_names(dict(app.spec)))  # type: ignore[arg-type]
+    spec = _with_short_names(dict(app.spec))  # type: ignore[arg-type]
+    _describe_parameters(app, spec)
+    spec = with_names(spec)
     introduce(spec)
     components = spec.setdefault("components", {})
     components["schemas"] |= SCHEMAS
@@ -49,6 +51,14 @@ def _with_short_names(spec: dict[str, Any]) -> dict[str, Any]:
         name.split(".")[-1]: schema for name, schema in short["components"]["schemas"].items()
     }
     return short
+
+
+def _describe_parameters(app: APIFlask, spec: dict[str, Any]) -> None:
+    """Move what describes a parameter from its schema to itself, where tools show it."""
+    for _, _, operation, _ in _operations(app, spec):
+        for parameter in operation.get("parameters", []):
+            if description := parameter["schema"].pop("description", ""):
+                parameter["description"] = " ".join(description.split())
 
 
 def _operations(

@@ -59,6 +59,7 @@ def _complete_parameters(
     for parameter in parameters:
         if parameter["in"] == "path":
             parameter["required"] = True
+            parameter["description"] = f"The id of the {parameter['name'].removesuffix('_id')}."
             parameter["schema"] = {"type": "string", "format": "uuid"}
         else:
             parameter["schema"] = _without_null(parameter["schema"])

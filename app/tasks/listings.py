@@ -6,72 +6,78 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CompoundSelect,
     Select,
     Text,
     Uuid,
-    and_,
     any_,
     bindparam,
     case,
     cast,
     func,
-    literal_column,
     or_,
     select,
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.statements import USER_ID
-from app.tasks.models import DUE_OR_FIRST, DUE_OR_LAST, INDEXED_AFTER, Task
+from app.tasks.by_due import ID, ROWS, ByDue
+from app.tasks.days import Range, zone_of
+from app.tasks.models import INDEXED_AFTER, Task
 from app.tasks.schemas import FIELDS
 from app.users.models import User
 
 MOST: Final = 2000
 """How many tasks a search may find by the index of texts."""
 
-INSTANT: Final = TIMESTAMP(timezone=True)
-ASCENDING: Final[dict[str, ColumnElement[Any]]] = {
+KEYS: Final[dict[str, ColumnElement[Any]]] = {
     "created_at": Task.created_at.expression,
     "updated_at": Task.updated_at.expression,
-    "due": literal_column(DUE_OR_LAST, INSTANT),
     "priority": Task.priority.expression,
     "title": Task.title_key.expression,
 }
-DESCENDING: Final = ASCENDING | {"due": literal_column(DUE_OR_FIRST, INSTANT)}
 
-# A range of due times is told of the column, which the index of every order holds, and of the
-# expression that the order by due time begins with.
 FILTERS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] = {
     "complete": lambda value: Task.complete.is_(value),
     "priority": lambda value: Task.priority == value,
     "category_id": lambda value: Task.category_id == value,
     "uncategorised": lambda _: Task.category_id.is_(None),
-    "due_before": lambda value: and_(Task.due < value, ASCENDING["due"] < value),
-    "due_after": lambda value: and_(Task.due > value, DESCENDING["due"] > value),
     "updated_after": lambda value: Task.updated_at > value,
 }
+"""Those that one column tells; those by due time are in app/tasks/days.py."""
 
-ID: Final[ColumnElement[str]] = Task.id.expression
-ROWS: Final[ColumnElement[int]] = bindparam("rows")
 SOUGHT: Final[ColumnElement[str]] = bindparam("q")
 TEXTS: Final = (Task.title, Task.description)
 PUBLIC: Final = [Task.__table__.c[name] for name in FIELDS]
 LIVE: Final = select(*PUBLIC).where(Task.user_id == USER_ID, Task.deleted_at.is_(None))
 
 
-class Order(NamedTuple):
-    """What a listing is sorted by, ties broken by id."""
+class ByKey(NamedTuple):
+    """The order by a column, ties broken by id, within a range of due times."""
 
     key: ColumnElement[Any]
+    within: Range
     descending: bool
+    first_page: bool
 
-    def of(self, key: ColumnElement[Any], task_id: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    def of(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         """This order of rows that have the key and the id in these columns."""
-        return [column.desc() if self.descending else column.asc() for column in (key, task_id)]
+        return [column.desc() if self.descending else column.asc() for column in columns]
 
-    def after(self) -> ColumnElement[bool]:
+    def walk(self, rows: Select[Any]) -> Select[Any]:
+        """The first of the rows in this order, each with its `place`."""
+        conditions = self.within.on_both()
+        if not self.first_page:
+            conditions.append(self._after())
+        found = rows.where(*conditions).add_columns(self.key.label("place"))
+        return found.order_by(*self.of(self.key, ID)).limit(ROWS)
+
+    def pick(self, rows: Select[Any]) -> Select[Any]:
+        """The first of rows that are few, each with its `place`."""
+        return self.walk(rows)
+
+    def _after(self) -> ColumnElement[bool]:
         """Whether a row follows the one that the page before ended with."""
         row = tuple_(self.key, ID)
         last = tuple_(
@@ -81,21 +87,35 @@ class Order(NamedTuple):
         return row < last if self.descending else row > last
 
 
-def listing(sort: str, names: frozenset[str], first_page: bool) -> Select[Any]:
-    """The rows of a page, with their `sort_key`; `names` are the filters that are set."""
-    descending = sort.startswith("-")
-    order = Order((DESCENDING if descending else ASCENDING)[sort.removeprefix("-")], descending)
-    conditions = [FILTERS[name](bindparam(name)) for name in sorted(names - {"q"})]
-    if not first_page:
-        conditions.append(order.after())
+def listing(
+    sort: str, names: frozenset[str], *, first_page: bool, dues_passed: bool = False
+) -> Select[Any]:
+    """The rows of a page, with their `sort_key`; `names` are the filters that are set.
+
+    `dues_passed` says of a page by due time that it is of tasks that are not due.
+    """
+    key, descending = sort.removeprefix("-"), sort.startswith("-")
+    zone = zone_of(names)
+    within = Range(names, zone)
+    order: ByKey | ByDue
+    if key == "due":
+        order = ByDue(
+            zone, within, descending=descending, first_page=first_page, dues_passed=dues_passed
+        )
+    else:
+        order = ByKey(KEYS[key], within, descending, first_page)
+    conditions = [FILTERS[name](bindparam(name)) for name in sorted(FILTERS.keys() & names)]
     rows = LIVE.where(*conditions)
-    if "q" in names:
-        return _search(rows, order)
-    rows = rows.add_columns(cast(order.key, Text).label("sort_key"))
-    return rows.order_by(*order.of(order.key, ID)).limit(ROWS)
+    if "time_zone" in names and (key == "due" or within.bounds):
+        rows = rows.where(select(zone.c.name).scalar_subquery().is_not(None))  # or it fails
+    found = _search(rows, order) if "q" in names else order.walk(rows)
+    page = found.subquery("page")
+    columns = [page.c[column.name] for column in PUBLIC]
+    listed = select(*columns, cast(page.c.place, Text).label("sort_key"))
+    return listed.order_by(*order.of(page.c.place, page.c.id)).limit(ROWS)
 
 
-def _search(rows: Select[Any], order: Order) -> Select[Any]:
+def _search(rows: Select[Any], order: ByKey | ByDue) -> CompoundSelect[Any]:
     """Those of the rows that contain a text: of the tasks that the index of texts finds, or, where
     the user has few or the index would find many, one after the other until the page is full.
     """
@@ -107,14 +127,7 @@ def _search(rows: Select[Any], order: Order) -> Select[Any]:
         .prefix_with("materialized")
     )
     ids = select(found.c.ids).scalar_subquery()
-    rows = rows.add_columns(order.key.label("place")).order_by(*order.of(order.key, ID)).limit(ROWS)
-    by_index = rows.where(any_(cast(ids, ARRAY(Uuid(as_uuid=False)))) == ID)
+    by_index = order.pick(rows.where(any_(cast(ids, ARRAY(Uuid(as_uuid=False)))) == ID))
     contains = or_(*(func.contains_text(text, func.lower(SOUGHT)) for text in TEXTS))
-    one_by_one = rows.where(ids.is_(None), contains)
-    page = union_all(by_index.subquery().select(), one_by_one.subquery().select()).subquery("page")
-    columns = [page.c[column.name] for column in PUBLIC]
-    return (
-        select(*columns, cast(page.c.place, Text).label("sort_key"))
-        .order_by(*order.of(page.c.place, page.c.id))
-        .limit(ROWS)
-    )
+    one_by_one = order.walk(rows.where(ids.is_(None), contains))
+    return union_all(by_index.subquery().select(), one_by_one.subquery().select())

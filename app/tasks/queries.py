@@ -1,6 +1,7 @@
 """What is asked of the tasks table; each function is one statement and one flight."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,13 +10,15 @@ from sqlalchemy import Uuid, bindparam, case, cast, exists, func
 
 from app import deadline
 from app.categories.models import Category
-from app.errors import CONSTRAINTS
+from app.errors import CONSTRAINTS, RAISED
 from app.execution import Row, Statement, execute, first
 from app.idempotency import Once
-from app.pagination import Position
+from app.pagination import Position, after
 from app.problems import SEARCH_TOO_SLOW, Problem, invalid, not_found
 from app.scope import reading, searching
 from app.statements import USER_ID, Derived, Shape
+from app.tasks.by_due import place_of, position_after
+from app.tasks.days import UNKNOWN_ZONE
 from app.tasks.listings import LIVE, listing
 from app.tasks.models import Task
 from app.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, represent
@@ -25,6 +28,8 @@ from app.versioned import Preconditions, Representation, VersionedTable
 CONSTRAINTS["ck_tasks_due"] = invalid(
     "due_date and due_at cannot both be set", "due_once", pointer="/due_at"
 )
+
+RAISED[UNKNOWN_ZONE] = invalid("is not known to the database", "time_zone", parameter="time_zone")
 
 OWN_CATEGORY: Final = exists().where(
     Category.user_id == USER_ID,
@@ -49,6 +54,8 @@ TASKS: Final = VersionedTable(
 
 GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
 
+NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})
+
 SEARCHING: Final = "Another search of this user is still under way."
 
 KEPT_LISTINGS: Final = 256
@@ -58,9 +65,16 @@ KEPT_LISTINGS: Final = 256
 def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
     """A page of tasks and one more row if another page follows."""
     values = filter_values(filters)
-    page = page_of(filters.sort, frozenset(values), first_page=position is None)
-    after = {"after_key": position.key, "after_id": position.id} if position else {}
-    values |= {"user_id": user_id, "rows": filters.limit + 1, **after}
+    names = frozenset(values)
+    passed = False
+    if position and filters.by_due:
+        place = place_of(position, descending=filters.descending)
+        passed = bool(place.no_due)
+        values |= {f"after_{name}": value for name, value in place._asdict().items()}
+    elif position:
+        values |= {"after_key": position.key, "after_id": position.id}
+    page = page_of(filters.sort, names, first_page=position is None, dues_passed=passed)
+    values |= {"user_id": user_id, "rows": filters.limit + 1}
     if filters.q is None:
         return execute(reading(user_id), page, **values)
     return _search(user_id, page, values)
@@ -80,10 +94,17 @@ def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Seque
         raise Problem(SEARCH_TOO_SLOW, errors=errors) from None
 
 
+def next_position(filters: TaskFilters, position: Position | None, rows: Sequence[Row]) -> Position:
+    """Where the page begins that follows one of these rows, which itself began at the position."""
+    if filters.by_due:
+        return position_after(rows, place_of(position, descending=filters.descending))
+    return after(rows)
+
+
 @lru_cache(maxsize=KEPT_LISTINGS)
-def page_of(sort: str, names: frozenset[str], *, first_page: bool) -> Statement:
+def page_of(sort: str, names: frozenset[str], *, first_page: bool, dues_passed: bool) -> Statement:
     """The statement of a page in this order and under these filters."""
-    return Statement(listing(sort, names, first_page))
+    return Statement(listing(sort, names, first_page=first_page, dues_passed=dues_passed))
 
 
 def get_task(user_id: str, task_id: str) -> Representation:
@@ -129,10 +150,12 @@ def restore_task(
 
 def filter_values(filters: TaskFilters) -> dict[str, Any]:
     """The filters that are set, as their conditions are bound to them."""
-    criteria = filters.criteria()
-    values = {k: v for k, v in criteria.items() if k != "sort" and v is not None}
+    values = {k: v for k, v in filters if k not in NO_FILTERS and v is not None}
     if "priority" in values:
         values["priority"] = PRIORITIES.index(values["priority"])
     if values.get("category_id") == "none":
         values["uncategorised"] = values.pop("category_id")
+    for name in ("due_before", "due_after"):
+        if name in values and not isinstance(values[name], datetime):
+            values[f"{name}_day"] = values.pop(name)
     return values

@@ -1,5 +1,6 @@
 """/v1/tasks"""
 
+from functools import partial
 from typing import Final
 
 from apiflask import APIBlueprint
@@ -32,12 +33,17 @@ def list_tasks(filters: TaskFilters) -> Response:
 
     A page of the user's tasks. Walk on with `next_cursor` until it is null; the walk misses and
     repeats nothing while others insert and delete.
+
+    A task with a `due_date` is due when that day begins, in the order and in the filters. Days are
+    those of the account's `time_zone`, as it is now, or of the one that the query names.
     """
     user_id = current_user_id()
     listing = [user_id, filters.criteria()]
     position = pagination.decode(filters.cursor, listing)
     rows = queries.list_tasks(user_id, filters, position)
-    return pagination.page(rows, [represent(row) for row in rows], filters.limit, listing)
+    items = [represent(row) for row in rows]
+    following = partial(queries.next_position, filters, position)
+    return pagination.page(rows, items, filters.limit, listing, following)
 
 
 @blueprint.post("")

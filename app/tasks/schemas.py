@@ -11,9 +11,9 @@ from app.fields import (
     UUID_PATTERN,
     Body,
     Date,
+    DayOrInstant,
     Flag,
     Id,
-    Instant,
     KeptLine,
     Line,
     LongText,
@@ -21,9 +21,9 @@ from app.fields import (
     Patch,
     Query,
     Timestamp,
-    WholeNumber,
+    TimeZone,
 )
-from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from app.pagination import DEFAULT_LIMIT, Cursor, Limit
 
 Priority = Literal["none", "low", "medium", "high"]
 PRIORITIES: Final = ("none", "low", "medium", "high")
@@ -167,23 +167,72 @@ CategoryFilter = Annotated[
 ]
 
 
+SORT: Final = """
+What to sort by, ties by id; in descending order with `-`. By `due`, a day counts as the instant
+when it begins, and tasks that are not due come last in both directions.
+"""
+DUE_BEFORE: Final = """
+Only tasks that are due before this. A day such as `2027-03-02` means before it begins: at an
+earlier instant, or on an earlier day. An instant such as `2027-03-02T12:00:00Z` means at an earlier
+instant, or on a day that has begun earlier.
+"""
+DUE_AFTER: Final = """
+Only tasks that are due after this. A day such as `2027-03-02` means after it begins: at a later
+instant, or on a later day. An instant such as `2027-03-02T12:00:00Z` means at a later instant, or
+on a day that begins later.
+"""
+TIME_ZONE: Final = """
+The IANA name of the time zone whose days count in `sort=due`, `due_before` and `due_after`. Without
+it, they are those of the account's `time_zone`.
+"""
+
+
 class TaskFilters(Query):
     """Which tasks to list, in which order, and how many at a time."""
 
-    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=2000)] | None = None
-    sort: SortKey = "-created_at"
-    complete: Flag | None = None
-    priority: Priority | None = None
-    category_id: CategoryFilter | None = None
-    due_before: Instant | None = None
-    due_after: Instant | None = None
-    updated_after: Timestamp | None = None
-    q: Annotated[str, Line(200)] | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
+    sort: Annotated[SortKey, Field(description=SORT)] = "-created_at"
+    complete: Annotated[
+        Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")
+    ] = None
+    priority: Annotated[
+        Priority | None, Field(description="Only tasks of exactly this priority.")
+    ] = None
+    category_id: Annotated[
+        CategoryFilter | None,
+        Field(description="Only tasks of this category; `none`: only tasks that are in none."),
+    ] = None
+    due_before: Annotated[DayOrInstant | None, Field(description=DUE_BEFORE)] = None
+    due_after: Annotated[DayOrInstant | None, Field(description=DUE_AFTER)] = None
+    time_zone: Annotated[TimeZone | None, Field(description=TIME_ZONE)] = None
+    updated_after: Annotated[
+        Timestamp | None, Field(description="Only tasks that were changed later than this.")
+    ] = None
+    q: Annotated[
+        Annotated[str, Line(200)] | None,
+        Field(description="Only tasks with this text in title or description, in any letter case."),
+    ] = None
+
+    @property
+    def by_due(self) -> bool:
+        """Whether the order is that of due times."""
+        return self.sort.removeprefix("-") == "due"
+
+    @property
+    def descending(self) -> bool:
+        """Whether the order begins with the greatest."""
+        return self.sort.startswith("-")
 
     def criteria(self) -> dict[str, Any]:
-        """What the listing is of, whichever of its pages is asked for."""
-        return {name: value for name, value in self if name not in {"limit", "cursor"}}
+        """What the listing is of, whichever of its pages is asked for: cursors are signed for it.
+
+        Those of the release before are good here where they mean the same.
+        """
+        found = {name: value for name, value in self if name not in {"limit", "cursor"}}
+        if self.time_zone is None:
+            del found["time_zone"]
+        return found | ({"sort": f"{self.sort}, each kind apart"} if self.by_due else {})
 
 
 def columns(values: dict[str, Any]) -> dict[str, Any]:

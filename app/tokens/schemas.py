@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.fields import Body, Id, KeptLine, Line, Query, Timestamp, WholeNumber
-from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from app.fields import Body, Id, KeptLine, Line, Query, Timestamp
+from app.pagination import DEFAULT_LIMIT, Cursor, Limit
 from app.tokens.permissions import PERMISSIONS, Permission
 
 EXAMPLE: Final[dict[str, Any]] = {
@@ -90,8 +90,8 @@ class TokenCreate(Body):
 class TokenQuery(Query):
     """How many tokens to list at a time."""
 
-    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=2000)] | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -44,7 +44,9 @@ EXAMPLE: Final = b"".join(
 class ExportQuery(Query):
     """In which form: all there is as JSON lines, or tasks for a spreadsheet or a calendar."""
 
-    format: Literal["jsonl", "csv", "ics"] = "jsonl"
+    format: Annotated[
+        Literal["jsonl", "csv", "ics"], Field(description="In which form the account is exported.")
+    ] = "jsonl"
 
 
 def completed(completed_at: datetime | None, info: ValidationInfo) -> datetime | None:

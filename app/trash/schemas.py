@@ -1,14 +1,14 @@
 """What clients see of the trash, and how they ask for it."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from app.categories import schemas as categories
-from app.fields import Query, Timestamp, WholeNumber
+from app.fields import Query, Timestamp
 from app.kinds import REPRESENT
-from app.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from app.pagination import DEFAULT_LIMIT, Cursor, Limit
 from app.purging import KEPT_DAYS
 from app.tasks import schemas as tasks
 
@@ -52,8 +52,8 @@ class TrashPage(BaseModel):
 class TrashQuery(Query):
     """How much of the trash to list at a time."""
 
-    limit: Annotated[int, WholeNumber(1, MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=2000)] | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -119,7 +119,6 @@ def caller(application: APIFlask, cursor: Any, size: Size, number: int) -> Calle
     )
     tasks = [row[0] for row in cursor.fetchall()]
     with application.app_context():
-        filters = TaskFilters().model_dump(exclude={"limit", "cursor"})
-        after = pagination.encode(position, [user, filters])
+        after = pagination.encode(position, [user, TaskFilters().criteria()])
     token = application.extensions["token_verifier"].issue(user, seconds=86_000)
     return Caller(application, user, token, tasks, after)
