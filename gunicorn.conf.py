@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from app import lifecycle, logs, tally
-from app.config import load
+from app.config import load, misspelt_settings
 from app.engine import warm_up
 from app.server import Logger, answer_with_problems, end_in_order, warn_of_development
 from app.version import __version__
@@ -25,6 +25,7 @@ graceful_timeout = math.ceil(settings.shutdown_grace + settings.request_deadline
 limit_request_line = 8190
 limit_request_field_size = 8190
 logger_class = Logger
+loglevel = settings.log_level.lower()
 accesslog = None  # the application logs each request
 control_socket_disable = True  # nobody uses it, and all servers of one account would share it
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides, not gunicorn's trust in this host
@@ -40,7 +41,10 @@ def when_ready(arbiter: Any) -> None:
     end_in_order(arbiter)
     warn_of_development(settings, arbiter.cfg.address)
     fields = {"version": __version__, "workers": workers, "threads": threads}
-    logging.getLogger("app").info("the service starts", extra={"fields": fields})
+    log = logging.getLogger("app")
+    log.info("the service starts", extra={"fields": fields})
+    for warning in misspelt_settings():
+        log.warning(warning)
     # What is loaded by now is never given up. A collection would write into each object, and so
     # give each worker a copy of what all could share (Python, "gc.freeze").
     gc.freeze()

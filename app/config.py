@@ -22,8 +22,10 @@ from app.database_url import (
     without_credentials,
 )
 from app.hosts import trusted_host
+from app.misspelt import warnings
 from app.secret_strength import LEAST_BYTES, is_weak
 from app.tokens.permissions import PERMISSIONS
+from app.web_origin import NotAnOrigin, origins
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -210,7 +212,7 @@ class Settings:
         "CORS_ORIGINS",
         (),
         "comma-separated origins such as https://app.example.com",
-        _words(r"https?://[^\s/*@?#]+"),
+        origins,
     )
     trusted_hosts: tuple[str, ...] = setting(
         "TRUSTED_HOSTS",
@@ -322,14 +324,20 @@ class Settings:
 
 @contextmanager
 def stopping_the_start() -> Iterator[None]:
-    """End the process where the configuration is wrong: with one line, and with the status that
-    gunicorn does not start again after.
+    """End the process where the configuration is wrong: with one line, one more for each setting
+    that seems misspelt, and the status that gunicorn does not start again after.
     """
     try:
         yield
     except ConfigurationError as error:
-        sys.stderr.write(f"Configuration: {error}\n")
+        lines = [str(error), *misspelt_settings()]
+        sys.stderr.write("".join(f"Configuration: {line}\n" for line in lines))
         raise SystemExit(FAILED_TO_LOAD) from None
+
+
+def misspelt_settings() -> list[str]:
+    """A warning for each name in the environment that is almost one of a setting."""
+    return warnings(os.environ, {item.metadata["variable"] for item in fields(Settings)})
 
 
 def load() -> Settings:
@@ -368,7 +376,7 @@ def load_dotenv(path: Path) -> None:
 def _parse(metadata: Mapping[str, Any], text: str) -> Any:
     try:
         return metadata["parse"](text)
-    except UnknownParameter as error:
+    except (NotAnOrigin, UnknownParameter) as error:
         raise ConfigurationError(f"{metadata['variable']} expects {error}") from None
     except ValueError:
         message = f"{metadata['variable']} expects {metadata['expects']}"

@@ -97,6 +97,11 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
             "https://a.example.com, http://localhost:3000,",
             ("https://a.example.com", "http://localhost:3000"),
         ),
+        (
+            "capacitor://localhost, ionic://localhost",
+            ("capacitor://localhost", "ionic://localhost"),
+        ),
+        ("https://M\u00fcnchen.de:443/", ("https://xn--mnchen-3ya.de",)),
     ],
     "TRUSTED_HOSTS": [
         ("api.example.com, .example.org", ("api.example.com", ".example.org")),
@@ -193,7 +198,15 @@ REFUSED: dict[str, list[str]] = {
     "RATELIMIT_PER_ADDRESS": ["-1", "1000001", "1.5", *NOT_NUMBERS],
     "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", *NOT_NUMBERS],
     "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, *NOT_NUMBERS],
-    "CORS_ORIGINS": ["*", "null", "app.example.com", "https://*.example.com", "https://a/hidden"],
+    "CORS_ORIGINS": [
+        "*",
+        "null",
+        "app.example.com",
+        "https://*.example.com",
+        "https://a/hidden",
+        "file://hidden",
+        "https://u:hidden@a",
+    ],
     "TRUSTED_HOSTS": [
         *("*", "https://hidden", "hidden text", "a:80", "*.example.com", "[::1]:80", "[a]"),
         *("[::1", "::1%eth0", ".", "a/b", "[1.2.3.4]"),
@@ -470,6 +483,17 @@ def test_a_process_that_reads_a_wrong_setting_ends_with_one_line(
         config.load()
     assert ended.value.code == 4
     assert capsys.readouterr() == ("", "Configuration: PORT expects 1 to 65535\n")
+
+
+def test_a_setting_that_seems_misspelt_is_named_where_the_start_stops() -> None:
+    ended = start(["-c", "import wsgi"], APP_ENV="production", DATBASE_URL=REMOTE, JWT_SECRT="x")
+    assert (ended.returncode, ended.stdout) == (4, "")
+    first, *others = ended.stderr.splitlines()
+    assert first.startswith("Configuration: DATABASE_URL is required in production")
+    assert others == [
+        "Configuration: DATBASE_URL is not a setting and has no effect: is DATABASE_URL meant?",
+        "Configuration: JWT_SECRT is not a setting and has no effect: is JWT_SECRET meant?",
+    ]
 
 
 @pytest.fixture

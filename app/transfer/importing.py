@@ -6,10 +6,11 @@ fails, and the same body sent again goes through it without changing anything.
 
 import time
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg2
 from flask import current_app
@@ -22,7 +23,7 @@ from app.exchange import current
 from app.problems import IMPORT_INTERRUPTED, Problem
 from app.quotas import NoRoom
 from app.tasks.schemas import columns
-from app.transfer import in_order, rows
+from app.transfer import in_order, renaming, rows
 from app.transfer.in_order import Outcome
 from app.transfer.reading import Defects, defect
 from app.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine, TaskLine
@@ -38,6 +39,9 @@ CHUNK_CHARACTERS: Final = 256 * 1024
 LONGEST_SECONDS: Final = 50.0
 """For all lines together, once the body is there: less than a proxy waits for an answer."""
 
+MOST_PLANS: Final = 20
+"""Of names that pass from one category to another: one does, unless lines name a category twice."""
+
 MOST_REFUSALS: Final = 100
 """That are told of."""
 
@@ -45,6 +49,7 @@ MOST_REFUSED: Final = 10_000
 """After so many lines that mean nothing it is not read on: it is no export."""
 
 Line = dict[str, Any]
+Item = TypeVar("Item")
 
 
 class Import:
@@ -55,8 +60,19 @@ class Import:
     order.
     """
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(
+        self, user_id: str, categories: Callable[[], Iterable[tuple[int, CategoryLine]]]
+    ) -> None:
         self.user_id = user_id
+        self.all_categories = categories
+        """The lines of categories in the whole file, to be read again."""
+        self.plan: renaming.Plan | None = None
+        """Which names categories have in the end, once that matters."""
+        self.last_lines: list[Line] = []
+        """The last line about each category, once that matters."""
+        self.plans = 0
+        self.early: dict[str, int] = {}
+        """Categories whose last lines were written before their turn, and these lines."""
         self.counts = dict.fromkeys(("created", "updated", "unchanged", "refused"), 0)
         self.rows = 0
         self.complete = False
@@ -79,7 +95,7 @@ class Import:
             self.take_all(lines)
             self.renew_deadline()
         except psycopg2.Error as error:
-            if not self.dealt_with or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
+            if not self.has_begun() or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
                 raise
             raise self.interrupted() from error
         except NoRoom as full:
@@ -87,16 +103,19 @@ class Import:
             raise
         except Problem as problem:
             is_ours = problem.kind is IMPORT_INTERRUPTED
-            if is_ours or not self.dealt_with or problem.kind.status != 503:
+            if is_ours or not self.has_begun() or problem.kind.status != 503:
                 raise
             raise self.interrupted() from problem
         return {**self.counts, "complete": self.complete, "refusals": self.refusals}
 
+    def has_begun(self) -> bool:
+        """Whether something may have been written."""
+        return self.dealt_with > 0 or self.plans > 0
+
     def take_all(self, lines: Iterable[tuple[int, AnyLine | Defects | None]]) -> None:
         """Deal with all lines, unless too many of them mean nothing."""
         number = 0
-        for number, line in lines:
-            self.require_time()
+        for number, line in self.in_time(lines):
             self.count_lines(number)
             if line is not None:
                 self.take(number, line)
@@ -190,6 +209,12 @@ class Import:
         """The deadline of a request is that of each statement here: progress is asked for."""
         deadline.renew(current_app.config["SETTINGS"].request_deadline)
 
+    def in_time(self, lines: Iterable[Item]) -> Iterator[Item]:
+        """The lines, as long as the import has not taken too long. Raises Problem 503."""
+        for line in lines:
+            self.require_time()
+            yield line
+
     # Writing
 
     def write_all(self, kind: str, chunk: list[Line]) -> None:
@@ -197,54 +222,68 @@ class Import:
 
         Raises NoRoom for the first line that has none.
         """
-        if not chunk:
-            return
-        ids = {line["id"] for line in chunk}
-        try:
-            if len(ids) == len(chunk):
-                self.write_apart(kind, chunk)
-            else:
-                self.write_in_order(kind, chunk)
-        except (QueryCanceled, NoRoom) as error:
-            self.halve(kind, chunk, error)
-
-    def write_apart(self, kind: str, chunk: list[Line]) -> None:
-        """Write lines of different ids, in one statement as a rule."""
-        try:
-            self.write(kind, chunk, self.written)
-        except IntegrityError:
-            self.write_in_order(kind, chunk)
-
-    def write_in_order(self, kind: str, chunk: list[Line]) -> None:
-        """Write lines that have to be looked at one after the other."""
-        try:
-            self.write(kind, chunk, in_order.write)
-        except IntegrityError as error:
-            if len(chunk) > 1:
+        while chunk:
+            try:
+                count = self.write_some(kind, chunk)
+            except (IntegrityError, QueryCanceled, NoRoom) as error:
                 self.halve(kind, chunk, error)
                 return
-            problem = CONSTRAINTS.get(error.diag.constraint_name or "")
-            if problem is None:
-                raise
-            self.refuse(chunk[0]["place"], defect(problem.kind.slug, problem.detail, "/data"))
+            chunk = chunk[count:]
+            if chunk:
+                self.make_room_for(chunk[0])
+
+    def write_some(self, kind: str, chunk: list[Line]) -> int:
+        """Write these lines, or those before one whose name has to come free; how many.
+
+        Lines of different ids are one statement as a rule. Others are looked at one by one.
+        """
+        if len({line["id"] for line in chunk}) == len(chunk):
+            with suppress(IntegrityError):
+                return self.write(kind, chunk, self.written)
+        return self.write(kind, chunk, partial(in_order.write, plan=self.plan))
 
     def halve(self, kind: str, chunk: list[Line], error: psycopg2.Error | NoRoom) -> None:
-        """Write the lines in two parts; a single line raises why it could not be written."""
-        if len(chunk) == 1:
+        """Write the lines in two parts; a single one is refused, or raises the error."""
+        if len(chunk) > 1:
+            middle = len(chunk) // 2
+            self.write_all(kind, chunk[:middle])
+            self.write_all(kind, chunk[middle:])
+            return
+        if not isinstance(error, IntegrityError):
             raise error
-        middle = len(chunk) // 2
-        self.write_all(kind, chunk[:middle])
-        self.write_all(kind, chunk[middle:])
+        problem = CONSTRAINTS.get(error.diag.constraint_name or "")
+        if problem is None:
+            raise error
+        self.refuse(chunk[0]["place"], defect(problem.kind.slug, problem.detail, "/data"))
 
     def write(
         self, kind: str, chunk: list[Line], how: Callable[[str, str, list[Line]], list[Outcome]]
-    ) -> None:
-        """Write these lines or none of them, and count what became of them."""
+    ) -> int:
+        """Write the first of these lines or none of them, and count what became of them."""
         self.begin()
         ids = {line["place"]: line["id"] for line in chunk}
         write = provisioning(partial(within_quota, self.user_id))
-        for outcome in write(lambda: how(self.user_id, kind, chunk)):
+        outcomes = write(lambda: how(self.user_id, kind, chunk))
+        for outcome in outcomes:
             self.note(kind, ids[outcome.place], outcome)
+        return len(outcomes)
+
+    def make_room_for(self, line: Line) -> None:
+        """Let categories that later lines rename give up their names before this line.
+
+        Names stay taken where that takes the database too long, or has been done often enough.
+        """
+        if self.plans == 0:
+            self.last_lines = renaming.last_lines(self.in_time(self.all_categories()))
+        self.plans += 1
+        self.plan = renaming.NO_PLAN
+        if self.plans > MOST_PLANS:
+            return
+        self.begin()
+        write = provisioning(partial(within_quota, self.user_id))
+        with suppress(QueryCanceled):
+            self.plan = write(lambda: renaming.make_room(self.user_id, line, self.last_lines))
+        self.early |= {row_id: self.plan.names[row_id].place for row_id in self.plan.renamed}
 
     def written(self, user_id: str, kind: str, chunk: list[Line]) -> list[Outcome]:
         """What became of lines of different ids. Raises NoRoom, also where there is no account."""
@@ -264,7 +303,8 @@ class Import:
             problem = CONSTRAINTS[outcome.refusal]
             self.refuse(outcome.place, defect(problem.kind.slug, problem.detail, "/data"))
         else:
-            self.count(existed=outcome.live, changed=outcome.differs)
+            early = self.early.get(row_id) == outcome.place
+            self.count(existed=outcome.live, changed=outcome.differs or early)
             if kind == "category" and not outcome.live:
                 self.made[row_id] = outcome.place
 

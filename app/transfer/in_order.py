@@ -12,6 +12,7 @@ from app.execution import Row
 from app.scope import writing
 from app.transaction import Transaction, in_transaction
 from app.transfer import rows
+from app.transfer.renaming import Plan
 from app.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
 
 FIELDS: Final = {"category": CATEGORY_FIELDS, "task": TASK_FIELDS}
@@ -19,6 +20,8 @@ KEYS: Final = ("place", "id", "name", "category_id")
 """What has to be known of a line to compare it with what is there."""
 
 TIMES: Final = ("created_at", "completed_at")
+
+NAME_TAKEN: Final = "uq_categories_name"
 
 Line = Mapping[str, Any]
 Values = dict[str, Any]
@@ -59,18 +62,21 @@ class Names:
         return [row_id for row_id, key in self.before.items() if self.keys[row_id] != key]
 
 
-def write(user_id: str, kind: str, lines: Sequence[Line]) -> list[Outcome]:
+def write(
+    user_id: str, kind: str, lines: Sequence[Line], plan: Plan | None = None
+) -> list[Outcome]:
     """What became of the lines, in their order.
 
-    Raises NoRoom, also where there is no account, Problem 503, or psycopg2.Error for what the
-    database refused.
+    It ends before a line whose name is another category's, if that one gives it up later by the
+    plan, or if there is no plan. Raises NoRoom, also where there is no account, Problem 503, or
+    psycopg2.Error for what the database refused.
     """
 
     def work(transaction: Transaction) -> list[Outcome]:
         keys = [{name: line[name] for name in KEYS if name in line} for line in lines]
         found = transaction.send((rows.FOUND[kind], rows.bound(user_id, keys)))
         names = Names(found) if kind == "category" else None
-        outcomes, final = work_out(FIELDS[kind], lines, found, names)
+        outcomes, final = work_out(FIELDS[kind], lines, found, names, plan)
         if final:
             sent = [(rows.IMPORTS[kind], rows.bound(user_id, final))]
             if names and (moved := names.moved()):
@@ -82,7 +88,11 @@ def write(user_id: str, kind: str, lines: Sequence[Line]) -> list[Outcome]:
 
 
 def work_out(
-    fields: Sequence[str], lines: Sequence[Line], found: Sequence[Row], names: Names | None
+    fields: Sequence[str],
+    lines: Sequence[Line],
+    found: Sequence[Row],
+    names: Names | None,
+    plan: Plan | None,
 ) -> tuple[list[Outcome], list[Values]]:
     """What becomes of each line, and the rows that have to be written in the end."""
     rows_now = {row.id: {name: getattr(row, name) for name in fields} for row in found if row.id}
@@ -92,6 +102,8 @@ def work_out(
         row_id, place = line["id"], line["place"]
         before = rows_now.get(row_id)
         if refusal := refused(row_id, row, names):
+            if refusal == NAME_TAKEN and may_come_free(names, row.key, place, plan):
+                break
             outcomes.append(Outcome(place, before is not None, False, refusal))
             continue
         after = merged(fields, line, before, row.at)
@@ -109,8 +121,13 @@ def refused(row_id: str, row: Row, names: Names | None) -> str | None:
     if not row.allowed:
         return "category_id"
     if names and not names.take(row_id, row.key):
-        return "uq_categories_name"
+        return NAME_TAKEN
     return None
+
+
+def may_come_free(names: Names | None, key: str, place: int, plan: Plan | None) -> bool:
+    """Whether the category that has the name gives it up after this place, as far as is known."""
+    return plan is None or (names is not None and plan.gives_up(names.holders[key], key, place))
 
 
 def merged(fields: Sequence[str], line: Line, before: Values | None, now: Any) -> Values:

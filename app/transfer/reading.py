@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from app.problems import Problem
 from app.strict_json import json_pointer, parse_json
-from app.transfer.schemas import LINE, AnyLine
+from app.transfer.encoding import begin
+from app.transfer.schemas import LINE, AnyLine, CategoryLine
 
 LONGEST_LINE: Final = 128 * 1024
 """Bytes: the largest task, with each character escaped, takes half of this."""
@@ -16,6 +17,9 @@ MOST_DEFECTS: Final = 10
 """Of a line, that are told of."""
 
 LONGEST_POINTER: Final = 200
+
+CATEGORY_MARKS: Final = (b'"category"', b"\\u")
+"""One of them is in each line of a category: its type, as it is or with characters escaped."""
 
 OWN_WORDS: Final = {
     "union_tag_invalid": ("type", "must be account, category, task or end"),
@@ -29,14 +33,42 @@ Defects = list[dict[str, str]]
 
 def lines(file: IO[bytes]) -> Iterator[tuple[int, AnyLine | Defects | None]]:
     """Each line with its number, None for a blank one; no more than one is held."""
+    for number, line in numbered(file):
+        if line is None:
+            yield number, defect("line_too_long", f"must be at most {LONGEST_LINE} bytes long")
+        else:
+            yield number, None if line.isspace() else understood(line)
+
+
+def categories(file: IO[bytes]) -> Iterator[tuple[int, CategoryLine]]:
+    """Each line of the whole file that is a category, with its number.
+
+    Where the file has been read to is where it is read on afterwards.
+    """
+    place = file.tell()
+    for number, line in numbered(file):
+        # Most lines are tasks, and need not be understood.
+        if line and any(mark in line for mark in CATEGORY_MARKS):
+            meant = understood(line)
+            if isinstance(meant, CategoryLine):
+                yield number, meant
+    file.seek(place)
+
+
+def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """Each line of the file, from its beginning, with its number; None for one that is too long.
+
+    A byte order mark before the first line is no part of it.
+    """
+    begin(file)
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
             skip_rest(file, line)
-            yield number, defect("line_too_long", f"must be at most {LONGEST_LINE} bytes long")
+            yield number, None
         else:
-            yield number, None if line.isspace() else understood(line)
+            yield number, line
 
 
 def skip_rest(file: IO[bytes], line: bytes) -> None:

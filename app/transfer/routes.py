@@ -1,5 +1,6 @@
 """/v1/export and /v1/import"""
 
+from functools import partial
 from typing import Any, Final
 
 from apiflask import APIBlueprint
@@ -13,7 +14,7 @@ from app.transfer import keys
 from app.transfer.export import export
 from app.transfer.importing import Import
 from app.transfer.places import take_place
-from app.transfer.reading import lines
+from app.transfer.reading import categories, lines
 from app.transfer.schemas import ExportQuery, Report
 from app.transfer.upload import Upload, receive
 
@@ -47,6 +48,9 @@ def import_account() -> Response:
     times: the same lines sent again change nothing. A task's category has to be there before it.
     The account takes the name and the time zone; its address stays.
 
+    The body is UTF-8, with or without a byte order mark; another encoding or a compressed file is
+    refused as a whole. A name may pass from one category to another in any order of lines.
+
     A line that is not accepted is refused and told of, the others are imported. Lines are written
     some hundred at a time, for at most 50 seconds: where it breaks off, what is written stays, and
     the same body sent again does the rest. A user has one export or import at a time.
@@ -64,7 +68,7 @@ def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
     earlier = provisioning(keys.claim)(user_id, once) if once else None
     if earlier:
         return mark(report(earlier), True)
-    outcome = Import(user_id).run(lines(upload.file))
+    outcome = Import(user_id, partial(categories, upload.file)).run(lines(upload.file))
     if once:
         earlier = keys.settle(user_id, once, outcome)
     return mark(report(earlier or outcome), bool(earlier))

@@ -20,6 +20,7 @@ from app.problems import (
     OVERLOADED,
     Problem,
 )
+from app.transfer.encoding import require_utf_8
 from app.transfer.pace import Pace
 
 MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")
@@ -51,6 +52,7 @@ def receive(incoming: Request) -> Upload:
     upload = Upload(file, Fingerprint())
     try:
         copy(incoming, upload, limit if length is None else length, length)
+        require_utf_8(file)
     except BaseException:
         file.close()
         raise

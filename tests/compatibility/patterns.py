@@ -34,7 +34,8 @@ TIGHTENED: Final = {
     r"^[^\x00]*[^\s\x00][^\x00]*$": Replaced(
         LINE_PATTERN,
         "Titles and names have to show something. The earlier pattern says so, takes U+200B and "
-        "its like for something to see, and languages differ in what they take for its `\\s`. What is not taken any more helped nobody: it looks like an empty text.",
+        "its like for something to see, and languages differ in what they take for its `\\s`. "
+        "What is not taken any more helped nobody: it looks like an empty text.",
     ),
 }
 """Patterns whose successor takes less, and why that is right; what it leaves out is tested."""
