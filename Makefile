@@ -34,7 +34,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run test check format lock clean audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
+.PHONY: help run reset test check format lock clean audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -45,6 +45,9 @@ help: ## list these targets
 run: .venv/.requirements.txt ## start the service with its database; Ctrl-C stops both
 	@! $(PYTHON) -P app/embedded.py --is-used || $(MAKE) --silent .venv/.requirements-embedded.txt
 	@exec $(PYTHON) -P app/embedded.py $(PYTHON) -m app.development
+
+reset: .venv/.requirements.txt ## drop the development database; asks first, CONFIRM=yes does not
+	@exec $(PYTHON) -P app/embedded.py --reset $(if $(filter yes,$(CONFIRM)),--yes)
 
 test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
 	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \

@@ -156,6 +156,38 @@ class Server:
         except OSError as error:
             raise self._failure(str(error)) from error
 
+    def drop(self) -> bool:
+        """Remove all data, whether there is a server or not; tell whether there was any.
+
+        Raises RuntimeError while another process uses the server.
+        """
+        if not self._directory.exists():
+            return False
+        try:
+            with _exclusively(self._directory / "lock"):
+                self._membership = _open_lock(self._directory / "users")
+                try:
+                    return self._drop()
+                finally:
+                    self._forget()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._failure(str(error)) from error
+
+    def _drop(self) -> bool:
+        try:
+            fcntl.flock(self._membership or -1, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"The database in {self._directory} is in use: stop what runs on it first."
+            ) from None
+        self._stop_server()  # One that was left behind, as its owner was killed.
+        found = self._data.exists()
+        for part in (self._data, self._directory / "unfinished"):
+            if part.exists():
+                shutil.rmtree(part)
+        self._password.unlink(missing_ok=True)
+        return found
+
     def _refuse_unusable_path(self) -> None:
         # postmaster.pid holds the path in a line of its own.
         if re.search(r"[\r\n]", str(self._directory)):
@@ -344,10 +376,13 @@ def throwaway(options: str = "") -> Iterator[str]:
 def main(argv: Sequence[str]) -> int:
     """Run a command with the configured database, else the embedded one; return its exit code."""
     if not argv:
-        print("usage: python -m app.embedded COMMAND [ARGUMENT...] | --is-used", file=sys.stderr)
+        usage = "COMMAND [ARGUMENT...] | --is-used | --reset [--yes]"
+        print(f"usage: python -m app.embedded {usage}", file=sys.stderr)
         return 2
     if argv == ["--is-used"]:  # for make, which installs the programs only where they are needed
         return 0 if is_used() else 1
+    if argv[0] == "--reset":
+        return reset(confirmed=argv[1:] == ["--yes"])
     if not os.environ.get("DATABASE_URL"):
         os.environ.pop("DATABASE_URL", None)  # Set but empty, it would hide the one in .env.
     try:
@@ -361,6 +396,36 @@ def main(argv: Sequence[str]) -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def reset(*, confirmed: bool) -> int:
+    """Drop the development database, once whoever asks for it has said yes; return an exit code."""
+    if not is_used():
+        print(
+            "Only the embedded database is dropped here, and this configuration names another one "
+            "(DATABASE_URL or APP_ENV=production, in the environment or in .env).",
+            file=sys.stderr,
+        )
+        return 1
+    directory = default_directory()
+    if not confirmed and not _says_yes(f"Drop the database in {directory} with all accounts?"):
+        print("Nothing was dropped.", file=sys.stderr)
+        return 1
+    try:
+        found = Server(directory).drop()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"The database in {directory} was dropped." if found else f"{directory} has no database.")
+    return 0
+
+
+def _says_yes(question: str) -> bool:
+    try:
+        return input(f"{question} [yes/no] ").strip().lower() == "yes"
+    except EOFError:
+        print()
+        return False
 
 
 def is_used() -> bool:

@@ -28,6 +28,14 @@ SECRETS: Final = re.compile(
     r"(?:'[^']*'|\"[^\"]*\"|[^\s,;)}]+)",
     re.IGNORECASE,
 )
+LONGEST_PATH: Final = 200
+"""Characters of a path that are shown."""
+
+LONGEST_REQUEST_LINE: Final = 8190
+"""Characters of a path that are looked through for secrets: gunicorn takes no longer line."""
+
+IDS: Final = ("user_id", "request_id", "trace_id", "span_id")
+
 COLORS: Final = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
 
 access: Final = logging.getLogger("app.access")
@@ -67,11 +75,18 @@ class TerminalFormatter(logging.Formatter):
     """A record for a person to read."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The time, the level in its colour, the message and the fields."""
+        """The time, the level in its colour, what happened, and last the ids."""
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         level = f"\x1b[{COLORS.get(record.levelname, 0)}m{record.levelname:<7}\x1b[0m"
-        fields = " ".join(f"{k}={v}" for k, v in _fields(record).items())
-        line = f"{at} {level} {redact(record.getMessage())} \x1b[2m{fields}\x1b[0m"
+        values = dict(_fields(record))
+        message = redact(record.getMessage())
+        if record.name == access.name and has_request_context():
+            message = f"{values.pop('method')} {path(current())} {values.pop('status')}"
+            del values["route"]
+            values.pop("path", None)
+        ordered = sorted(values.items(), key=lambda item: item[0] in IDS)
+        fields = " ".join(f"{name}={value}" for name, value in ordered if value is not None)
+        line = f"{at} {level} {message} \x1b[2m{fields}\x1b[0m"
         if record.exc_info:
             line += "\n" + redact(self.formatException(record.exc_info))
         return line
@@ -93,6 +108,18 @@ def about(incoming: Request) -> dict[str, Any]:
         "method": incoming.method,
         "route": rule.rule if rule else None,
     }
+
+
+def path(incoming: Request) -> str:
+    """The path of a request in one short line: no query, secrets masked, and nothing that would do
+    something to a terminal.
+    """
+    text = redact(incoming.path[:LONGEST_REQUEST_LINE])
+    shown = text if len(text) <= LONGEST_PATH else f"{text[:LONGEST_PATH]}\u2026"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in shown
+    )
 
 
 class StandardOutput(logging.Handler):
@@ -117,7 +144,8 @@ def configure(settings: Settings) -> None:
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.root.setLevel(settings.log_level)
-    logging.getLogger("alembic").setLevel(logging.INFO)
+    # At each start Alembic lists what it is made of, which nobody asked for.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
 
 
 def finish_request(response: Response) -> Response:
@@ -132,6 +160,8 @@ def finish_request(response: Response) -> Response:
             "database_ms": round(deadline.waited() * 1000, 2),
             "user_id": principal.user_id if principal else None,
         }
+        if incoming.url_rule is None:
+            fields["path"] = path(incoming)
         access.info("request", extra={"fields": fields})
     return response
 

@@ -3,7 +3,8 @@
 from alembic import context
 from click import ClickException
 from flask import current_app
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, create_engine, make_url, pool, text
+from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.exc import DBAPIError
 
 from app import deadline
@@ -19,9 +20,18 @@ MIGRATION_LOCK = 7_310_452_861
 # A migration that waits for a lock makes every later query on that table wait behind it.
 LOCK_TIMEOUT = "4s"
 
+OWNING = "as a superuser: alter role {role} createrole; alter database {database} owner to {role};"
+
+# The roles are those of another database on the same server.
+SHARING = (
+    "as a superuser: grant tasks_app, tasks_auth, tasks_maintenance, tasks_search to {role}"
+    " with admin option;"
+)
+
 REMEDIES = {
-    "permission denied to create role": "grant CREATEROLE to the role that migrates",
-    "permission denied for schema": "let the role that migrates own the database",
+    "permission denied to create role": OWNING,
+    "permission denied for schema": OWNING,
+    "permission denied to grant role": SHARING,
     "permission denied to create extension": "let a superuser create the extension",
     "lock timeout": "another session holds a lock; try again later",
 }
@@ -64,7 +74,16 @@ def first_line(error: DBAPIError) -> str:
     """What the database said, without its hints and without our statement, and what to do."""
     said = str(error.orig).strip().splitlines()[0]
     remedy = next((advice for words, advice in REMEDIES.items() if words in said), None)
-    return f"{said}: {remedy}" if remedy else said
+    if remedy is None:
+        return said
+    url = make_url(current_app.config["MIGRATION_URL"])
+    names = {"role": quoted(url.username), "database": quoted(url.database)}
+    return f"{said}: {remedy.format(**names)}"
+
+
+def quoted(name: str | None) -> str:
+    """The name as SQL has it."""
+    return dialect().identifier_preparer.quote(name or "")
 
 
 def connected(url: str) -> Connection:

@@ -15,6 +15,7 @@ from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.locks import held
 from tests.people import give_password, session, sign_in
+from tests.rig.cluster import Cluster
 from tests.test_config import start
 
 Run = Callable[..., Result]
@@ -385,6 +386,18 @@ def test_each_command_has_help(run: Run, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "command", [[], ["users", "create"], ["db"], ["db", "upgrade"], ["doctor"]], ids=" ".join
+)
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_help_is_help_alone(database_url: str, command: list[str], level: str) -> None:
+    given = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET, "LOG_LEVEL": level}
+    shown = start(["-m", "flask", *command, "--help"], **given)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("Usage: ")
+    assert '"level"' not in shown.stdout
+
+
+@pytest.mark.parametrize(
     "command", [["users", "list"], ["tokens", "issue", "--email", "a@example.com"], ["purge"]]
 )
 def test_a_database_that_is_away_is_told_in_one_line(command: list[str]) -> None:
@@ -414,20 +427,33 @@ def test_a_database_without_the_schema_is_told_in_one_line(
     assert line.endswith(": run `flask db upgrade`\n")
 
 
-def test_a_role_that_may_not_create_roles_is_told_what_it_lacks(
-    cluster: str, connection: Any
-) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("create role no_creator login password 'hidden'")
-    try:
-        with own_database(cluster, owner="no_creator", password="hidden") as url:
-            failed = create_app(settings_for(url)).test_cli_runner().invoke(args=["db", "upgrade"])
+def test_a_role_that_may_not_create_roles_is_told_what_it_lacks() -> None:
+    with Cluster.throwaway() as server, opened(server.url) as cursor:
+        cursor.execute("create role \"No creator\" login password 'hidden'")
+        with own_database(server.url, owner="No creator", password="hidden") as url:
+            runner = create_app(settings_for(url)).test_cli_runner()
+            failed = runner.invoke(args=["db", "upgrade"])
             assert failed.exit_code == 1
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("drop role no_creator")
-    assert len(failed.stderr.splitlines()) == 1
-    assert "nothing was migrated: permission denied" in failed.stderr
+            assert len(failed.stderr.splitlines()) == 1
+            assert "nothing was migrated: permission denied to create role" in failed.stderr
+            cursor.execute(failed.stderr.strip().rpartition("as a superuser: ")[2])
+            migrated = runner.invoke(args=["db", "upgrade"])
+            assert (migrated.exit_code, migrated.stderr) == (0, "")
+
+
+def test_a_role_that_may_not_grant_the_roles_of_another_database_is_told_so() -> None:
+    with Cluster.throwaway() as server, opened(server.url) as cursor:
+        with own_database(server.url) as url:
+            migrate(url)
+        cursor.execute("create role second login password 'hidden'")
+        with own_database(server.url, owner="second", password="hidden") as url:
+            runner = create_app(settings_for(url)).test_cli_runner()
+            failed = runner.invoke(args=["db", "upgrade"])
+            assert len(failed.stderr.splitlines()) == 1
+            assert "nothing was migrated: permission denied to grant role" in failed.stderr
+            cursor.execute(failed.stderr.strip().rpartition("as a superuser: ")[2])
+            migrated = runner.invoke(args=["db", "upgrade"])
+            assert (migrated.exit_code, migrated.stderr) == (0, "")
 
 
 def test_the_commands_are_flasks(database_url: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -144,6 +145,26 @@ def test_the_other_units_do_their_work_and_end(database_url: str, name: str) -> 
     command, environment = started(UNITS / name, 0, **secrets)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_release_is_got_from_a_repository_that_has_no_tags(tmp_path: Path) -> None:
+    (step,) = [
+        block for block in re.findall(r"^```sh\n(.*?)^```", DEPLOY, re.M | re.S) if "git" in block
+    ]
+    repository, releases = tmp_path / "repository", tmp_path / "releases"
+    shutil.copytree(ROOT / "app", repository / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "First"]):
+        subprocess.run([*git, *command], check=True)
+    releases.mkdir()
+    commands = [line for line in step.splitlines() if ".venv" not in line]
+    assert len(step.splitlines()) - len(commands) == 3
+    script = "\n".join(commands).replace("/opt/tasks-api", str(releases))
+    script = script.replace("REPOSITORY", str(repository))
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, cwd=tmp_path)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert (releases / "current").resolve() == releases / head.stdout.strip()
+    assert (releases / "current" / "app" / "version.py").exists()
 
 
 def test_the_settings_shown_for_the_machine_are_taken_in_production() -> None:

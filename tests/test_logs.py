@@ -4,7 +4,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.logs import JsonFormatter, StandardOutput, TerminalFormatter, redact
-from tests.conftest import PASSWORD, SECRET, Account, settings_for
+from tests.conftest import PASSWORD, SECRET, Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
+from tests.databases import own_database
+from tests.test_config import start
 
 FIELDS = [
     "time",
@@ -63,9 +66,10 @@ def test_a_request_is_one_line_with_all_that_operators_ask_for(
 def test_a_request_of_nobody_for_nothing_is_a_line_too(
     client: FlaskClient, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    client.get("/nothing/here")
+    client.get("/nothing/here?secret=1")
     (line,) = lines()
-    assert list(line) == FIELDS
+    assert list(line) == [*FIELDS, "path"]
+    assert line["path"] == "/nothing/here"
     assert (line["route"], line["status"], line["user_id"]) == (None, 404, None)
     assert line["database_ms"] == 0
 
@@ -182,6 +186,70 @@ def test_the_level_decides_what_is_written(
         assert capsys.readouterr().out == ""
     finally:
         logging.root.setLevel(before)
+
+
+@pytest.mark.parametrize(("level", "kept"), [("INFO", True), ("WARNING", False)])
+def test_the_level_counts_for_the_server_and_for_migrations_as_well(
+    database_url: str, cluster: str, tmp_path: Path, level: str, kept: bool
+) -> None:
+    log = tmp_path / "log"
+    with gunicorn_process(database_url, log, LOG_LEVEL=level):
+        pass
+    assert ('"level":"INFO"' in log.read_text()) == kept
+    assert ("gunicorn" in log.read_text()) == kept
+    with own_database(cluster) as url:
+        given = {"DATABASE_URL": url, "JWT_SECRET": SECRET, "LOG_LEVEL": level}
+        migrated = start(["-m", "flask", "db", "upgrade"], **given)
+    assert (migrated.returncode, migrated.stderr) == (0, "")
+    assert ("Running upgrade" in migrated.stdout) == kept
+    assert bool(migrated.stdout) == kept
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v1/task", "/v1/task"),
+        ("/a%0Ab%1B[31mc", r"/a\nb\x1b[31mc"),
+        ("/%E2%80%AEgpj", r"/\u202egpj"),
+        ("/caf%C3%A9", "/caf\u00e9"),
+        ("/x/tasks_pat_hunter2", "/x/tasks_pat_********"),
+        (f"/{'a' * 190}/eyJhbGci.eyJzdWIi.hunter2", f"/{'a' * 190}/eyJ*****\u2026"),
+        (f"/{'a' * 4000}", f"/{'a' * 199}\u2026"),
+    ],
+)
+def test_a_path_without_a_route_is_logged_short_and_harmless(
+    client: FlaskClient, lines: Callable[[], list[dict[str, Any]]], path: str, shown: str
+) -> None:
+    assert client.get(path).status_code == 404
+    (line,) = lines()
+    assert line["path"] == shown
+
+
+@pytest.fixture
+def terminal(app: APIFlask, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What a terminal shows since the last call, without its colours."""
+    (handler,) = [each for each in logging.root.handlers if isinstance(each, StandardOutput)]
+    before = handler.formatter
+    handler.setFormatter(TerminalFormatter())
+    yield lambda: re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)
+    handler.setFormatter(before)
+
+
+def test_a_line_on_a_terminal_begins_with_what_was_asked_for_and_how_it_went(
+    alice: Account, terminal: Callable[[], str]
+) -> None:
+    task = alice.create_task()
+    terminal()
+    alice.get(f"/v1/tasks/{task['id']}?secret=1")
+    alice.get("/v1/task")
+    alice.post("/health")
+    found, missing, wrong = terminal().splitlines()
+    at, times = r"\d\d:\d\d:\d\d\.\d{3} INFO    ", r"duration_ms=[\d.]+ database_ms=[\d.]+"
+    ids = rf"request_id=\S+ trace_id=\S+ span_id=\S+ user_id={alice.user_id} *"
+    assert re.fullmatch(rf"{at}GET /v1/tasks/{task['id']} 200 {times} {ids}", found)
+    assert re.match(rf"{at}GET /v1/task 404 {times} request_id=", missing)
+    assert re.match(rf"{at}POST /health 405 ", wrong)
+    assert "None" not in missing
 
 
 @pytest.mark.parametrize(
