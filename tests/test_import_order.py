@@ -232,8 +232,8 @@ def test_lines_that_say_nothing_take_no_longer(
 def test_each_chunk_counts_as_a_request_of_its_user(
     auth: Callable[..., Account], database_url: str, clock: Callable[[float], None]
 ) -> None:
-    clock(61 - time.time() % 60)  # what follows is within one minute
     caller = auth(create_app(settings_for(database_url, RATELIMIT_PER_USER="3")))
+    clock(61 - time.time() % 60)  # what follows is within one minute
     size = importing.CHUNK_LINES
     data = jsonl(*(task() for _ in range(5 * size)))
     response = send(caller, data)
@@ -251,8 +251,8 @@ def test_each_chunk_counts_as_a_request_of_its_user(
 def test_lines_that_write_nothing_count_as_those_that_do(
     auth: Callable[..., Account], database_url: str, clock: Callable[[float], None], line: bytes
 ) -> None:
-    clock(61 - time.time() % 60)  # what follows is within one minute
     caller = auth(create_app(settings_for(database_url, RATELIMIT_PER_USER="10")))
+    clock(61 - time.time() % 60)  # what follows is within one minute
     data = line * 8 * importing.CHUNK_LINES
     assert send(caller, data).status_code == 200
     response = send(caller, data)
