@@ -10,7 +10,7 @@ from unicodedata import combining, normalize
 
 WHITE_SPACE: Final = (
     (0x09, 0x0D),
-    (0x20, 0x20),
+    (0x1C, 0x20),
     (0x85, 0x85),
     (0xA0, 0xA0),
     (0x1680, 0x1680),
@@ -20,7 +20,9 @@ WHITE_SPACE: Final = (
     (0x205F, 0x205F),
     (0x3000, 0x3000),
 )
-"""Unicode's White_Space, which is taken off both ends of a line; first and last code points."""
+"""What is taken off both ends of a line: Unicode's White_Space, and the separators of information
+U+001C to U+001F, which every release has taken off. First and last code points.
+"""
 
 INVISIBLE: Final = (
     (0x0000, 0x0020),

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app, lifecycle
 from app.exchange import new_id
+from app.texts import composed, is_visible, trimmed
 from app.transfer import importing, rows
 from app.transfer.reading import LONGEST_LINE
 from tests.conftest import Account, gunicorn_process, settings_for
@@ -57,8 +58,10 @@ def test_an_export_imported_into_an_empty_account_gives_the_same_export(
     assert exported(bob) == data.replace(alice.email.encode(), address)
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
-NAME = TEXT.map(str.strip).filter(bool)
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20
+).map(composed)
+NAME = TEXT.map(trimmed).filter(is_visible)
 INSTANT = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)).map(
     lambda at: at.isoformat().replace("+00:00", "Z")
 )

@@ -104,9 +104,10 @@ def test_what_shows_nothing_is_what_unicode_says_of_it() -> None:
     assert derived - kept == (unknown if unidata_version > "15.1.0" else set())
 
 
-def test_what_is_trimmed_is_unicodes_white_space() -> None:
+def test_what_is_trimmed_is_unicodes_white_space_and_what_was_trimmed_before() -> None:
     separators = {c for c in range(sys.maxunicode + 1) if category(chr(c)) in {"Zs", "Zl", "Zp"}}
-    assert points(WHITE_SPACE) == separators | set(range(0x09, 0x0E)) | {0x85}
+    white_space = separators | set(range(0x09, 0x0E)) | {0x85}
+    assert points(WHITE_SPACE) == white_space | set(range(0x1C, 0x20))
     assert points(WHITE_SPACE) <= points(INVISIBLE)
     assert set(map(ord, TRIMMED)) == points(WHITE_SPACE)
 

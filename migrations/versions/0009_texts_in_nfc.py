@@ -26,7 +26,9 @@ LINES = (
     ("personal_access_tokens", "name", 100),
 )
 
-OTHER = r"[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000]"
+OTHER = (
+    r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000]"
+)
 
 RIGHTS = """
 grant select (change_seq, version, nfc_version), update (nfc_version) on users
