@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import app as application
-from app import create_app
+from app import create_app, keys
 from app.config import ConfigurationError, Settings
 from app.secret_file import shared_secret
 from app.secret_strength import is_weak
-from tests.conftest import ROOT
+from tests.conftest import ROOT, settings_for
 from tests.parallel import at_once
 
 
@@ -99,3 +99,18 @@ def test_the_secret_has_nothing_of_the_databases_password(
         verifiers.append(create_app(settings).extensions["token_verifier"])
     same, again, other = (verifier.own[0].id for verifier in verifiers)
     assert same == again != other
+
+
+def test_with_another_issuer_alone_keys_are_not_made_of_the_url_as_it_is(database_url: str) -> None:
+    external = {
+        "JWT_SECRET": "",
+        "JWT_JWKS_URL": "https://issuer.example.com/keys",
+        "JWT_ISSUER": "https://issuer.example.com",
+        "JWT_AUDIENCE": "tasks",
+    }
+    settings = settings_for(database_url, **external)
+    present, *accepted = create_app(settings).config[keys.SETTING]
+    plain = keys.Keys.derive(str(settings.database_url))
+    assert present != plain
+    assert accepted == [plain]  # what earlier releases made is still taken
+    assert create_app(settings).config[keys.SETTING][0] == present
