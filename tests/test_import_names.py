@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.exchange import new_id
@@ -151,16 +151,16 @@ CHUNKS = st.sampled_from([1, 2, 5, 200])
 
 
 @st.composite
-def files(draw: st.DrawFn) -> tuple[list[Line], list[Line]]:
-    """Categories that are there, and lines that name them and others in any order, some of them
-    more than once; no two have one name in the end.
+def files(draw: st.DrawFn, most_again: int) -> tuple[list[Line], list[Line]]:
+    """Categories that are there, and lines that name them and others in any order, of which so many
+    may name one again; no two have one name in the end.
     """
     rows = [new_id() for _ in range(draw(st.integers(1, MOST)))]
     there = draw(st.lists(st.sampled_from(rows), unique=True))
     final = draw(st.permutations(NAMES[: len(rows) + draw(st.integers(0, 3))]))
     last = [named(row, styled(draw, name)) for row, name in zip(rows, final, strict=False)]
     lines = draw(st.permutations(last))
-    for _ in range(draw(st.integers(0, 4))):
+    for _ in range(draw(st.integers(0, most_again))):
         again = draw(st.sampled_from(last))["data"]["id"]
         place = next(n for n, line in enumerate(lines) if line["data"]["id"] == again)
         lines.insert(draw(st.integers(0, place)), named(again, draw(st.sampled_from(NAMES))))
@@ -179,7 +179,7 @@ def said(lines: list[Line]) -> dict[str, str]:
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(file=files(), chunk=CHUNKS)
+@given(file=files(most_again=4), chunk=CHUNKS)
 def test_an_import_ends_in_what_its_file_says(
     auth: Callable[[], Account], file: tuple[list[Line], list[Line]], chunk: int
 ) -> None:
@@ -202,7 +202,7 @@ def test_an_import_ends_in_what_its_file_says(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(file=files(), chunk=CHUNKS, left_out=st.integers(0, MOST - 1))
+@given(file=files(most_again=0), chunk=CHUNKS, left_out=st.integers(0, MOST - 1))
 def test_a_name_stays_with_a_category_that_the_file_does_not_name(
     auth: Callable[[], Account],
     file: tuple[list[Line], list[Line]],
@@ -210,7 +210,6 @@ def test_a_name_stays_with_a_category_that_the_file_does_not_name(
     left_out: int,
 ) -> None:
     before, lines = file
-    assume(len(said(lines)) == len(lines))
     outside = {line["data"]["id"] for line in before[left_out:]}
     lines = [line for line in lines if line["data"]["id"] not in outside]
     accepted, final = settled(before, lines)
