@@ -28,7 +28,8 @@ FILTERS: dict[str, tuple[str | None, ...]] = {
     "priority": (None, "high"),
     "category_id": (None, "none", "category"),
     "due_before": (None, "2027-02-01"),
-    "due_after": (None, "2027-01-01"),
+    "due_after": (None, "2027-01-01T00:00:00Z"),
+    "time_zone": (None, "Europe/Oslo"),
     "updated_after": (None, "2026-01-01T00:00:00Z"),
     "q": (None, "milk"),
 }

@@ -12,6 +12,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Date,
+    FromClause,
     Select,
     Uuid,
     and_,
@@ -33,6 +34,8 @@ Element = ColumnElement[Any]
 
 ID: Final[Element] = Task.id.expression
 ROWS: Final[Element] = bindparam("rows")
+PLACE: Final[Element] = literal_column("place")
+PLACED_ID: Final[Element] = literal_column("id")
 LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 
@@ -76,6 +79,11 @@ def position_after(rows: Sequence[Any], place: Place) -> Position:
     return Position(" ".join(place), rows[-1].id)
 
 
+def every(rows: FromClause) -> Select[Any]:
+    """All columns of the rows, unnamed: to name those of each level takes much time and memory."""
+    return select(literal_column("*")).select_from(rows)
+
+
 class ByDue:
     """The order by due time in a zone, from a place on; tasks that are not due come last."""
 
@@ -104,8 +112,8 @@ class ByDue:
             return dated
         due = dated.cte("first_due").prefix_with("materialized")
         full = select(func.count()).select_from(due).scalar_subquery() >= ROWS
-        rest = self._not_due(rows.where(~full)).subquery()
-        return self._first(union_all(due.select(), rest.select()).subquery().select())
+        rest = self._not_due(rows.where(~full))
+        return self._first(every(union_all(every(due), every(rest.subquery())).subquery()))
 
     def pick(self, rows: Select[Any]) -> Select[Any]:
         """The first of rows that are few, each with its `place`."""
@@ -115,8 +123,7 @@ class ByDue:
 
     def _first(self, rows: Select[Any]) -> Select[Any]:
         """The first of rows with a `place`, in order."""
-        columns = rows.selected_columns
-        return rows.order_by(*self.of(columns.place, columns.id)).limit(ROWS)
+        return rows.order_by(*self.of(PLACE, PLACED_ID)).limit(ROWS)
 
     def _dated(self, rows: Select[Any]) -> Select[Any]:
         """The first of those that are due, of each kind at most as many as a page holds."""
@@ -130,7 +137,7 @@ class ByDue:
                 *(within or [key.is_not(None)]), *([] if self.first_page else [after])
             )
             kinds.append(kind.order_by(*self.of(key.expression, ID)).limit(ROWS).subquery())
-        return union_all(*(kind.select() for kind in kinds)).subquery().select()
+        return every(union_all(*map(every, kinds)).subquery())
 
     def _not_due(self, rows: Select[Any]) -> Select[Any]:
         found = rows.where(_is_not_due(), *([self._after_id()] if self.dues_passed else []))

@@ -63,14 +63,17 @@ def zone_of(names: frozenset[str]) -> CTE:
 def placed(rows: Select[Any], zone: CTE, name: str, *, never: Element) -> Select[Any]:
     """The rows, each with its `place`: when it is due, or `never` if it is not."""
     found = rows.cte(name).prefix_with("materialized")
-    days = select(func.array_agg(found.c.due_date.distinct())).scalar_subquery()
+    due_at: Element = literal_column(f"{name}.due_at")
+    due_date: Element = literal_column(f"{name}.due_date")
+    days = select(func.array_agg(due_date.distinct())).select_from(found).scalar_subquery()
     zone_name = select(zone.c.name).scalar_subquery()
     starts = func.starts_of_days(days, zone_name).table_valued(
         column("day", Date), column("start", INSTANT), name=f"starts_of_{name}"
     )
-    place = func.coalesce(found.c.due_at, starts.c.start, never).label("place")
-    joined = found.outerjoin(starts, starts.c.day == found.c.due_date)
-    return select(*found.c, place).select_from(joined)
+    place = func.coalesce(due_at, starts.c.start, never).label("place")
+    joined = found.outerjoin(starts, starts.c.day == due_date)
+    columns: list[Element] = [literal_column(f"{name}.*"), place]
+    return select(*columns).select_from(joined)
 
 
 class Bound(NamedTuple):

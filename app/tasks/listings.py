@@ -15,6 +15,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 
 from app.statements import USER_ID
-from app.tasks.by_due import ID, ROWS, ByDue
+from app.tasks.by_due import ID, PLACE, PLACED_ID, ROWS, ByDue, every
 from app.tasks.days import Range, zone_of
 from app.tasks.models import INDEXED_AFTER, Task
 from app.tasks.schemas import FIELDS
@@ -50,6 +51,10 @@ FILTERS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] =
 SOUGHT: Final[ColumnElement[str]] = bindparam("q")
 TEXTS: Final = (Task.title, Task.description)
 PUBLIC: Final = [Task.__table__.c[name] for name in FIELDS]
+LISTED: Final[list[ColumnElement[Any]]] = [
+    *map(literal_column, FIELDS),
+    cast(PLACE, Text).label("sort_key"),
+]
 LIVE: Final = select(*PUBLIC).where(Task.user_id == USER_ID, Task.deleted_at.is_(None))
 
 
@@ -109,10 +114,8 @@ def listing(
     if "time_zone" in names and (key == "due" or within.bounds):
         rows = rows.where(select(zone.c.name).scalar_subquery().is_not(None))  # or it fails
     found = _search(rows, order) if "q" in names else order.walk(rows)
-    page = found.subquery("page")
-    columns = [page.c[column.name] for column in PUBLIC]
-    listed = select(*columns, cast(page.c.place, Text).label("sort_key"))
-    return listed.order_by(*order.of(page.c.place, page.c.id)).limit(ROWS)
+    listed = select(*LISTED).select_from(found.subquery("page"))
+    return listed.order_by(*order.of(PLACE, PLACED_ID)).limit(ROWS)
 
 
 def _search(rows: Select[Any], order: ByKey | ByDue) -> CompoundSelect[Any]:
@@ -130,4 +133,4 @@ def _search(rows: Select[Any], order: ByKey | ByDue) -> CompoundSelect[Any]:
     by_index = order.pick(rows.where(any_(cast(ids, ARRAY(Uuid(as_uuid=False)))) == ID))
     contains = or_(*(func.contains_text(text, func.lower(SOUGHT)) for text in TEXTS))
     one_by_one = order.walk(rows.where(ids.is_(None), contains))
-    return union_all(by_index.subquery().select(), one_by_one.subquery().select())
+    return union_all(every(by_index.subquery()), every(one_by_one.subquery()))
