@@ -57,8 +57,9 @@ class Breaker:
     def _run(self) -> None:
         try:
             self._find_the_way_back()
-        finally:
-            self.failure = None
+        except BaseException:
+            self.failure = None  # or nobody would close it again
+            raise
 
     def _find_the_way_back(self) -> None:
         opened = told_at = monotonic()
@@ -67,6 +68,7 @@ class Breaker:
         while failure:
             sleep(LASTING_PAUSE_SECONDS if failure.lasting else next(pauses))
             if monotonic() - self.asked_at > UNASKED_SECONDS:
+                self.failure = None
                 return
             self.failure = failure = self._failure_now()
             if failure and (failure != told or monotonic() - told_at > REMINDER_SECONDS):
