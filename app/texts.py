@@ -49,10 +49,15 @@ INVISIBLE: Final = (
     (0x1BCA0, 0x1BCA3),
     (0x1D159, 0x1D159),
     (0x1D173, 0x1D17A),
-    (0xE0000, 0xE0FFF),
+    (0xE0001, 0xE0001),
+    (0xE0020, 0xE007F),
 )
-"""What shows nothing by itself: controls, formats, separators, surrogates, whatever Unicode calls
-Default_Ignorable, and three signs that are empty: Braille, a note's head, a replaced object."""
+"""What shows nothing by itself: controls, formats, separators, surrogates, what Unicode calls
+Default_Ignorable, and three signs that are empty: Braille, a note's head, a replaced object.
+
+Beyond U+FFFF a pattern has to name each code point (see `visible`). So the variation selectors and
+what is unassigned there count as visible.
+"""
 
 LONGEST_RUN: Final = 30
 """Combining marks in a row that no language exceeds: UAX #15, "Stream-Safe Text Format"."""
@@ -64,15 +69,19 @@ DECOMPOSED: Final = {mark: normalize("NFD", mark) for mark in "\u0f73\u0f75\u0f8
 
 
 def visible() -> str:
-    """A class of a regular expression: all code points but those that show nothing.
+    """A part of a regular expression that matches a code point which shows something.
 
-    It says which they are, and names them by what can be seen. So it contains no escapes, which
-    differ among languages, and nothing that an editor, a terminal or a parser would hide.
+    It reads alike in ECMAScript, RE2, Rust, Go, Java and Python. They share no escape for a code
+    point from U+0100 on, so these stand as they are, and ranges end with what can be seen. Engines
+    that see UTF-16 code units, as .NET does and ECMAScript without the flag `u`, cannot read a
+    range between two code points beyond U+FFFF; there, what shows nothing is named one by one.
     """
-    starts = [last + 1 for _, last in INVISIBLE]
-    ends = [*(first - 1 for first, _ in INVISIBLE[1:]), 0x10FFFF]
-    ranges = zip(starts, ends, strict=True)
-    return "[" + "".join(f"{chr(start)}-{chr(end)}" for start, end in ranges) + "]"
+    short = [(first, last) for first, last in INVISIBLE if last <= 0xFFFF]
+    starts = [last + 1 for _, last in short]
+    ends = [*(first - 1 for first, _ in short[1:]), starts[-1]]
+    seen = "".join(f"{chr(a)}-{chr(b)}" for a, b in zip(starts, ends, strict=True))
+    unseen = "".join(chr(c) for a, b in INVISIBLE if b > 0xFFFF for c in range(a, b + 1))
+    return f"(?:[{seen}]|[^\\x00-\ud7ff\ue000-{chr(starts[-1])}{unseen}])"
 
 
 def trimmed_pattern() -> str:

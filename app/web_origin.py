@@ -18,7 +18,8 @@ PARTS: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\]+)(?::(?P<port>[0-9]{1,5}))?(?P<slash>/?)"
 )
-HOST: Final = re.compile(r"[a-z0-9._~-]+")
+HOST: Final = re.compile(r"[!$&'()+,.0-9;=_a-z|~-]+")
+"""What browsers have let a host consist of in ASCII, but for `*`, which asks for a wildcard."""
 NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?!$)|$)){4}")
 
@@ -71,7 +72,9 @@ def _host(text: str) -> str:
     if NUMBER.fullmatch(host.rsplit(".", 1)[-1]) and not IPV4.fullmatch(host):
         raise NotAnOrigin("an IPv4 address of four numbers")
     if not HOST.fullmatch(host):
-        raise NotAnOrigin("host names of letters, digits, dots and hyphens")
+        raise NotAnOrigin(
+            "host names that browsers know, usually letters, digits, dots and hyphens"
+        )
     return host
 
 

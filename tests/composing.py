@@ -66,9 +66,10 @@ class Filled(NamedTuple):
 
 
 def release_before(directory: Path) -> Path:
-    """This release as it was: it keeps texts as they are sent, and knows no migration 0009."""
+    """This release as it was: it keeps texts as sent, and knows no migration from 0009 on."""
     tree = directory / "release before"
-    without = shutil.ignore_patterns("__pycache__", "0009_*")
+    later = (path.name for path in (ROOT / "migrations" / "versions").glob("[0-9]*_*.py"))
+    without = shutil.ignore_patterns("__pycache__", *(name for name in later if name >= "0009"))
     for name in ("app", "migrations"):
         shutil.copytree(ROOT / name, tree / name, ignore=without)
     for name in ("wsgi.py", "gunicorn.conf.py", "pyproject.toml"):

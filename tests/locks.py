@@ -7,11 +7,12 @@ from typing import Any
 
 
 @contextmanager
-def held(connection: Any, user_id: str) -> Iterator[None]:
-    """The user's row is locked while this is entered."""
+def held(connection: Any, *user_ids: str) -> Iterator[None]:
+    """The rows of the users are locked while this is entered."""
     with connection.cursor() as cursor:
         cursor.execute("begin")
-        cursor.execute("select from users where id = %s for update", (user_id,))
+        for user_id in user_ids:
+            cursor.execute("select from users where id = %s for update", (user_id,))
         try:
             yield
         finally:

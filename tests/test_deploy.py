@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from app.config import FAILED_TO_LOAD, Settings
+from app.config import FAILED_TO_LOAD, ConfigurationError, Settings
 from tests.conftest import ROOT, SECRET, wait_until_ready
 from tests.instances import served_here
 from tests.rig.programs import Program, free_port, need
@@ -168,7 +168,11 @@ def test_a_release_is_got_from_a_repository_that_has_no_tags(tmp_path: Path) -> 
 def test_the_settings_shown_for_the_machine_are_taken_in_production() -> None:
     blocks = re.findall(r"^```env\n(.*?)^```", DEPLOY, re.M | re.S)
     pairs = dict(pair.split("=", 1) for block in blocks for pair in shlex.split(block))
-    settings = Settings.from_environment({**pairs, "APP_ENV": "production"})
+    pairs["APP_ENV"] = "production"
+    with pytest.raises(ConfigurationError, match="JWT_SECRET"):  # a command stands in its place
+        Settings.from_environment(pairs)
+    pairs["JWT_SECRET"] = SECRET
+    settings = Settings.from_environment(pairs)
     assert settings.production
     assert "verify-full" in str(settings.migration_url)
     assert set(pairs) <= VARIABLES

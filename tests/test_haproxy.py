@@ -132,17 +132,21 @@ def test_slow_senders_do_not_hold_up_the_others(
 
 
 def test_who_waits_too_long_for_a_turn_is_told_to_come_back(
-    database_url: str, alice: Account, connection: Any, tmp_path: Path
+    database_url: str, alice: Account, bob: Account, connection: Any, tmp_path: Path
 ) -> None:
     need("haproxy")
     patient = {**SMALL, "DB_STATEMENT_TIMEOUT": "60", "REQUEST_DEADLINE": "60"}
-    change = asking("/v1/tasks", alice, "POST", b'{"title": "Buy milk"}')
+    change, other = (
+        asking("/v1/tasks", user, "POST", b'{"title": "Buy milk"}') for user in (alice, bob)
+    )
     with ExitStack() as stack:
         base, _ = stack.enter_context(gunicorn_process(database_url, tmp_path / "log", **patient))
         balancer = stack.enter_context(HAProxy(port(base)))
         lock = stack.enter_context(ExitStack())
-        lock.enter_context(held(connection, alice.user_id))
-        queue = stack.enter_context(connections(balancer.url, 32, change))
+        lock.enter_context(held(connection, alice.user_id, bob.user_id))
+        # One user alone has all threads but one at most.
+        queue = [*stack.enter_context(connections(balancer.url, 16, change))]
+        queue += stack.enter_context(connections(balancer.url, 16, other))
         until(lambda: len(waiting(connection)) == 2 and balancer.sessions() == 32)
         status, headers, body = ask(balancer.url, change)
         lock.close()

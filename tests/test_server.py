@@ -377,14 +377,17 @@ def test_a_client_that_reads_nothing_holds_a_thread_only_for_a_while(
 
 
 def test_health_answers_at_once_while_all_threads_wait_and_a_hundred_requests_queue(
-    database_url: str, alice: Account, connection: Any, tmp_path: Path
+    database_url: str, alice: Account, bob: Account, connection: Any, tmp_path: Path
 ) -> None:
     patient = {"DB_STATEMENT_TIMEOUT": "60", "REQUEST_DEADLINE": "60", "WEB_CONCURRENCY": "1"}
-    change = asking("/v1/tasks", alice, "POST", b'{"title": "Buy milk"}')
+    change, other = (
+        asking("/v1/tasks", user, "POST", b'{"title": "Buy milk"}') for user in (alice, bob)
+    )
     serving = gunicorn(database_url, tmp_path / "log", WEB_THREADS="4", **patient)
     with serving as server, ExitStack() as lock:
-        lock.enter_context(held(connection, alice.user_id))
-        with connections(server, 100, change) as queue:
+        lock.enter_context(held(connection, alice.user_id, bob.user_id))
+        # One user alone has all threads but one at most.
+        with connections(server, 50, change) as queue, connections(server, 50, other) as others:
             until(lambda: len(waiting(connection)) == 4)
             health = [seconds(server, GET) for _ in range(20)]
             database = [seconds(server, GET.replace(b"/health", b"/health/db")) for _ in range(5)]
@@ -394,7 +397,7 @@ def test_health_answers_at_once_while_all_threads_wait_and_a_hundred_requests_qu
                     until(lambda: kept.recv(65536).endswith(b'{"status":"ok"}'))
             assert len(waiting(connection)) == 4
             lock.close()
-            assert all(client.recv(12) == b"HTTP/1.1 201" for client in queue)
+            assert all(client.recv(12) == b"HTTP/1.1 201" for client in (*queue, *others))
     assert {status for status, _ in health + database} == {200}
     assert max(taken for _, taken in health) < PROMPT
     assert max(taken for _, taken in database) < 2 * PROMPT
