@@ -33,6 +33,8 @@ BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?")
 WEIGHED_BYTES: Final = 16 * 1024
 """A request counts once more for each further so many bytes of its body."""
 LEAST_DIGITS: Final = len(str(WEIGHED_BYTES))
+PASSWORD_WEIGHT: Final = 10
+"""A request that has a password hashed counts as so many against its address."""
 REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
 LONGEST_ADDRESS: Final = 64
@@ -54,17 +56,26 @@ class RequestLimits:
         if incoming.path.startswith(LIMITED_PATH):
             self.check(incoming, self.address, caller_address(incoming))
 
-    def check(self, incoming: Request, limit: Limit, who: str, weight: int = 1) -> None:
+    def by_password(self) -> None:
+        """Count the hash of a password against the address, as several requests more.
+
+        Raises Problem 429.
+        """
+        incoming = current()
+        self.check(incoming, self.address, caller_address(incoming), PASSWORD_WEIGHT, counted=1)
+
+    def check(
+        self, incoming: Request, limit: Limit, who: str, weight: int = 1, counted: int = 0
+    ) -> None:
         """Count one request, which weighs as much as so many. Raises Problem 429 if it is too much.
 
         None weighs more than all that is taken in a minute, so that each is taken in some minute.
+        So much of it as was counted before is not counted again.
         """
-        if not limit.amount:
+        more = min(weight, limit.amount) - counted
+        if more < 1:
             return
-        count = self.shared.ask(
-            _count, self.here.hit, f"{limit.name}:{who}", min(weight, limit.amount)
-        )
-        incoming.limits.append((max(0, limit.amount - count), limit))
+        count = self._count(incoming, limit, who, more)
         if count > limit.amount:
             tally.add(REFUSALS, limit.name)
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}"
@@ -83,12 +94,15 @@ class RequestLimits:
         incoming, limit = current(), self.user
         if not limit.amount or weight < 1:
             return 0
-        count = self.shared.ask(
-            _count, self.here.hit, f"{limit.name}:{user_id}", min(weight, limit.amount)
-        )
+        count = self._count(incoming, limit, user_id, min(weight, limit.amount))
+        return seconds_left() if count > limit.amount else 0
+
+    def _count(self, incoming: Request, limit: Limit, who: str, amount: int) -> int:
+        """Count so many requests, and keep for the headers what is left then."""
+        count = self.shared.ask(_count, self.here.hit, f"{limit.name}:{who}", amount)
         others = [met for met in incoming.limits if met[1] is not limit]
         incoming.limits = [*others, (max(0, limit.amount - count), limit)]
-        return seconds_left() if count > limit.amount else 0
+        return count
 
 
 class SignInLimits:

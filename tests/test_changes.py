@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from app import create_app, lifecycle
 from app.changes import position
 from app.changes.position import Position
+from app.changes.queries import PAGE_BYTES
 from app.config import Settings
 from app.database import db
 from app.exchange import new_id
@@ -68,6 +69,19 @@ def test_a_first_copy_is_all_that_is_live_in_the_order_of_versions(alice: Accoun
         {"type": "task", "id": task["id"], "version": 2, "deleted": False, "data": task},
         {"type": "category", "id": category["id"], "version": 5, "deleted": False, "data": changed},
     ]
+
+
+def test_a_page_of_long_descriptions_ends_early_and_nothing_is_missed(alice: Account) -> None:
+    # As long as it may be, and as it is written longest in UTF-8.
+    for _ in range(80):
+        alice.create_task(description="\U0001f95b" * 5000)
+    short = alice.create_task()
+    first = page(alice, limit=1000)
+    assert (len(first["items"]), first["has_more"]) == (PAGE_BYTES // 20_000 + 1, True)
+    second = page(alice, limit=1000, since=first["next_token"])
+    assert (len(second["items"]), second["has_more"]) == (81 - len(first["items"]), False)
+    assert versions(first) + versions(second) == [*range(1, 82)]
+    assert second["items"][-1]["id"] == short["id"]
 
 
 def test_a_first_copy_resumes_page_by_page(alice: Account) -> None:

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from app import counters, create_app, limits
 from app.counters import LastMinute, PresentMinute, Shared
+from app.exchange import new_id
 from app.tokens.secret import PersonalToken
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
@@ -100,6 +101,24 @@ def test_requests_are_counted_by_user_whichever_token_they_come_with(
     answers = [caller.get("/v1/tasks") for caller in (user, *scripts)]
     assert [told(answer)[1] for answer in answers] == [2, 1, 0]
     assert all(refused(caller.get("/v1/tasks"), "user") for caller in (user, *scripts))
+
+
+@pytest.mark.parametrize(("path", "status"), [("register", 201), ("token", 401)])
+def test_a_request_that_has_a_password_hashed_counts_as_ten_of_its_address(
+    limited: Callable[..., APIFlask], path: str, status: int
+) -> None:
+    client = limited(address=25).test_client()
+    answers = [
+        client.post(
+            f"/v1/auth/{path}",
+            json={"email": f"{new_id()}@example.com", "password": "correct horse battery"},
+        )
+        for _ in range(3)
+    ]
+    assert [answer.status_code for answer in answers] == [status, status, 429]
+    assert told(answers[0])[1] == 15
+    assert refused(answers[2], "address")
+    assert "this one counts as 10" in answers[2].json["detail"]
 
 
 def test_a_guess_at_a_token_does_not_count_against_the_user_whom_it_names(

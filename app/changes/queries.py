@@ -15,7 +15,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    true,
     union_all,
 )
 
@@ -30,6 +29,8 @@ from app.users.models import User
 AFTER: Final[ColumnElement[int]] = bindparam("after", type_=BigInteger)
 COPIED_TO: Final[ColumnElement[int]] = bindparam("copied_to", type_=BigInteger)
 ROWS: Final[ColumnElement[int]] = bindparam("rows")
+PAGE_BYTES: Final = 1024 * 1024
+"""A page ends with the row whose description takes it past so many bytes."""
 
 
 class Feed(NamedTuple):
@@ -49,10 +50,13 @@ def feed() -> Select[Any]:
         .prefix_with("materialized")
     )
     both = union_all(*(_changes(kind, head).subquery().select() for kind in TABLES)).subquery()
-    page = both.select().order_by(both.c.version).limit(ROWS).subquery("page")
+    found = both.select().order_by(both.c.version).limit(ROWS).subquery("found")
+    size = func.octet_length(found.c.description)
+    before = func.coalesce(func.sum(size).over(order_by=found.c.version, rows=(None, -1)), 0)
+    page = select(*found.c, before.label("before"), func.count().over().label("found")).subquery()
     return (
         select(*page.c, head.c.change_seq, head.c.purged_version)
-        .select_from(head.outerjoin(page, true()))
+        .select_from(head.outerjoin(page, page.c.before < PAGE_BYTES))
         .order_by(page.c.version)
     )
 
@@ -77,7 +81,10 @@ FEED: Final = Statement(feed())
 
 
 def changes(user_id: str, since: Position | None, limit: int) -> Feed:
-    """What was changed after the position, or all there is; raises Problem 410."""
+    """What was changed after the position, or all there is; raises Problem 410.
+
+    There are fewer than `limit` where their descriptions are long, and at least one.
+    """
     after, copied_to = since or (0, None)
     rows = execute(
         reading(user_id), FEED, user_id=user_id, after=after, copied_to=copied_to, rows=limit + 1
@@ -88,6 +95,7 @@ def changes(user_id: str, since: Position | None, limit: int) -> Feed:
     if since and not purged <= max(since) <= last:
         raise Problem(CHANGES_GONE)
     copied_to = last if copied_to is None else copied_to
-    if len(rows) > limit:
-        return Feed(rows[:limit], Position(rows[limit - 1].version, copied_to), has_more=True)
-    return Feed([row for row in rows if row.id], Position(last, 0), has_more=False)
+    page = [row for row in rows[:limit] if row.id]
+    if page and rows[0].found > len(page):
+        return Feed(page, Position(page[-1].version, copied_to), has_more=True)
+    return Feed(page, Position(last, 0), has_more=False)

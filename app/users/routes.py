@@ -14,7 +14,7 @@ from app.exchange import new_id
 from app.http import created_at, json_response, no_content, resource, store_nothing
 from app.idempotency import Once
 from app.keys import Keys, present
-from app.limits import sign_in_keys, sign_in_limits
+from app.limits import request_limits, sign_in_keys, sign_in_limits
 from app.problems import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
 from app.users import queries, schemas, sessions
 from app.users.passwords import check_password_hash, generate_password_hash
@@ -47,6 +47,7 @@ def register_account(registration: Registration) -> Response:
     The e-mail address is the user's name here, in whatever letter case; nothing is sent to it.
     """
     once = idempotency.requested(registration)
+    request_limits().by_password()
     password_hash = generate_password_hash(registration.password)
     name = registration.name
     user = queries.create_user(new_id(), registration.email, password_hash, name, once)
@@ -66,6 +67,7 @@ def sign_in(credentials: Credentials) -> Response:
     """
     limits, keys = sign_in_limits(), sign_in_keys(credentials.email)
     limits.check(keys)
+    request_limits().by_password()
     login = queries.find_login(credentials.email)
     known = login.password_hash if login else NO_PASSWORD
     if not check_password_hash(known, credentials.password) or login is None:
@@ -167,6 +169,7 @@ def _registered_before(registration: Registration, once: Once | None) -> Represe
         raise taken
     limits, keys = sign_in_limits(), sign_in_keys(registration.email)
     limits.check(keys)
+    request_limits().by_password()
     login = queries.find_login(registration.email)
     earlier = queries.find_registration(login.user_id, once) if login else None
     if earlier and once.is_same(earlier.fingerprint):
