@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MERGE_PATCH: Final = "application/merge-patch+json"
+PATCHES: Final = frozenset({JSON, MERGE_PATCH})
+OTHERS: Final = frozenset({JSON})
+"""The media types of bodies that are models."""
 
 MOST_ERRORS: Final = 100
 """Of one request, that are told of."""
@@ -107,13 +110,10 @@ def read_piece(incoming: Request, size: int) -> bytes:
 
 
 def _require_json(incoming: Request) -> None:
-    if (
-        incoming.environ.get("CONTENT_TYPE") == JSON
-        and "HTTP_CONTENT_ENCODING" not in incoming.environ
-    ):
-        return
-    allowed = {JSON, MERGE_PATCH} if incoming.method == "PATCH" else {JSON}
-    require_media_type(incoming, allowed)
+    allowed = PATCHES if incoming.method == "PATCH" else OTHERS
+    environ = incoming.environ
+    if environ.get("CONTENT_TYPE") not in allowed or "HTTP_CONTENT_ENCODING" in environ:
+        require_media_type(incoming, allowed)
 
 
 def require_media_type(
@@ -263,17 +263,20 @@ class ShortHeaders:
         return self.application(environ, start_response)
 
 
-def refuse_long_headers() -> None:
-    """431 for a header that is longer than gunicorn would take (RFC 6585, section 5)."""
-    if current().environ.get(HAS_LONG_HEADERS):
+def refuse_strange_requests() -> None:
+    """Raise Problem 400, 414 or 431 for what no route needs to look at."""
+    incoming = current()
+    # Longer than gunicorn would take (RFC 6585, section 5).
+    if incoming.environ.get(HAS_LONG_HEADERS):
         raise Problem(HEADERS_TOO_LARGE)
+    _refuse_strange_host(incoming)
+    _refuse_strange_target(incoming)
 
 
-def refuse_strange_targets() -> None:
+def _refuse_strange_target(incoming: Request) -> None:
     """414 for a query that is too long, 400 for one of very many parameters, and for a path or
     query that is not UTF-8, which Flask would pass on with marks in its place.
     """
-    incoming = current()
     if (query := incoming.query_string) and len(query) > LONGEST_QUERY:
         raise Problem(URI_TOO_LONG)
     if query.count(b"&") >= MOST_PARAMETERS:
@@ -287,13 +290,12 @@ def refuse_strange_targets() -> None:
         raise Problem(BAD_REQUEST) from None
 
 
-def refuse_strange_hosts() -> None:
+def _refuse_strange_host(incoming: Request) -> None:
     """400 for a Host that is not valid or, with TRUSTED_HOSTS, names another host (RFC 9112, 3.2).
 
     Balancers and monitors may ask for the state of the service by any name. HTTP/1.0 has no Host:
     there the host is where the request arrived.
     """
-    incoming = current()
     environ, trusted = incoming.environ, current_app.config["HOSTS"]
     header: str | None = environ.get("HTTP_HOST")
     if header is None and environ["SERVER_PROTOCOL"] == "HTTP/1.0":
@@ -310,6 +312,4 @@ def init_app(app: Flask) -> None:
     """Make these rules the application's."""
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False
-    app.before_request(refuse_long_headers)
-    app.before_request(refuse_strange_hosts)
-    app.before_request(refuse_strange_targets)
+    app.before_request(refuse_strange_requests)

@@ -20,7 +20,6 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
-    or_,
 )
 
 from app.config import Settings
@@ -45,25 +44,25 @@ ROW_SIZE: Final[Element] = literal_column(str(ROW_BYTES), BigInteger)
 
 
 class Growth(NamedTuple):
-    """By how much a write raises what its user stores; either may be zero, bytes also negative."""
+    """By how much a write raises what its user stores: no rows are None, bytes may be negative."""
 
-    rows: Element
+    rows: Element | None
     size: Element
 
     def is_admitted(self) -> Element:
-        """Whether the owner's row has room for it. One that was never counted has to be first."""
-        return and_(
-            User.counted_at.is_not(None),
-            or_(self.rows <= ZERO, User.used_rows + self.rows <= ROWS_LIMIT),
-            or_(self.size <= ZERO, User.used_bytes + self.size <= BYTES_LIMIT),
-        )
+        """Whether the owner's row has room for it. One that was never counted has to be first.
+
+        What does not grow is admitted past the quota too.
+        """
+        room = [self.size <= func.greatest(BYTES_LIMIT - User.used_bytes, ZERO)]
+        if self.rows is not None:
+            room.append(self.rows <= func.greatest(ROWS_LIMIT - User.used_rows, ZERO))
+        return and_(User.counted_at.is_not(None), *room)
 
     def values(self) -> dict[str, Element]:
         """The new bounds, to be set in the owner's row."""
-        return {
-            "used_rows": User.used_rows + self.rows,
-            "used_bytes": func.greatest(User.used_bytes + self.size, ZERO),
-        }
+        rows = {} if self.rows is None else {"used_rows": User.used_rows + self.rows}
+        return {**rows, "used_bytes": func.greatest(User.used_bytes + self.size, ZERO)}
 
 
 class Usage(NamedTuple):

@@ -151,16 +151,20 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
-    guards, before = shape.guards_of(fields), live(shape)
-    acceptable = exists().where(is_expected(before), _differs(before, fields))
+    guards, table = shape.guards_of(fields), shape.table
+    asked = and_(is_expected(table), _differs(table, fields)).label("acceptable")
+    before = live(shape, asked)
     texts = shape.texts_of(fields)
-    growth = Growth(NONE, _longer(shape, fields, before)) if texts else None
+    growth = Growth(None, _longer(shape, fields, before)) if texts else None
+    acceptable = exists().where(before.c.acceptable)
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     values: dict[str, Element] = {name: bindparam(name) for name in fields}
-    derived = shape.derive(fields, bindparam, lambda name: shape.table.c[name], bump.c.at)
+    derived = shape.derive(fields, bindparam, lambda name: table.c[name], bump.c.at)
     after = changed_row(shape, bump, values | derived)
     statement = answer(guards, after, shape.answered, otherwise=before)
-    return statement.add_columns(acceptable.label("acceptable")) if texts else statement
+    if not texts:
+        return statement
+    return statement.add_columns(select(before.c.acceptable).scalar_subquery().label("acceptable"))
 
 
 def delete(shape: Shape) -> Select[Any]:
@@ -194,10 +198,10 @@ def outlasts(table: Table, then: FromClause) -> Element:
     return exists().where(*same, ~erased, ~purged)
 
 
-def live(shape: Shape) -> CTE:
-    """The row as it stands before the write."""
+def live(shape: Shape, *more: Element) -> CTE:
+    """The row as it stands before the write, and more that is asked of it."""
     table = shape.table
-    row = select(*shape.columns).where(
+    row = select(*shape.columns, *more).where(
         table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
     )
     return row.cte("before")

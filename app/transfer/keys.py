@@ -15,7 +15,7 @@ from app.execution import Statement, execute, first
 from app.idempotency import IdempotencyKey, Once
 from app.quotas import ROW_SIZE, SIZE, Growth, NoRoom, quota
 from app.scope import writing
-from app.statements import NONE, ONE, USER_ID
+from app.statements import ONE, USER_ID
 from app.users.models import User
 from app.versioned import within_quota
 
@@ -58,7 +58,7 @@ def _settle() -> Any:
         .cte("settled")
     )
     # The import is done: its report is kept whether there is room for it or not.
-    growth = Growth(NONE, SIZE).values()
+    growth = Growth(None, SIZE).values()
     counted = (
         update(User)
         .where(User.id == USER_ID, exists().select_from(settled))

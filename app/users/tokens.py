@@ -84,7 +84,7 @@ class TokenVerifier:
         if len(token) > LONGEST_TOKEN:
             raise unauthenticated("The access token is not valid here.")
         # A client may spell the signature of its token in many ways, and at any length.
-        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        digest = hashlib.blake2b(token.encode(errors="replace"), digest_size=32).digest()
         remembered = self.verified.get(digest)
         if remembered and remembered[1] > time.time():
             return remembered[0]
