@@ -10,6 +10,8 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
 
 PEERS := benchmarks/peers
 LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
+# A process for each core; the tests of a file share what they are tried on, and so stay together.
+PYTEST := $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
 # A Python that can make a virtual environment; Debian ships venv apart from python3.
@@ -34,7 +36,7 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
-.PHONY: help run reset test check format lock clean audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
+.PHONY: help run reset test test-slow check format lock clean audit rig faults bench bench-quick bench-scale bench-bulk clients contract smoke FORCE
 .NOTPARALLEL:
 
 help: ## list these targets
@@ -49,9 +51,12 @@ run: .venv/.requirements.txt ## start the service with its database; Ctrl-C stop
 reset: .venv/.requirements.txt ## drop the development database; asks first, CONFIRM=yes does not
 	@exec $(PYTHON) -P app/embedded.py --reset $(if $(filter yes,$(CONFIRM)),--yes)
 
-test: .venv/.requirements-dev.txt ## run the tests; ARGS="-k name" selects some
-	@$(ISOLATED); exec $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal --cov=app --cov-report=term-missing:skip-covered \
-	    $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+test: .venv/.requirements-dev.txt ## run the tests but the slow ones; ARGS="-k name" selects among all
+	@$(ISOLATED); exec $(PYTEST) --cov=app --cov-report=term-missing:skip-covered \
+	    $(if $(ARGS),--cov-fail-under=0 $(ARGS),-m "not slow")
+
+test-slow: .venv/.requirements-dev.txt ## run the tests that take long or need other programs
+	@$(ISOLATED); exec $(PYTEST) -m slow $(ARGS)
 
 smoke: ## what a first user does, in a fresh copy: install, start, create, list; PYTHON3=python3.11 chooses
 	@$(ISOLATED); $(FIND_PYTHON); exec "$$python" -m tests.smoke
@@ -85,6 +90,7 @@ check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, 
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m mypy --strict app wsgi.py gunicorn.conf.py
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-slow
 	@$(MAKE) --no-print-directory audit
 
 format: .venv/.requirements-dev.txt ## format the code and mend what lint can mend

@@ -23,6 +23,8 @@ from tests.locks import until
 from tests.rig.programs import Program, account, free_port, need, own_directory, write
 from tests.scrapes import TOKEN, Scrape, scraped
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = ROOT / "docs" / "operations"
 RULES = OPERATIONS / "alerts.yml"
 RUNBOOK = (OPERATIONS / "runbook.md").read_text()

@@ -19,6 +19,8 @@ from tests.databases import migrate, opened, own_database
 from tests.instances import served_here
 from tests.rig.cluster import Cluster
 
+pytestmark = pytest.mark.slow
+
 BLOCKS = re.findall(
     r"^```sh\n(.*?)^```", (ROOT / "docs" / "operations" / "backup.md").read_text(), re.M | re.S
 )

@@ -20,6 +20,8 @@ from benchmarks.results import collect
 from tests.databases import opened
 from tests.rig.programs import need
 
+pytestmark = pytest.mark.slow
+
 BURN = """
 import subprocess, sys, time
 busy = "import time\\nwhile time.process_time() < 0.3: pass"

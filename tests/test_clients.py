@@ -13,6 +13,8 @@ from tests.conftest import ROOT, Account
 from tests.node import CLIENTS, need_node, run
 from tests.unreliable import RETRY_AFTER, Front, unreliable
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "clients.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
 CLUMSY = re.compile(

@@ -385,6 +385,7 @@ def test_each_command_has_help(run: Run, command: list[str]) -> None:
     assert len(said.strip()) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [[], ["users", "create"], ["db"], ["db", "upgrade"], ["doctor"]], ids=" ".join
 )

@@ -20,6 +20,8 @@ from tests.conftest import Account, settings_for
 from tests.databases import migrate, migrate_down, opened, own_database
 from tests.walking import walk
 
+pytestmark = pytest.mark.slow
+
 ROWS, USERS = 3000, 4
 
 

@@ -12,6 +12,8 @@ from apiflask import APIFlask
 
 from tests.node import CLIENTS, need_node, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def document(app: APIFlask) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from tests.conftest import ROOT, SECRET, wait_until_ready
 from tests.instances import served_here
 from tests.rig.programs import Program, free_port, need
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = ROOT / "docs" / "operations"
 UNITS = OPERATIONS / "systemd"
 DEPLOY = (OPERATIONS / "deploy.md").read_text()

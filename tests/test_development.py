@@ -15,6 +15,8 @@ from tests.conftest import ROOT, gunicorn_process
 from tests.databases import opened, own_database
 from tests.rig.programs import free_port
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_empty_database_is_migrated_and_served(cluster: str, tmp_path: Path) -> None:
     log = tmp_path / "log"

@@ -9,6 +9,8 @@ from tests.chromium import Browser, chromium
 from tests.conftest import Account
 from tests.contract import ROUTES
 
+pytestmark = pytest.mark.slow
+
 DESK, PHONE = (1440, 900), (390, 844)
 CREATE = "#operations-Tasks-create_task"
 SIZES = pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

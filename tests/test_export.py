@@ -330,6 +330,7 @@ def get(base: str, path: str, account: Account) -> tuple[int, bytes]:
         return status, body
 
 
+@pytest.mark.slow
 def test_a_slow_reader_holds_no_transaction_and_is_cut_in_the_end(
     database_url: str, alice: Account, bob: Account, connection: Any, tmp_path: Path
 ) -> None:
@@ -379,6 +380,7 @@ MORE: int = 30 * MEGABYTE
 """What an export may take beside what the worker has."""
 
 
+@pytest.mark.slow
 def test_an_export_takes_no_more_memory_however_many_tasks_there_are(
     database_url: str, alice: Account, bob: Account, connection: Any, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ from app.config import Settings
 from app.server import warn_of_development
 from tests.conftest import SECRET, gunicorn
 
+pytestmark = pytest.mark.slow
+
 HERE = "postgresql://app:hidden@127.0.0.1/tasks"
 THERE = "postgresql://app:hidden@db.invalid/tasks?sslmode=require"
 LOOPBACK: list[Any] = [("127.0.0.1", 8000), ("::1", 8000), ("localhost", 8000), "/run/tasks.sock"]

@@ -21,6 +21,8 @@ from app.exchange import new_id
 from tests.conftest import Account, gunicorn
 from tests.locks import until
 
+pytestmark = pytest.mark.slow
+
 A_MINUTE = 1000
 """RATELIMIT_PER_USER, as it is unless set."""
 
@@ -186,7 +188,6 @@ def looks(victim: Caller, seconds: float) -> list[float]:
     return times
 
 
-@pytest.mark.slow
 def test_one_account_that_does_all_at_once_slows_another_threefold_at_most(
     database_url: str, tmp_path: Path, hoarder: Account, bob: Account
 ) -> None:

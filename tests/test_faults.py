@@ -18,6 +18,8 @@ from tests.faults.service import Ground, Service, Way, ground, service
 from tests.faults.table import table
 from tests.rig.cluster import Cluster
 
+pytestmark = pytest.mark.slow
+
 Grounds = Callable[[Way], Ground]
 Services = Callable[[Way], Service]
 

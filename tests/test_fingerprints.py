@@ -294,6 +294,7 @@ def later(tmp_path: Path, database_url: str) -> Callable[..., list[Any]]:
     return create
 
 
+@pytest.mark.slow
 def test_a_release_that_adds_a_member_knows_the_retries_of_this_one_and_is_known_by_it(
     app: APIFlask, alice: Account, later: Callable[..., list[Any]]
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.fork import GUIDE, ROOT, copy_to, environment, follow_guide, run
 
+pytestmark = pytest.mark.slow
+
 OF_THE_ROLES = [
     f"tests/test_migrations.py::test_{name}"
     for name in (

@@ -36,6 +36,8 @@ from tests.rig.cluster import children
 from tests.rig.programs import free_port, need
 from tests.traffic import assert_nothing_failed, load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def instance() -> Iterator[Instance]:

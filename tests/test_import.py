@@ -496,6 +496,7 @@ def test_a_process_that_ends_breaks_an_import_off(
 # Time and memory
 
 
+@pytest.mark.slow
 def test_an_import_takes_no_more_memory_however_many_lines_there_are_and_no_longer_deadline(
     database_url: str, alice: Account, tmp_path: Path
 ) -> None:

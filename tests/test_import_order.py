@@ -100,6 +100,7 @@ def content(account: Account) -> list[Line]:
     ]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 from tests.package_index import PackageIndex, pins_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 LOCKS = (
     "requirements.txt",

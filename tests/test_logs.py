@@ -188,6 +188,7 @@ def test_the_level_decides_what_is_written(
         logging.root.setLevel(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "kept"), [("INFO", True), ("WARNING", False)])
 def test_the_level_counts_for_the_server_and_for_migrations_as_well(
     database_url: str, cluster: str, tmp_path: Path, level: str, kept: bool

@@ -19,6 +19,8 @@ from tests.conftest import Account, gunicorn_process
 from tests.raw import MEGABYTE, memory
 from tests.rig.cluster import children
 
+pytestmark = pytest.mark.slow
+
 MOST_GROWTH = 20 * MEGABYTE
 
 EVENING = "2027-01-31T20:00:00Z"

@@ -36,6 +36,8 @@ from tests.rig.certificates import Authority
 from tests.rig.programs import free_port, need
 from tests.traffic import assert_nothing_failed, load
 
+pytestmark = pytest.mark.slow
+
 EMPTY = HOST + b"Content-Length: 0\r\n"
 
 

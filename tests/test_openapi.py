@@ -367,6 +367,7 @@ def failures(recorder: Any) -> Iterator[str]:
                 yield f"{check.name}: {check.failure_info.failure} {sent} {answer}"
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(base: str, alice: Account) -> None:
     schema = loaded(base, alice.token).exclude(operation_id="delete_me")
     assert findings(schema) == []

@@ -30,6 +30,8 @@ from tests.rig.programs import need
 from tests.rig.proxy import Proxy
 from tests.rig.statements import LOGGING, Sent, by_pooler, lasting, sent
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., APIFlask]
 
 CONNECTIONS = 20

@@ -17,6 +17,8 @@ from tests.databases import opened
 from tests.rig.cluster import Cluster
 from tests.rig.programs import Program, free_port, need, own_directory
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "operations" / "postgresql.md").read_text()
 OWNER, LOGIN = re.findall(r"^```sql\n(.*?)^```", PAGE, re.M | re.S)
 SETTINGS, MIGRATE, START = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.databases import opened
 from tests.rig.cluster import Cluster
 from tests.rig.programs import Program, free_port, need, own_directory
+
+pytestmark = pytest.mark.slow
 
 PAGE = (ROOT / "docs" / "operations" / "production-like.md").read_text()
 STEPS = re.findall(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", PAGE, re.M | re.S)

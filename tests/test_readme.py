@@ -211,6 +211,7 @@ def honcho(process: str) -> list[str]:
     return [sys.executable, "-m", "honcho", "--no-prefix", "--env", os.devnull, "start", process]
 
 
+@pytest.mark.slow
 def test_the_procfile_migrates_before_it_serves(platform: dict[str, str]) -> None:
     released = subprocess.run(
         honcho("release"), cwd=ROOT, env=platform, capture_output=True, text=True, timeout=60
@@ -218,6 +219,7 @@ def test_the_procfile_migrates_before_it_serves(platform: dict[str, str]) -> Non
     assert released.returncode == 0, released.stdout + released.stderr
 
 
+@pytest.mark.slow
 def test_the_procfile_serves_on_the_platforms_port_and_logs_as_shown(
     platform: dict[str, str], tmp_path: Path
 ) -> None:

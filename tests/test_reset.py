@@ -12,6 +12,8 @@ from app import embedded
 from tests.conftest import ROOT
 from tests.test_embedded import ask, is_down, make_directory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

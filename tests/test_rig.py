@@ -17,6 +17,8 @@ from tests.locks import until
 from tests.rig import programs
 from tests.rig.programs import need, refuses
 
+pytestmark = pytest.mark.slow
+
 SKIPPED = "import pytest\ndef test_it():\n    pytest.skip('nonesuch is not installed')\n"
 
 

@@ -20,6 +20,8 @@ from tests.locks import held, until, waiting
 from tests.rig.cluster import children
 from tests.traffic import assert_nothing_failed, load
 
+pytestmark = pytest.mark.slow
+
 
 class Answer(NamedTuple):
     """What came back, and whether the server closes the connection after it."""

@@ -16,6 +16,8 @@ from tests.conftest import gunicorn_process
 from tests.locks import until
 from tests.rig.cluster import children
 
+pytestmark = pytest.mark.slow
+
 CONNECTIONS = 20
 
 

@@ -23,6 +23,8 @@ from tests.redis_server import PASSWORD as REDIS_PASSWORD
 from tests.redis_server import RedisServer
 from tests.rig import programs
 
+pytestmark = pytest.mark.slow
+
 DATABASE_PASSWORD = "hunter2/p@ss:w0rd+of=the database"
 JWT_SECRET = "jwt-hunter2-and-so-on-until-it-is-long-enough"
 USER_PASSWORD = "user-hunter2-horse"

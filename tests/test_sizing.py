@@ -13,6 +13,8 @@ from app.transfer.upload import PIECE
 from tests.conftest import ROOT
 from tests.haproxy import SHIPPED
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "operations" / "sizing.md").read_text()
 DEFAULTS = {item.metadata["variable"]: item.default for item in fields(Settings)}
 SUMS = [

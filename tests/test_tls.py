@@ -19,6 +19,8 @@ from tests.rig.pgbouncer import PgBouncer
 from tests.rig.programs import write
 from tests.rig.service import refused, served
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[Neon]:

@@ -25,6 +25,8 @@ from tests.test_readme import code
 from tests.test_telemetry import Traced
 from tests.test_traces import COMMENT, SAMPLED, TRACE
 
+pytestmark = pytest.mark.slow
+
 GUIDE = (ROOT / "docs" / "operations" / "tracing.md").read_text()
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 REQUESTS = 16

@@ -15,6 +15,8 @@ from tests.databases import opened, own_database
 from tests.locks import until
 from tests.rig.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS = 30.0
 
 
