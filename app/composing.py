@@ -94,19 +94,56 @@ update tasks
     returning tasks.id
 """)
 )
-REWRITE_CATEGORY: Final = Statement(
+# Those whose name no other has; of several that come to one name, the first.
+REWRITE_CATEGORIES: Final = Statement(
+    text("""
+with given as (
+    select * from json_to_recordset(cast(:rows as json))
+        as given (id uuid, version bigint, name text)
+), before as (
+    select given.*, categories.deleted_at, octet_length(categories.name) as size,
+            row_number() over (
+                partition by lower(given.name), categories.deleted_at is null
+                order by given.version
+            ) as place
+        from given join categories on categories.user_id = :user_id
+            and categories.id = given.id and categories.version = given.version
+), changed as (
+    select id, name, octet_length(name) - size as growth,
+            row_number() over (order by version) as rank
+        from before where deleted_at is not null or place = 1 and not exists (
+            select from categories other
+                where other.user_id = :user_id and other.deleted_at is null
+                    and other.id <> before.id and lower(other.name) = lower(before.name)
+        )
+), total as (
+    select count(*) as rows, sum(growth) as growth from changed
+), bump as (
+    update users
+        set change_seq = change_seq + total.rows,
+            used_bytes = greatest(used_bytes + total.growth, 0)
+        from total where users.id = :user_id and total.rows > 0
+        returning change_seq - total.rows as version, clock_timestamp() as at
+)
+update categories
+    set name = changed.name, version = bump.version + changed.rank, updated_at = bump.at
+    from changed, bump where categories.user_id = :user_id and categories.id = changed.id
+    returning cast(categories.id as text) as id
+""")
+)
+RENAME_CATEGORY: Final = Statement(
     text("""
 with before as (
-    select id, deleted_at, octet_length(name) as size from categories
-        where user_id = :user_id and id = :id and version = :version
+    select id, octet_length(name) as size from categories
+        where user_id = :user_id and id = :id and version = :version and deleted_at is null
+), taken as materialized (
+    select lower(other.name) as name from categories other, before
+        where other.user_id = :user_id and other.deleted_at is null and other.id <> before.id
+            and lower(other.name) in (select lower(name) from unnest(cast(:names as text[])) name)
 ), chosen as (
     select before.id, candidate.name, octet_length(candidate.name) - before.size as growth
         from before, unnest(cast(:names as text[])) with ordinality as candidate (name, place)
-        where before.deleted_at is not null or not exists (
-            select from categories other
-                where other.user_id = :user_id and other.deleted_at is null
-                    and other.id <> before.id and lower(other.name) = lower(candidate.name)
-        )
+        where lower(candidate.name) not in (select name from taken)
         order by candidate.place limit 1
 ), bump as (
     update users
@@ -194,8 +231,8 @@ def through(connection: Connection) -> Run:
 
 
 def namesakes(name: str) -> list[str]:
-    """The name, and what it becomes if another category has it: "Café (2)"."""
-    names = [name]
+    """What the name becomes if another category has it: "Café (2)" and so on."""
+    names = []
     for number in range(2, MOST_NAMESAKES + 2):
         suffix = f" ({number})"
         names.append(trimmed(name[: LONGEST["name"] - len(suffix)]) + suffix)
@@ -216,8 +253,13 @@ class _Texts:
             text = orjson.dumps(rows).decode()
             self.count("tasks", self.write(REWRITE_TASKS, rows=text))
         for rows in self.chunks(CATEGORIES, ("name",)):
+            text = orjson.dumps(rows).decode()
+            written = self.write(REWRITE_CATEGORIES, rows=text)
+            self.count("categories", written)
+            done = {row.id for row in written}
             for row in rows:
-                yield from self.category(row)
+                if row["id"] not in done:
+                    yield from self.namesake(row)
         for rows in self.chunks(TOKENS, ("name",)):
             for row in rows:
                 self.count("tokens", self.write(REWRITE_TOKEN, **row))
@@ -227,11 +269,11 @@ class _Texts:
         if name is not None and (new := composed(name)) != name and self.fits({"name": new}):
             self.count("accounts", self.write(REWRITE_ACCOUNT, name=new, before=name))
 
-    def category(self, row: dict[str, Any]) -> Iterator[str]:
-        name = row.pop("name")
-        written = self.write(REWRITE_CATEGORY, **row, names=namesakes(name))
+    def namesake(self, row: dict[str, Any]) -> Iterator[str]:
+        names = namesakes(row.pop("name"))
+        written = self.write(RENAME_CATEGORY, **row, names=names)
         self.count("categories", written)
-        if written and written[0].name != name:
+        if written:
             number = written[0].name.rpartition(" ")[2]
             yield f"category {row['id']} of user {self.user.id}: another has its name, so {number}"
 

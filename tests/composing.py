@@ -28,6 +28,8 @@ from tests.locks import until
 
 CLIENTS: Final = 20
 SCHEMA_BEFORE: Final = "0008"
+TOKEN_SECONDS: Final = 24 * 60 * 60
+"""A rollout over many rows takes longer than a token usually lives."""
 COMPOSED: Final = "Café"
 DECOMPOSED: Final = normalize("NFD", COMPOSED)
 
@@ -94,7 +96,8 @@ def fill(url: str, rows: int, users: int) -> list[Account]:
         texts = {"composed": COMPOSED, "decomposed": DECOMPOSED}
         cursor.execute(FILL, {"ids": ids, "each": rows // users, **texts})
         cursor.execute("analyze")
-    return [Account(i, "", verifier.issue(i), application.test_client()) for i in ids]
+    tokens = {i: verifier.issue(i, seconds=TOKEN_SECONDS) for i in ids}
+    return [Account(i, "", tokens[i], application.test_client()) for i in ids]
 
 
 class Clients:
