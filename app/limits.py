@@ -33,8 +33,9 @@ BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?")
 WEIGHED_BYTES: Final = 16 * 1024
 """A request counts once more for each further so many bytes of its body."""
 LEAST_DIGITS: Final = len(str(WEIGHED_BYTES))
-PASSWORD_WEIGHT: Final = 10
-"""A request that has a password hashed counts as so many against its address."""
+PASSWORD_SHARE: Final = 10
+LEAST_PASSWORDS: Final = 60
+"""Of the requests of an address a tenth may have a password hashed, and so many in any case."""
 REQUESTS: Final = "request_limits"
 SIGN_INS: Final = "sign_in_limits"
 LONGEST_ADDRESS: Final = 64
@@ -57,25 +58,25 @@ class RequestLimits:
             self.check(incoming, self.address, caller_address(incoming))
 
     def by_password(self) -> None:
-        """Count the hash of a password against the address, as several requests more.
+        """Have so many passwords of one address hashed in a minute. Raises Problem 429."""
+        if not self.address.amount:
+            return
+        most = max(LEAST_PASSWORDS, self.address.amount // PASSWORD_SHARE)
+        key = f"password:{caller_address(current())}"
+        if self.shared.ask(_count, self.here.hit, key, 1) > most:
+            tally.add(REFUSALS, self.address.name)
+            detail = f"At most {most} passwords a minute are taken of one address."
+            headers = {"Retry-After": str(seconds_left())}
+            raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
 
-        Raises Problem 429.
-        """
-        incoming = current()
-        self.check(incoming, self.address, caller_address(incoming), PASSWORD_WEIGHT, counted=1)
-
-    def check(
-        self, incoming: Request, limit: Limit, who: str, weight: int = 1, counted: int = 0
-    ) -> None:
+    def check(self, incoming: Request, limit: Limit, who: str, weight: int = 1) -> None:
         """Count one request, which weighs as much as so many. Raises Problem 429 if it is too much.
 
         None weighs more than all that is taken in a minute, so that each is taken in some minute.
-        So much of it as was counted before is not counted again.
         """
-        more = min(weight, limit.amount) - counted
-        if more < 1:
+        if not limit.amount:
             return
-        count = self._count(incoming, limit, who, more)
+        count = self._count(incoming, limit, who, min(weight, limit.amount))
         if count > limit.amount:
             tally.add(REFUSALS, limit.name)
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}"

@@ -103,22 +103,26 @@ def test_requests_are_counted_by_user_whichever_token_they_come_with(
     assert all(refused(caller.get("/v1/tasks"), "user") for caller in (user, *scripts))
 
 
-@pytest.mark.parametrize(("path", "status"), [("register", 201), ("token", 401)])
-def test_a_request_that_has_a_password_hashed_counts_as_ten_of_its_address(
-    limited: Callable[..., APIFlask], path: str, status: int
+@pytest.mark.parametrize("amount", [50, 620])
+def test_an_address_has_fewer_passwords_hashed_than_it_has_requests(
+    limited: Callable[..., APIFlask], monkeypatch: pytest.MonkeyPatch, amount: int
 ) -> None:
-    client = limited(address=25).test_client()
-    answers = [
-        client.post(
-            f"/v1/auth/{path}",
-            json={"email": f"{new_id()}@example.com", "password": "correct horse battery"},
-        )
-        for _ in range(3)
-    ]
-    assert [answer.status_code for answer in answers] == [status, status, 429]
-    assert told(answers[0])[1] == 15
-    assert refused(answers[2], "address")
-    assert "this one counts as 10" in answers[2].json["detail"]
+    monkeypatch.setattr(limits, "LEAST_PASSWORDS", 5)  # each costs a twentieth of a second
+    monkeypatch.setattr(limits, "PASSWORD_SHARE", 100)
+    client = limited(address=amount).test_client()
+    most = max(5, amount // 100)
+
+    def sign_up() -> TestResponse:
+        body = {"email": f"{new_id()}@example.com", "password": "correct horse battery"}
+        return client.post("/v1/auth/register", json=body)
+
+    assert [sign_up().status_code for _ in range(most)] == [201] * most
+    answer = sign_up()
+    assert (answer.status_code, answer.json["type"]) == (429, "/problems/too-many-requests")
+    assert f"At most {most} passwords" in answer.json["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.post("/v1/auth/token", json={}).status_code == 422  # nothing is hashed
+    assert client.get("/v1/tasks").status_code == 401
 
 
 def test_a_guess_at_a_token_does_not_count_against_the_user_whom_it_names(
