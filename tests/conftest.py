@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
+import hypothesis
 import psycopg2
 import psycopg2.extensions
 import pytest
@@ -33,6 +34,18 @@ from tests.rig.statements import LOGGING, outlasting
 ROOT = Path(__file__).parent.parent
 PASSWORD = "correct horse battery"
 SECRET = "a secret of the tests, longer than it must be"
+
+
+# How fast a machine is, no test depends on.
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("any machine")
 
 
 class Account(NamedTuple):

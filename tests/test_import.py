@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg2.errors import QueryCanceled
 from werkzeug.test import TestResponse
@@ -99,9 +99,7 @@ def accounts(draw: st.DrawFn) -> list[dict[str, Any]]:
     ]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 @given(lines=accounts())
 def test_whatever_an_account_holds_comes_back_as_it_was(
     auth: Callable[[], Account], lines: list[dict[str, Any]]

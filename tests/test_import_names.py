@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.exchange import new_id
@@ -176,9 +176,7 @@ def said(lines: list[Line]) -> dict[str, str]:
     return {line["data"]["id"]: line["data"]["name"] for line in lines}
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None)
 @given(file=files(most_again=4), chunk=CHUNKS)
 def test_an_import_ends_in_what_its_file_says(
     auth: Callable[[], Account], file: tuple[list[Line], list[Line]], chunk: int
@@ -199,9 +197,7 @@ def test_an_import_ends_in_what_its_file_says(
         assert (exported(alice), position(alice)) == (again, version)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None)
 @given(file=files(most_again=0), chunk=CHUNKS, left_out=st.integers(0, MOST - 1))
 def test_a_name_stays_with_a_category_that_the_file_does_not_name(
     auth: Callable[[], Account],

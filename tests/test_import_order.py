@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from app import create_app
@@ -101,9 +101,7 @@ def content(account: Account) -> list[Line]:
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None)
 @given(before=LINES, lines=LINES, chunk=st.sampled_from([2, 5, 200]))
 @example(
     before=[named(CATEGORIES[0], "Home"), named(CATEGORIES[1], "Work")],

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.exchange import new_id
@@ -222,9 +222,7 @@ QUERIES = st.fixed_dictionaries(
 )
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, deadline=None)
 @given(
     bodies=st.lists(TASKS, max_size=9),
     queries=st.lists(QUERIES, min_size=1, max_size=3),

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 from apiflask import APIFlask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg2.errors import InsufficientPrivilege
 
@@ -117,9 +117,7 @@ def test_a_user_who_grows_beyond_the_first_changes_finds_old_and_new(
 TEXT = st.text("aAbZäÄßẞİΣς%_\\'\": \n\U0001f95b", max_size=8)
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, deadline=None)
 @given(title=TEXT, description=TEXT, sought=TEXT.filter(bool))
 def test_whatever_contains_a_text_has_its_pieces(
     connection: Any, title: str, description: str, sought: str
@@ -144,9 +142,7 @@ def test_whatever_contains_a_text_has_its_pieces(
 LONG = st.text("abÄẞ", min_size=1, max_size=6).map(lambda piece: (piece * 5000)[:5000])
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, deadline=None)
 @given(body=TEXT | LONG, sought=TEXT.filter(bool) | LONG.map(lambda text: text[:200]))
 def test_a_text_contains_what_ilike_says_it_contains(
     connection: Any, body: str, sought: str
