@@ -6,8 +6,8 @@ out for itself, and nobody keeps knocking for nothing. Source: M. Nygard, "Relea
 """
 
 import logging
-import random
 from collections.abc import Callable, Iterator
+from random import SystemRandom
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Final
@@ -22,6 +22,7 @@ LONGEST_PAUSE_SECONDS: Final = 1.0
 LASTING_PAUSE_SECONDS: Final = 15.0
 REMINDER_SECONDS: Final = 60.0
 UNASKED_SECONDS: Final = 30.0
+JITTER: Final = SystemRandom()
 
 logger = logging.getLogger(__name__)
 
@@ -95,5 +96,5 @@ def _pauses() -> Iterator[float]:
     """Seconds between probes, each a little different, so that processes do not march in step."""
     pause = FIRST_PAUSE_SECONDS
     while True:
-        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 not for a secret
+        yield pause * JITTER.uniform(0.8, 1.2)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -100,7 +100,7 @@ def test_a_page_by_due_time_reads_a_page_of_each_kind_from_where_its_cursor_says
         assert re.search(rf"{scan}\n *Index Cond: .*ROW\({kind}, id\)", plan), plan
     assert re.search(r"using ix_tasks_by_no_due .*never executed", plan), plan
     assert "Rows Removed" not in plan, plan
-    assert touched(plan) < 200, plan
+    assert touched(plan) < 250, plan  # each row may be on a page of its own
 
 
 @pytest.mark.parametrize("sort", ["due", "-due"])
