@@ -27,6 +27,10 @@ KEYS = {
 }
 
 
+MIDDLE_ID = "80000000-0000-4000-8000-000000000000"
+"""Half of random ids are before it."""
+
+
 @pytest.fixture(scope="module")
 def crowd(connection: Any) -> str:
     """The id of a user with 5,000 tasks among others with as many."""
@@ -61,7 +65,7 @@ def test_a_page_begins_where_its_cursor_says_by_an_index_condition(
         "user_id": crowd,
         "rows": 51,
         "after_key": KEYS[sort],
-        "after_id": crowd,
+        "after_id": MIDDLE_ID,
     }
     with connection.cursor() as cursor:
         cursor.execute(f"{reading(crowd).prefix(5000)} explain {statement.sql}", parameters)
@@ -107,7 +111,7 @@ def test_a_page_by_due_time_reads_a_page_of_each_kind_from_where_its_cursor_says
 def test_a_page_of_tasks_that_are_not_due_reads_no_others(
     connection: Any, crowd: str, sort: str
 ) -> None:
-    plan = by_due(connection, crowd, sort, set(), after_no_due=crowd)
+    plan = by_due(connection, crowd, sort, set(), after_no_due=MIDDLE_ID)
     scans = re.findall(r"Index Scan (?:Backward )?using (ix_tasks\w+)", plan)
     assert scans == ["ix_tasks_by_no_due"], plan
     assert re.search(r"Index Cond: .*\(?id [<>] ", plan), plan
@@ -243,7 +247,7 @@ def run(connection: Any, user_id: str, statement: Statement, **values: object) -
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
-@pytest.mark.parametrize("seconds", [1, 5000, 9990])
+@pytest.mark.parametrize("seconds", [1, 5000, 9000])
 def test_a_page_of_the_trash_begins_where_its_cursor_says_by_an_index_condition(
     connection: Any, heap: str, seconds: int
 ) -> None:
