@@ -169,11 +169,11 @@ def _registered_before(registration: Registration, once: Once | None) -> Represe
         raise taken
     limits, keys = sign_in_limits(), sign_in_keys(registration.email)
     limits.check(keys)
-    request_limits().by_password()
     login = queries.find_login(registration.email)
     earlier = queries.find_registration(login.user_id, once) if login else None
     if earlier and once.is_same(earlier.fingerprint):
         return earlier.account
+    request_limits().by_password()
     # Compared whether the key is known or not, so that both take as long.
     proved = login is not None and check_password_hash(login.password_hash, registration.password)
     if earlier and proved:
