@@ -66,9 +66,26 @@ select cast(id as text) as id, version, name from personal_access_tokens
 """)
 )
 
+# Gives the rows of `changed` their versions, and the owner what they grow by.
+COUNTED: Final = """, total as (
+    select count(*) as rows, sum(growth) as growth from changed
+), bump as (
+    update users
+        set change_seq = change_seq + total.rows,
+            used_bytes = greatest(used_bytes + total.growth, 0)
+        from total where users.id = :user_id and total.rows > 0
+        returning change_seq - total.rows as version, clock_timestamp() as at
+)"""
+
+
+def rewriting(changed: str, update: str) -> Statement:
+    """A statement that finds the rows that `changed`, counts them, and writes them."""
+    return Statement(text("".join((changed, COUNTED, update))))
+
+
 # A row that was written meanwhile has another version, and is left for the next time.
-REWRITE_TASKS: Final = Statement(
-    text("""
+REWRITE_TASKS: Final = rewriting(
+    """
 with given as (
     select * from json_to_recordset(cast(:rows as json))
         as given (id uuid, version bigint, title text, description text)
@@ -78,25 +95,18 @@ with given as (
             - octet_length(tasks.title) - coalesce(octet_length(tasks.description), 0) as growth
         from given join tasks
             on tasks.user_id = :user_id and tasks.id = given.id and tasks.version = given.version
-), total as (
-    select count(*) as rows, sum(growth) as growth from changed
-), bump as (
-    update users
-        set change_seq = change_seq + total.rows,
-            used_bytes = greatest(used_bytes + total.growth, 0)
-        from total where users.id = :user_id and total.rows > 0
-        returning change_seq - total.rows as version, clock_timestamp() as at
-)
+)""",
+    """
 update tasks
     set title = changed.title, description = changed.description,
         version = bump.version + changed.rank, updated_at = bump.at
     from changed, bump where tasks.user_id = :user_id and tasks.id = changed.id
     returning tasks.id
-""")
+""",
 )
 # Those whose name no other has; of several that come to one name, the first.
-REWRITE_CATEGORIES: Final = Statement(
-    text("""
+REWRITE_CATEGORIES: Final = rewriting(
+    """
 with given as (
     select * from json_to_recordset(cast(:rows as json))
         as given (id uuid, version bigint, name text)
@@ -116,20 +126,13 @@ with given as (
                 where other.user_id = :user_id and other.deleted_at is null
                     and other.id <> before.id and lower(other.name) = lower(before.name)
         )
-), total as (
-    select count(*) as rows, sum(growth) as growth from changed
-), bump as (
-    update users
-        set change_seq = change_seq + total.rows,
-            used_bytes = greatest(used_bytes + total.growth, 0)
-        from total where users.id = :user_id and total.rows > 0
-        returning change_seq - total.rows as version, clock_timestamp() as at
-)
+)""",
+    """
 update categories
     set name = changed.name, version = bump.version + changed.rank, updated_at = bump.at
     from changed, bump where categories.user_id = :user_id and categories.id = changed.id
     returning cast(categories.id as text) as id
-""")
+""",
 )
 RENAME_CATEGORY: Final = Statement(
     text("""

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MERGE_PATCH: Final = "application/merge-patch+json"
-PATCHES: Final = frozenset({JSON, MERGE_PATCH})
-OTHERS: Final = frozenset({JSON})
-"""The media types of bodies that are models."""
+JSON_TYPES: Final = frozenset({JSON})
+PATCH_TYPES: Final = frozenset({JSON, MERGE_PATCH})
+"""The media types that JSON bodies may have; those of PATCH are merge patches (RFC 7396)."""
 
 MOST_ERRORS: Final = 100
 """Of one request, that are told of."""
@@ -110,7 +110,7 @@ def read_piece(incoming: Request, size: int) -> bytes:
 
 
 def _require_json(incoming: Request) -> None:
-    allowed = PATCHES if incoming.method == "PATCH" else OTHERS
+    allowed = PATCH_TYPES if incoming.method == "PATCH" else JSON_TYPES
     environ = incoming.environ
     if environ.get("CONTENT_TYPE") not in allowed or "HTTP_CONTENT_ENCODING" in environ:
         require_media_type(incoming, allowed)

@@ -64,10 +64,8 @@ class RequestLimits:
         most = max(LEAST_PASSWORDS, self.address.amount // PASSWORD_SHARE)
         key = f"password:{caller_address(current())}"
         if self.shared.ask(_count, self.here.hit, key, 1) > most:
-            tally.add(REFUSALS, self.address.name)
             detail = f"At most {most} passwords a minute are taken of one address."
-            headers = {"Retry-After": str(seconds_left())}
-            raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
+            raise refusal(self.address.name, seconds_left(), detail)
 
     def check(self, incoming: Request, limit: Limit, who: str, weight: int = 1) -> None:
         """Count one request, which weighs as much as so many. Raises Problem 429 if it is too much.
@@ -78,11 +76,9 @@ class RequestLimits:
             return
         count = self._count(incoming, limit, who, min(weight, limit.amount))
         if count > limit.amount:
-            tally.add(REFUSALS, limit.name)
             detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}"
             detail += f"; this one counts as {weight}." if weight > 1 else "."
-            headers = {"Retry-After": str(seconds_left())}
-            raise Problem(TOO_MANY_REQUESTS, detail, headers=headers)
+            raise refusal(limit.name, seconds_left(), detail)
 
     def count_more(self, user_id: str, weight: int) -> int:
         """Count work of a request that has been counted already, as if it were so many requests.
@@ -118,13 +114,18 @@ class SignInLimits:
         for key in keys:
             wait = self.shared.ask(_wait, self.here.wait, key)
             if wait > 0:
-                tally.add(REFUSALS, "sign-in")
-                raise Problem(TOO_MANY_REQUESTS, headers={"Retry-After": str(math.ceil(wait))})
+                raise refusal("sign-in", math.ceil(wait))
 
     def count(self, keys: list[str]) -> None:
         """Count one failure for each of the keys."""
         for key in keys:
             self.shared.ask(_fail, self.here.hit, key)
+
+
+def refusal(limit: str, seconds: int, detail: str | None = None) -> Problem:
+    """Count a refusal by this limit, and return the 429 that says in how many seconds to retry."""
+    tally.add(REFUSALS, limit)
+    return Problem(TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
 
 
 def _count(redis: MovingWindowRateLimiter, key: str, amount: int = 1) -> int:
@@ -221,8 +222,7 @@ def count_length(length: int) -> None:
     if principal is None:
         return
     if wait := request_limits().count_more(principal.user_id, weight_of_bytes(length) - 1):
-        tally.add(REFUSALS, "user")
-        raise Problem(TOO_MANY_REQUESTS, headers={"Retry-After": str(wait)})
+        raise refusal("user", wait)
 
 
 def request_limits() -> RequestLimits:

@@ -23,10 +23,9 @@ from sqlalchemy import (
 )
 
 from app import idempotency
-from app.quotas import ROW_SIZE, Growth, stored_size
+from app.quotas import ROW_SIZE, ZERO, Growth, stored_size
 from app.statements import (
     ID,
-    NONE,
     ONE,
     USER_ID,
     Shape,
@@ -64,7 +63,7 @@ def restore_once(shape: Shape) -> Select[Any]:
     unanswered = ~exists().select_from(replayed)
     acceptable = exists().where(is_expected(before)).select_from(before)
     # One that is live already is no change, and only its answer takes room.
-    deleted = select(case((before.c.deleted_at.is_not(None), ONE), else_=NONE)).scalar_subquery()
+    deleted = select(case((before.c.deleted_at.is_not(None), ONE), else_=ZERO)).scalar_subquery()
     texts = stored_size(before, shape.texts_of(shape.table.c.keys()))
     growth = Growth(ONE, select(texts + ROW_SIZE).scalar_subquery())
     bump = count_change(acceptable, unanswered, step=deleted, growth=growth)

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from app import idempotency
-from app.quotas import ROW_SIZE, SIZE, Growth, growth_of_one, stored_size, texts_of
+from app.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
 from app.users.models import User
 
 Element = ColumnElement[Any]
@@ -48,7 +48,6 @@ ID: Element = bindparam("id")
 VERSIONS: Element = bindparam("versions")
 OTHER_THAN: Element = bindparam("other_than")
 ONE: Element = literal_column("1", BigInteger)
-NONE: Element = literal_column("0", BigInteger)
 
 
 class Derived(NamedTuple):
@@ -291,7 +290,7 @@ def _selected(row: Mapping[str, Element], bump: CTE) -> Select[Any]:
 def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
     """How many bytes longer the texts of the row become; its present ones are null if it is new."""
     stored = select(stored_size(before, shape.texts_of(fields))).scalar_subquery()
-    return SIZE - func.coalesce(stored, NONE)
+    return SIZE - func.coalesce(stored, ZERO)
 
 
 def _differs(before: FromClause, fields: Sequence[str]) -> Element:

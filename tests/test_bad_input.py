@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from apiflask import APIFlask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
@@ -686,8 +686,6 @@ NAMES = sorted({name for _, name, _ in FIELDS + PARAMETERS})
     max_examples=20,
     derandomize=True,
     database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @each([route for route in ROUTES if route.name != "delete_me"])
 def test_no_body_and_no_query_gets_a_server_error(

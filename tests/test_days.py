@@ -354,7 +354,7 @@ RANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     bodies=st.lists(DUE, max_size=10),
     zone=ZONES,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 from apiflask import APIFlask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import create_model
 
@@ -192,7 +192,6 @@ TASKS = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(TASKS)
 def test_whatever_a_task_says_is_fingerprinted_as_before(body: dict[str, Any]) -> None:
     absent = {"description": None, "complete": False, "priority": "none", "due_date": None}

@@ -99,7 +99,7 @@ def accounts(draw: st.DrawFn) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lines=accounts())
 def test_whatever_an_account_holds_comes_back_as_it_was(
     auth: Callable[[], Account], lines: list[dict[str, Any]]

@@ -176,7 +176,7 @@ def said(lines: list[Line]) -> dict[str, str]:
     return {line["data"]["id"]: line["data"]["name"] for line in lines}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(file=files(most_again=4), chunk=CHUNKS)
 def test_an_import_ends_in_what_its_file_says(
     auth: Callable[[], Account], file: tuple[list[Line], list[Line]], chunk: int
@@ -197,7 +197,7 @@ def test_an_import_ends_in_what_its_file_says(
         assert (exported(alice), position(alice)) == (again, version)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(file=files(most_again=0), chunk=CHUNKS, left_out=st.integers(0, MOST - 1))
 def test_a_name_stays_with_a_category_that_the_file_does_not_name(
     auth: Callable[[], Account],

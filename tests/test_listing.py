@@ -222,7 +222,7 @@ QUERIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     bodies=st.lists(TASKS, max_size=9),
     queries=st.lists(QUERIES, min_size=1, max_size=3),

@@ -117,7 +117,7 @@ def test_a_user_who_grows_beyond_the_first_changes_finds_old_and_new(
 TEXT = st.text("aAbZäÄßẞİΣς%_\\'\": \n\U0001f95b", max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(title=TEXT, description=TEXT, sought=TEXT.filter(bool))
 def test_whatever_contains_a_text_has_its_pieces(
     connection: Any, title: str, description: str, sought: str
@@ -142,7 +142,7 @@ def test_whatever_contains_a_text_has_its_pieces(
 LONG = st.text("abÄẞ", min_size=1, max_size=6).map(lambda piece: (piece * 5000)[:5000])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(body=TEXT | LONG, sought=TEXT.filter(bool) | LONG.map(lambda text: text[:200]))
 def test_a_text_contains_what_ilike_says_it_contains(
     connection: Any, body: str, sought: str

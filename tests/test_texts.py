@@ -285,7 +285,7 @@ MARKS: Final = "".join(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.one_of(st.sampled_from(MARKS), st.characters()), max_size=150))
 def test_the_form_is_nfc(text: str) -> None:
     assert composed(text) == normalize("NFC", text)

@@ -53,7 +53,7 @@ def feed() -> Select[Any]:
     found = both.select().order_by(both.c.version).limit(ROWS).subquery("found")
     size = func.octet_length(found.c.description)
     before = func.coalesce(func.sum(size).over(order_by=found.c.version, rows=(None, -1)), 0)
-    page = select(*found.c, before.label("before"), func.count().over().label("found")).subquery()
+    page = select(*found.c, before.label("before"), func.count().over().label("in_all")).subquery()
     return (
         select(*page.c, head.c.change_seq, head.c.purged_version)
         .select_from(head.outerjoin(page, page.c.before < PAGE_BYTES))
@@ -96,6 +96,6 @@ def changes(user_id: str, since: Position | None, limit: int) -> Feed:
         raise Problem(CHANGES_GONE)
     copied_to = last if copied_to is None else copied_to
     page = [row for row in rows[:limit] if row.id]
-    if page and rows[0].found > len(page):
+    if page and rows[0].in_all > len(page):
         return Feed(page, Position(page[-1].version, copied_to), has_more=True)
     return Feed(page, Position(last, 0), has_more=False)
