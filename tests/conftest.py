@@ -1,5 +1,6 @@
 """A real PostgreSQL, its schema made by `flask db upgrade`, and callers of the API."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -165,11 +166,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pooled", action="store_true", help="reach the database through PgBouncer")
 
 
+@pytest.fixture(autouse=True)
+def _log_level() -> None:
+    """Each test begins with all that is logged, whatever an application before it was told."""
+    logging.root.setLevel(logging.INFO)
+
+
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[str]:
     """The URL of an empty database, with a superuser's rights."""
-    logging = LOGGING if pytestconfig.getoption("pooled") else ""
-    with throwaway(f"-c max_connections=200 {logging}") as url:
+    statements = LOGGING if pytestconfig.getoption("pooled") else ""
+    with throwaway(f"-c max_connections=200 {statements}") as url:
         yield url
 
 

@@ -179,13 +179,9 @@ def test_a_message_of_any_kind_is_one_line(
 def test_the_level_decides_what_is_written(
     database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = logging.root.level
-    try:
-        quiet = create_app(settings_for(database_url, LOG_LEVEL="WARNING"))
-        quiet.test_client().get("/health")
-        assert capsys.readouterr().out == ""
-    finally:
-        logging.root.setLevel(before)
+    quiet = create_app(settings_for(database_url, LOG_LEVEL="WARNING"))
+    quiet.test_client().get("/health")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.slow
