@@ -8,7 +8,7 @@ from typing import Any
 from app import lifecycle, logs, tally
 from app.config import load, misspelt_settings
 from app.engine import warm_up
-from app.server import Logger, answer_with_problems, end_in_order, warn_of_development
+from app.server.hooks import Logger, answer_with_problems, end_in_order, warn_of_development
 from app.version import __version__
 
 settings = load()
@@ -16,7 +16,7 @@ logs.configure(settings)
 
 host = "0.0.0.0" if settings.production else "127.0.0.1"  # noqa: S104 behind a balancer
 bind = f"{host}:{settings.port}"
-worker_class = "app.worker.Worker"
+worker_class = "app.server.worker.Worker"
 workers = settings.web_concurrency
 threads = settings.web_threads
 worker_connections = 900  # with the database's, below the usual limit of 1024 open files

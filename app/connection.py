@@ -2,8 +2,8 @@
 
 import time
 
-from app.client import Client
 from app.exchange import Request
+from app.server.client import Client
 
 
 def is_closed(incoming: Request) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app import callers
-from app.lanes import FairLane
+from app.server.lanes import FairLane
 from tests.conftest import Account, gunicorn
 from tests.locks import held, until, waiting
 

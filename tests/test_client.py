@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from app.client import AHEAD_BYTES, Client
+from app.server.client import AHEAD_BYTES, Client
 from tests.raw import MEGABYTE
 
 

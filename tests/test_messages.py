@@ -8,7 +8,7 @@ from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
 
-from app.messages import UNREAD_BYTES, Answer, Message, Parser, adapt
+from app.server.messages import UNREAD_BYTES, Answer, Message, Parser, adapt
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FORWARDED = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Proto: https\r\n\r\n"

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import create_app
-from app.lanes import Lanes
 from app.places import (
     POLLS,
     TRANSFERS,
@@ -29,6 +28,7 @@ from app.places import (
     reserve_thread,
     threads_in_all,
 )
+from app.server.lanes import Lanes
 from app.transfer import importing
 from app.transfer.pace import FREE_SECONDS
 from tests.conftest import Account, gunicorn, settings_for

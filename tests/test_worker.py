@@ -10,8 +10,8 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn
 
-from app.client import Client
-from app.worker import Worker
+from app.server.client import Client
+from app.server.worker import Worker
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Serve = Callable[[Application, bytes], bool]

@@ -14,12 +14,12 @@ from typing import IO, Final
 from flask import current_app
 
 from app import deadline, tally
-from app.client import too_slow
 from app.exchange import Document, Response, current
 from app.metrics.families import RETRIES
 from app.places import Place
 from app.problems import DATABASE_UNAVAILABLE, OVERLOADED, Problem
 from app.scope import reading
+from app.server.client import too_slow
 from app.transfer import snapshot
 from app.transfer.calendar import CALENDAR
 from app.transfer.formats import JSON_LINES, Form

@@ -10,8 +10,8 @@ from typing import Any, Final
 from gunicorn.workers.gthread import ThreadWorker
 
 from app import callers, deadline, lifecycle
-from app.client import Client
-from app.lanes import Lanes
+from app.server.client import Client
+from app.server.lanes import Lanes
 
 PARTING_SECONDS: Final = 2.0
 PARTING_BYTES: Final = 8 * 1024 * 1024

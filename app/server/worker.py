@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from app import lifecycle, messages, tally
-from app.lanes import Lanes
-from app.polling import PollingWorker
+from app import lifecycle, tally
+from app.server import messages
+from app.server.lanes import Lanes
+from app.server.polling import PollingWorker
 
 TURN_SECONDS: Final = 0.1
 

@@ -1,0 +1,1 @@
+"""The server: gunicorn with a worker of our own."""
