@@ -4,6 +4,7 @@ The database delivers at its own pace and is free again before the first byte is
 until then is answered with a problem; what breaks later breaks a body whose length was told.
 """
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +20,6 @@ from app.metrics.families import RETRIES
 from app.places import Place
 from app.problems import DATABASE_UNAVAILABLE, OVERLOADED, Problem
 from app.scope import reading
-from app.server.client import too_slow
 from app.transfer import snapshot
 from app.transfer.calendar import CALENDAR
 from app.transfer.formats import JSON_LINES, Form
@@ -56,7 +56,7 @@ class Delivery:
             raise StopIteration
         if self.pace.is_too_slow(taken):
             self.close()
-            raise too_slow()
+            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
         return piece
 
     def close(self) -> None:
