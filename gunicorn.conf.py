@@ -5,10 +5,12 @@ import logging
 import math
 from typing import Any
 
-from app import lifecycle, logs, tally
+from app import errors, lifecycle, logs, tally
 from app.config import load, misspelt_settings
 from app.engine import warm_up
-from app.server import Logger, answer_with_problems, end_in_order, warn_of_development
+from app.exposure import warn_of_development
+from app.server.master import Logger, announce_end
+from app.server.worker import Worker
 from app.version import __version__
 
 settings = load()
@@ -16,7 +18,7 @@ logs.configure(settings)
 
 host = "0.0.0.0" if settings.production else "127.0.0.1"  # noqa: S104 behind a balancer
 bind = f"{host}:{settings.port}"
-worker_class = "app.worker.Worker"
+worker_class = "app.server.worker.Worker"
 workers = settings.web_concurrency
 threads = settings.web_threads
 worker_connections = 900  # with the database's, below the usual limit of 1024 open files
@@ -36,9 +38,15 @@ preload_app = (
 )
 
 
+def on_starting(arbiter: Any) -> None:
+    """Called once in the master process, before anything else."""
+    if arbiter.cfg.is_ssl and issubclass(arbiter.worker_class, Worker):
+        raise RuntimeError("this worker does not end TLS: let a balancer do so, or use -k gthread")
+
+
 def when_ready(arbiter: Any) -> None:
     """Called once in the master process, before the first worker."""
-    end_in_order(arbiter)
+    announce_end(arbiter)
     warn_of_development(settings, arbiter.cfg.address)
     fields = {"version": __version__, "workers": workers, "threads": threads}
     log = logging.getLogger("app")
@@ -59,7 +67,6 @@ def pre_fork(_arbiter: Any, worker: Any) -> None:
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """Called in the master process when a worker has ended, however it did."""
-    lifecycle.note_load(worker.age, None)
     tally.leave_seat(worker.age)
 
 
@@ -68,9 +75,10 @@ def post_fork(_arbiter: Any, worker: Any) -> None:
     tally.take_seat(worker.age)
     worker.grace = settings.shutdown_grace
     worker.patience = settings.request_deadline
+    worker.error_response = errors.of_server
 
 
 def post_worker_init(worker: Any) -> None:
     """Called in each worker before its first request."""
-    answer_with_problems()
     warm_up(worker.wsgi, first=worker.age == 1)
+    lifecycle.note_ready(worker.age)

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import psycopg2
 from flask import Flask, Response, current_app
 
-from app import callers, errors, keys
+from app import callers, errors, keys, turns
 from app.config import Settings
 from app.exchange import current
 from app.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
@@ -35,7 +35,7 @@ def issuing() -> None:
 
 
 def signed_in() -> None:
-    """Only the bearer of a valid access token may call. Raises NotYet, Problem 401 (RFC 6750).
+    """Only the bearer of a valid access token may call. Raises Problem 401 (RFC 6750), 429.
 
     A browser asks with OPTIONS, and without the token, whether it may send it (Fetch, CORS).
     """
@@ -51,8 +51,8 @@ def signed_in() -> None:
         incoming.principal = current_app.extensions[BEARERS](token)
     else:
         incoming.principal = token_verifier().verify(token)
-    callers.note(authorization, incoming.principal.user_id)
-    callers.claim(incoming.principal.user_id)
+    if not callers.may_go_on(incoming.principal.user_id):
+        raise turns.refusal("As many requests of this user are under way as one user may have.")
 
 
 def for_tasks() -> None:

@@ -1,23 +1,23 @@
-"""The connection of a request's client, where the server shows it; our own worker does."""
+"""The connection of a request's client, where gunicorn shows it."""
 
-import time
+import select
+import socket
+import ssl
 
-from app.client import Client
 from app.exchange import Request
 
 
 def is_closed(incoming: Request) -> bool:
-    """Whether the client has hung up; False where that cannot be known without waiting."""
-    client = _client(incoming)
-    return client is not None and client.is_closed()
+    """Whether the client has disconnected, or will send no more.
 
-
-def give_time(incoming: Request, seconds: float) -> None:
-    """Wait for what the client sends next for so many seconds from now."""
-    if client := _client(incoming):
-        client.deadline = time.monotonic() + seconds
-
-
-def _client(incoming: Request) -> Client | None:
+    False where that cannot be known: under other servers, and where gunicorn itself ends TLS.
+    """
     client = incoming.environ.get("gunicorn.socket")
-    return client if isinstance(client, Client) else None
+    if not isinstance(client, socket.socket) or isinstance(client, ssl.SSLSocket):
+        return False
+    poller = select.poll()
+    poller.register(client, select.POLLIN)
+    try:
+        return bool(poller.poll(0)) and not client.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True

@@ -10,9 +10,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app import tally, tracing
-from app.exchange import Document, Response, current
+from app.exchange import Document, Response, current, new_id
 from app.metrics.families import PROBLEMS
 from app.problems import (
+    BAD_REQUEST,
     BY_STATUS,
     DATABASE_BUSY,
     DATABASE_UNAVAILABLE,
@@ -69,6 +70,24 @@ def respond(problem: Problem) -> Response:
     if problem.kind.status == 503:
         response.headers.setdefault("Retry-After", "1")
     return response
+
+
+def of_server(status: int) -> bytes:
+    """The whole response to a request that the server refuses before the application sees it."""
+    kind = BY_STATUS.get(status, BAD_REQUEST)
+    tally.add(PROBLEMS, kind.slug)
+    request_id = new_id()
+    body = document(kind, kind.meaning, request_id, {})
+    head = (
+        f"HTTP/1.1 {kind.status} {kind.title}\r\n"
+        "Connection: close\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        f"X-Request-ID: {request_id}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("ascii") + body
 
 
 def from_framework(error: HTTPException) -> Response:

@@ -1,4 +1,4 @@
-"""What the processes of one server know of each other: that it ends, who is new, who has how much.
+"""What the processes of one server know of each other: that it ends, and which is the newest.
 
 They are forked from one process, which imports this module first and so shares its memory.
 """
@@ -6,13 +6,9 @@ They are forked from one process, which imports this module first and so shares 
 import mmap
 from typing import Final
 
-_STOPPING, _INTERRUPTED, _NEWEST, _LOADS = range(4)
+_STOPPING, _INTERRUPTED, _NEWEST = range(3)
 
-WORKERS: Final = 256
-"""More than there ever are at once, old and new."""
-
-_shared: Final = memoryview(mmap.mmap(-1, (_LOADS + WORKERS) * 8)).cast("Q")
-_loads: Final = _shared[_LOADS:]
+_shared: Final = memoryview(mmap.mmap(-1, 3 * 8)).cast("Q")
 _leaves = False
 
 
@@ -55,13 +51,3 @@ def note_ready(age: int) -> None:
 def newest() -> int:
     """The number of the newest worker that has taken requests; 0 before the first."""
     return _shared[_NEWEST]
-
-
-def note_load(age: int, connections: int | None) -> None:
-    """Say how many connections this worker has; None if it takes no new ones any more."""
-    _loads[age % WORKERS] = 0 if connections is None else 1 + connections
-
-
-def least_load() -> int:
-    """How many connections the worker has that has fewest, of those that take new ones."""
-    return min(filter(None, _loads.tolist()), default=1) - 1

@@ -1,6 +1,6 @@
 """Places for requests that take long by nature: long polls, exports and imports.
 
-Our worker gives such requests threads of their own (lanes.py). On any other thread, also under
+The worker of app/server gives such requests threads of their own. On any other thread, also under
 another server, they never hold all of `WEB_THREADS`: the last one is left to short requests.
 """
 

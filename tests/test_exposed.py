@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.config import Settings
-from app.server import warn_of_development
+from app.exposure import warn_of_development
 from tests.conftest import SECRET, gunicorn
 
 pytestmark = pytest.mark.slow

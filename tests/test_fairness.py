@@ -29,7 +29,8 @@ A_MINUTE = 1000
 ROUNDS = 5
 QUIET_SECONDS = 1.0
 ATTACK_SECONDS = 2.0
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
+"""Between two looks of the other user, who would otherwise meet RATELIMIT_PER_USER in a minute."""
 
 MANY = 2000
 TEXT = ("a" * 99 + "b") * 50

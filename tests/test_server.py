@@ -1,8 +1,11 @@
 """gunicorn as it is started: what it answers by itself, and how it ends."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 from http.client import parse_headers
 from pathlib import Path
@@ -14,7 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from app.problems import KINDS
-from tests.conftest import Account, gunicorn, gunicorn_process
+from tests.conftest import ROOT, Account, gunicorn, gunicorn_process
 from tests.locks import held, until, waiting
 from tests.raw import (
     BODY,
@@ -438,3 +441,17 @@ def test_a_chunked_gigabyte_is_refused_without_being_taken_in(
     assert json.loads(body)["type"] == "/problems/content-too-large"
     assert sent < 100 * MEGABYTE
     assert max(used) - before < 20 * MEGABYTE
+
+
+def test_a_certificate_is_refused_at_the_start(database_url: str) -> None:
+    variables = {
+        **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}},
+        "APP_ENV": "test",
+        "FLASK_SKIP_DOTENV": "1",
+        "DATABASE_URL": database_url,
+        "GUNICORN_CMD_ARGS": "--certfile=/dev/null --keyfile=/dev/null",
+    }
+    command = [sys.executable, "-m", "gunicorn"]
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert "this worker does not end TLS" in ended.stdout + ended.stderr

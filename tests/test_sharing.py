@@ -1,4 +1,4 @@
-"""New connections go to the worker that has fewer, and none waits for a worker that takes none."""
+"""No new connection waits for a worker that takes none."""
 
 import os
 import signal
@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app import lifecycle
 from tests.conftest import gunicorn_process
 from tests.locks import until
 from tests.rig.cluster import children
@@ -26,12 +25,6 @@ def connect(base: str, stack: ExitStack) -> None:
     connection = stack.enter_context(closing(HTTPConnection(urlsplit(base).netloc, timeout=30)))
     connection.request("GET", "/health")
     assert connection.getresponse().read()
-
-
-def sockets(pid: int) -> int:
-    """How many sockets this process has open."""
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    return sum(os.readlink(link).startswith("socket:") for link in links)
 
 
 @contextmanager
@@ -50,22 +43,6 @@ def server(database_url: str, tmp_path: Path) -> Iterator[tuple[str, Popen[bytes
         yield serving
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
-def test_no_worker_has_clearly_more_connections_than_another(
-    server: tuple[str, Popen[bytes]],
-) -> None:
-    base, process = server
-    workers = children(process.pid)
-    idle = {pid: sockets(pid) for pid in workers}
-    with ExitStack() as stack:
-        while any(sockets(pid) < idle[pid] + 5 for pid in workers):
-            connect(base, stack)  # until each takes some, one of which may be its database's
-        for _ in range(CONNECTIONS):
-            connect(base, stack)
-        taken = [sockets(pid) for pid in workers]
-    assert max(taken) - min(taken) <= CONNECTIONS // 4
-
-
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_worker_that_hangs_keeps_no_connection_waiting(
     server: tuple[str, Popen[bytes]], which: int
@@ -74,13 +51,3 @@ def test_a_worker_that_hangs_keeps_no_connection_waiting(
     with ExitStack() as stack, stopped(children(process.pid)[which]):
         for _ in range(CONNECTIONS):
             connect(base, stack)
-
-
-def test_a_worker_that_takes_none_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "_loads", memoryview(bytearray(8 * lifecycle.WORKERS)).cast("Q"))
-    assert lifecycle.least_load() == 0
-    lifecycle.note_load(1, 7)
-    lifecycle.note_load(lifecycle.WORKERS + 2, 5)
-    assert lifecycle.least_load() == 5
-    lifecycle.note_load(lifecycle.WORKERS + 2, None)
-    assert lifecycle.least_load() == 7

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Final
 
-from app import lifecycle
 from app.metrics.families import BUCKETS, Family, Kind, Labels
 
-SEATS: Final = lifecycle.WORKERS
+SEATS: Final = 256
+"""More than there ever are workers at once, old and new."""
 SUM: Final = len(BUCKETS) + 1
 """Where a histogram has its sum: after the buckets, of which the last is without bound."""
 

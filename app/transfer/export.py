@@ -4,6 +4,7 @@ The database delivers at its own pace and is free again before the first byte is
 until then is answered with a problem; what breaks later breaks a body whose length was told.
 """
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,6 @@ from typing import IO, Final
 from flask import current_app
 
 from app import deadline, tally
-from app.client import too_slow
 from app.exchange import Document, Response, current
 from app.metrics.families import RETRIES
 from app.places import Place
@@ -56,7 +56,7 @@ class Delivery:
             raise StopIteration
         if self.pace.is_too_slow(taken):
             self.close()
-            raise too_slow()
+            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
         return piece
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import IO, Final, NamedTuple
 
 from flask import current_app
 
-from app import connection, deadline
+from app import deadline
 from app.exchange import Request
 from app.http import read_piece, require_media_type, too_large
 from app.idempotency import Fingerprint
@@ -64,7 +64,7 @@ def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> No
     """All of the body, into the file. Raises Problem 400, 413, 503."""
     taken, pace = 0, Pace()
     while taken < most or length is None:
-        give_time(incoming)
+        deadline.renew(current_app.config["SETTINGS"].request_deadline)  # of each piece: progress
         piece = read_piece(
             incoming, min(PIECE, most + 1 - taken if length is None else most - taken)
         )
@@ -89,10 +89,3 @@ def keep(file: IO[bytes], piece: bytes) -> None:
     except OSError as error:
         logger.error("an import cannot be put into a file: %s", error.strerror)
         raise Problem(OVERLOADED, "There is no room for the import.") from error
-
-
-def give_time(incoming: Request) -> None:
-    """The deadline of a request is that of each piece here: progress is what is asked for."""
-    seconds = current_app.config["SETTINGS"].request_deadline
-    deadline.renew(seconds)
-    connection.give_time(incoming, seconds)

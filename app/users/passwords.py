@@ -1,8 +1,8 @@
 """Hashing passwords, in NFKC: keyboards send one password as several texts.
 
 scrypt takes a processor and 32 MB for a while, and anyone may ask for it. So many are hashed at
-once in a process as leave half of its threads; our own worker has no more threads for those who
-sign up or in (lanes.py), so that nobody else waits for them.
+once in a process as leave half of its threads; app/server has no more threads for those who
+sign up or in, so that nobody else waits for them.
 """
 
 from collections.abc import Iterator
