@@ -26,7 +26,7 @@ from app import (
     logs,
     places,
     quotas,
-    tracing,
+    telemetry,
     turns,
 )
 from app.application import Application
@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     configure(app, settings)
     logs.configure(settings)
     logs.init_app(app)
-    tracing.init_app(app, os.environ)
+    telemetry.init_app(app, os.environ)
     deadline.init_app(app, settings)
     limits.init_app(app, settings)
     quotas.init_app(app, settings)

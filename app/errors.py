@@ -9,7 +9,7 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from app import tally, tracing
+from app import tally
 from app.exchange import Document, Response, current, new_id
 from app.metrics.families import PROBLEMS
 from app.problems import (
@@ -120,7 +120,7 @@ def from_database(error: psycopg2.Error) -> Response:
 def from_defect(error: Exception) -> Response:
     """What nobody foresaw: logged whole, told as little as possible."""
     logger.error("unforeseen error", exc_info=error)
-    tracing.note_defect(error)
+    current().defect = error
     return respond(Problem(INTERNAL_ERROR))
 
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, Final, cast
 
 import flask
@@ -43,8 +44,10 @@ class Request(flask.Request):
         self.trace = trace_context.received(environ)
         self.sent: Any = None
         """The body as JSON, before it was read into a model."""
-        self.recording: Any = None
-        """What records it for OpenTelemetry, if something does."""
+        self.spans: ExitStack | None = None
+        """Ends its span, if OpenTelemetry records it."""
+        self.defect: Exception | None = None
+        """The unforeseen error that it is answered with."""
         self.problem: str | None = None
         """The slug of the problem that it is answered with."""
         self.principal: Principal | None = None

@@ -1,69 +1,79 @@
-"""OpenTelemetry, set up by its own environment variables; imported only where they ask for traces.
+"""Which requests are traced, by OpenTelemetry's environment variables.
 
-Source: OpenTelemetry, "Environment Variable Specification".
+A sampled request has its statements marked. Spans are recorded by spans.py, which is imported only
+if the variables ask for it: OpenTelemetry is an optional dependency.
 """
 
 import logging
 from collections.abc import Mapping
-from functools import partial
-from importlib.metadata import entry_points
+from contextlib import nullcontext
+from typing import Final
 
 from flask import Flask
-from opentelemetry import trace
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import NoOpTracerProvider
 
-from app.recording import Recorder
-from app.version import __version__
+from app import trace_context
+from app.exchange import current
+from app.tracing import RECORDING
 
-SERVICE_NAME = "tasks-api"
-
-PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-"""What the packages of the exporters call themselves, by the protocol of OTLP that they speak."""
+EXPORTERS: Final = (
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
+"""Any of them asks for spans; the packages of OpenTelemetry alone do not."""
 
 logger = logging.getLogger(__name__)
 
 
-def exporters(environment: Mapping[str, str]) -> list[type[SpanExporter]]:
-    """What spans are sent with. Raises LookupError for what is not installed."""
-    names = environment.get("OTEL_TRACES_EXPORTER") or "otlp"
-    return [_exporter(name.strip(), environment) for name in names.split(",")]
+def takes_traces(environment: Mapping[str, str]) -> bool:
+    """Whether a request may name its trace."""
+    names = environment.get("OTEL_PROPAGATORS") or "tracecontext"
+    return "tracecontext" in (name.strip() for name in names.split(","))
 
 
-def _exporter(name: str, environment: Mapping[str, str]) -> type[SpanExporter]:
-    if name == "otlp":
-        general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
-        protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or general
-        name = PROTOCOLS.get(protocol, protocol)
-    found = [*entry_points(group="opentelemetry_traces_exporter", name=name)]
-    if not found:
-        raise LookupError(f"no exporter is installed that is named {name}")
-    kind: type[SpanExporter] = found[0].load()
-    return kind
+def is_wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the operator asks for spans."""
+    disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    none = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    return not disabled and not none and any(environment.get(name) for name in EXPORTERS)
 
 
-def provider(kinds: list[type[SpanExporter]], version: str) -> trace.TracerProvider:
-    """What makes tracers in this process; one that records nothing if a variable is wrong."""
-    named = OTELResourceDetector().detect().attributes
-    service = {"service.name": SERVICE_NAME, "service.version": version, **named}
-    try:
-        made = TracerProvider(resource=Resource.create(service))
-        for kind in kinds:
-            made.add_span_processor(BatchSpanProcessor(kind()))
-    except Exception:  # they are parsed in many places; no request is to fail for any of them
-        logger.exception("traces are not recorded, as a variable of OpenTelemetry is wrong")
-        return NoOpTracerProvider()
-    trace.set_tracer_provider(made)
-    return made
+def begin_anew() -> None:
+    """Begin a new trace, whatever the request names."""
+    incoming = current()
+    incoming.environ.pop("HTTP_TRACEPARENT", None)
+    incoming.trace = trace_context.new()
+
+
+def begin() -> None:
+    """Mark the statements of the current request if it is sampled."""
+    if (trace := current().trace).sampled:
+        RECORDING.set(lambda _cursor, _text: nullcontext(trace.traceparent))
+
+
+def end(_error: BaseException | None) -> None:
+    """Stop marking the statements of this thread."""
+    RECORDING.set(None)
 
 
 def init_app(app: Flask, environment: Mapping[str, str]) -> None:
-    """Record each request of this application, if there is something to send the spans with."""
+    """Trace the requests of this application, and record them if the operator asks for it."""
+    if not takes_traces(environment):
+        app.before_request(begin_anew)
+    app.before_request(begin)
+    app.teardown_request(end)
+    if is_wanted(environment):
+        record(app, environment)
+
+
+def record(app: Flask, environment: Mapping[str, str]) -> None:
+    """Record spans; if that is impossible, the log says why, and the service runs without."""
     try:
-        kinds = exporters(environment)
-    except (LookupError, ImportError) as error:
+        from app import spans
+
+        spans.init_app(app, environment)
+    except ImportError as error:
+        message = "traces are asked for, but not recorded: install requirements-otel.txt (%s)"
+        logger.warning(message, error)
+    except Exception as error:  # the SDK parses its variables in many places
         logger.warning("traces are asked for, but not recorded: %s", error)
-    else:
-        Recorder(partial(provider, kinds, __version__)).init_app(app)

@@ -1,92 +1,82 @@
-"""Traces: how the database hears of them, and whether OpenTelemetry is to record them.
+"""Traces in the database: the comment before each statement of a sampled request, and its summary.
 
-A flight of a sampled request begins with a comment that names its span, so that what PostgreSQL
-logs, explains or shows in pg_stat_activity is found by its trace. It comes first, as what is shown
-there ends after a kilobyte. Source: OpenTelemetry, "sqlcommenter".
+The comment names the statement's span, so that what PostgreSQL logs, explains or shows in
+pg_stat_activity can be found by its trace. It comes first, because pg_stat_activity cuts a text off
+after a kilobyte. Source: OpenTelemetry, "sqlcommenter".
 """
 
-import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import Any, Final
 
-from flask import Flask, has_request_context
 from sqlalchemy import PoolProxiedConnection
 
-from app import trace_context
-from app.exchange import current
-from app.trace_context import TraceContext
+from app.database import Base
 
-EXPORTERS: Final = (
-    "OTEL_TRACES_EXPORTER",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-)
-"""Any of them asks for traces; the OpenTelemetry packages alone do not."""
+Recording = Callable[[Any, str | bytes], AbstractContextManager[str]]
+"""Records one statement, given its cursor and its text; yields the `traceparent` of its span."""
 
-logger = logging.getLogger(__name__)
+RECORDING: Final[ContextVar[Recording | None]] = ContextVar("recording", default=None)
+"""How the statements of the current request are recorded; None if it is not sampled."""
+
+OPERATIONS: Final = {
+    "delete from": "DELETE",
+    "update": "UPDATE",
+    "insert into": "INSERT",
+    "join": "SELECT",
+    "from": "SELECT",
+}
+
+LONGEST_SUMMARY: Final = 255
 
 
 class Cursor:
-    """A cursor that tells the server with each flight to which span it belongs."""
+    """A database cursor that puts a comment with the `traceparent` before each statement."""
 
-    def __init__(self, cursor: Any, trace: TraceContext) -> None:
+    def __init__(self, cursor: Any, recording: Recording) -> None:
         self.cursor = cursor
-        self.trace = trace
+        self.recording = recording
 
     def execute(self, text: str | bytes, parameters: Any = None) -> None:
-        """As ever, behind a comment of hexadecimal digits and hyphens."""
-        comment = f"/*traceparent='{self.trace.traceparent}'*/ "
-        whole = comment.encode() + text if isinstance(text, bytes) else comment + text
-        self.cursor.execute(whole, parameters)
+        """Execute the statement. The comment holds hexadecimal digits and hyphens only."""
+        with self.recording(self.cursor, text) as traceparent:
+            comment = f"/*traceparent='{traceparent}'*/ "
+            whole = comment.encode() + text if isinstance(text, bytes) else comment + text
+            self.cursor.execute(whole, parameters)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.cursor, name)
 
 
 def cursor(connection: PoolProxiedConnection) -> Any:
-    """A cursor of the connection, for all that this thread's request sends on it."""
+    """A cursor of the connection for the statements of the current request."""
     plain = connection.cursor()
-    if not has_request_context() or not (incoming := current()).trace.sampled:
-        return plain
-    if incoming.recording:
-        return incoming.recording.cursor(plain)
-    return Cursor(plain, incoming.trace)
+    recording = RECORDING.get()
+    return Cursor(plain, recording) if recording else plain
 
 
-def note_defect(error: Exception) -> None:
-    """Have the trace show what nobody foresaw."""
-    if recording := current().recording:
-        recording.note_defect(error)
+def summary(text: str | bytes) -> str:
+    """The operations and tables of a statement, in the order of its text, without any value.
+
+    For example `UPDATE users INSERT tasks`. Bytes hold several statements with their values, and
+    are summed up as `BATCH`.
+    """
+    if isinstance(text, bytes):
+        return "COMMIT" if text == b"commit" else "BATCH"
+    return _summary(text.rpartition("; ")[2])  # without the settings, which hold the user's id
 
 
-def begin_anew() -> None:
-    """Begin a trace here, whatever the request names."""
-    current().trace = trace_context.new()
+@lru_cache(maxsize=512)
+def _summary(statement: str) -> str:
+    steps = (f"{OPERATIONS[verb.lower()]} {table}" for verb, table in _steps().findall(statement))
+    said = " ".join(dict.fromkeys(steps))
+    return said[:LONGEST_SUMMARY] or statement.split(" ", 1)[0].upper()
 
 
-def takes_traces(environment: Mapping[str, str]) -> bool:
-    """Whether a request may name its trace."""
-    names = environment.get("OTEL_PROPAGATORS") or "tracecontext"
-    return "tracecontext" in (name.strip() for name in names.split(","))
-
-
-def is_wanted(environment: Mapping[str, str]) -> bool:
-    """Whether the operator asks OpenTelemetry for traces, by its own variables."""
-    disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    none = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
-    return not disabled and not none and any(environment.get(name) for name in EXPORTERS)
-
-
-def init_app(app: Flask, environment: Mapping[str, str]) -> None:
-    """Record the requests of this application if that is asked for and can be done."""
-    if not takes_traces(environment):
-        app.before_request(begin_anew)
-    if not is_wanted(environment):
-        return
-    try:
-        from app import telemetry
-    except ImportError as error:
-        message = "traces are asked for, but not recorded: install requirements-otel.txt (%s)"
-        logger.warning(message, error)
-    else:
-        telemetry.init_app(app, environment)
+@cache
+def _steps() -> re.Pattern[str]:
+    tables = "|".join(Base.metadata.tables)
+    return re.compile(rf"\b({'|'.join(OPERATIONS)}) ({tables})\b", re.IGNORECASE)

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import SpanKind, StatusCode
 
 import app
-from app import create_app, telemetry
+from app import __version__, create_app, spans
 from app.exchange import new_id
-from app.flights import summary
-from app.recording import Recorder
+from app.spans import Recorder
 from app.tasks.queries import TASKS
+from app.tracing import summary
 from tests.conftest import Account, sending, settings_for
 from tests.contract import NOWHERE
 from tests.test_traces import SAMPLED, SPAN, TRACE, UNSAMPLED
@@ -34,7 +34,7 @@ class Traced:
         provider = TracerProvider(sampler=sampler)
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.app = create_app(settings_for(database_url))
-        Recorder(lambda: provider).init_app(self.app)
+        Recorder(provider).init_app(self.app)
 
     def spans(self) -> list[ReadableSpan]:
         """Those that have ended since the last call, in the order in which they began."""
@@ -98,6 +98,48 @@ def test_the_callers_span_is_the_parent_and_its_state_goes_on(
     assert f"{server.parent.span_id:016x}" == SPAN
     assert server.parent.is_remote
     assert flight.context.trace_state.to_header() == "rojo=1,congo=2"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "rojo",
+        "rojo=",
+        "rojo=1,CONGO=2",
+        "rojo=1,rojo=2",
+        "rojo=\u00e9",
+        f"rojo={'x' * 257}",
+        ",".join(f"k{n}=1" for n in range(33)),
+    ],
+)
+def test_a_tracestate_that_is_not_valid_is_dropped_alone_and_not_logged(
+    traced: Traced, caller: Account, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    capsys.readouterr()
+    caller.get("/v1/tasks", headers={**SAMPLED, "tracestate": state})
+    server, _ = traced.spans()
+    assert (hexadecimal(server)[0], dict(server.context.trace_state)) == (TRACE, {})
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_request_names_no_trace_where_the_operator_does_not_want_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_PROPAGATORS", "none")
+    traced = Traced(database_url, ALWAYS_ON)
+    assert traced.app.test_client().get("/problems", headers=SAMPLED).status_code == 200
+    (server,) = traced.spans()
+    assert server.parent is None
+    assert hexadecimal(server)[0] != TRACE
+
+
+def test_no_header_and_no_address_is_recorded(traced: Traced, caller: Account) -> None:
+    headers = {"User-Agent": "a-client/1", "Host": "a-host.example", "X-Forwarded-For": "192.0.2.7"}
+    assert caller.get("/v1/tasks?q=hunter2", headers=headers).status_code == 200
+    told = "".join(span.to_json() for span in traced.spans())
+    assert "http.route" in told
+    for secret in ("hunter2", "a-client", "a-host", "192.0.2.7", caller.user_id, caller.token):
+        assert secret not in told
 
 
 def test_the_log_and_the_database_are_told_of_the_spans_that_are_recorded(
@@ -286,9 +328,8 @@ def test_a_service_without_the_packages_says_so_and_serves(
     warning: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    for module in ("telemetry", "recording", "flights"):
-        monkeypatch.delitem(sys.modules, f"app.{module}")
-        monkeypatch.delattr(app, module)
+    monkeypatch.delitem(sys.modules, "app.spans")
+    monkeypatch.delattr(app, "spans")
     assert "install requirements-otel.txt" in warning(**{ENDPOINT: "http://127.0.0.1:9"})
 
 
@@ -302,7 +343,7 @@ def test_a_service_without_the_packages_says_so_and_serves(
         ),
         (
             {ENDPOINT: "http://127.0.0.1:9", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
-            "a variable of OpenTelemetry is wrong",
+            "max_queue_size must be a positive integer",
         ),
     ],
 )
@@ -313,15 +354,13 @@ def test_a_wrong_variable_is_told_and_stops_nothing(
 
 
 def test_the_service_is_named_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "set_tracer_provider", lambda _provider: None)
     for variable, value, name in (
         ("OTEL_LOGS_EXPORTER", "none", "tasks-api"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=chores", "chores"),
         ("OTEL_SERVICE_NAME", "errands", "errands"),
     ):
         monkeypatch.setenv(variable, value)
-        made = telemetry.provider([], "1.2.3")
-        assert isinstance(made, TracerProvider)
+        made = spans.provider({"OTEL_TRACES_EXPORTER": "console"})
         told = made.resource.attributes
-        assert (told["service.name"], told["service.version"]) == (name, "1.2.3")
+        assert (told["service.name"], told["service.version"]) == (name, __version__)
         made.shutdown()

@@ -161,4 +161,4 @@ def test_the_guide_names_every_attribute_that_is_recorded_and_no_other(
     for span in traced.spans():
         found[span.kind] |= set(span.attributes or {})
     assert found[SpanKind.SERVER] == documented("Span of a request")
-    assert found[SpanKind.CLIENT] == documented("Span of a flight")
+    assert found[SpanKind.CLIENT] == documented("Span of a statement")
