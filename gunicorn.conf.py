@@ -5,13 +5,15 @@ import logging
 import math
 from typing import Any
 
-from app import errors, lifecycle, logs, tally
-from app.config import load, misspelt_settings
-from app.engine import warm_up
-from app.exposure import warn_of_development
+from app.core import lifecycle, logs
+from app.core.config import load, misspelt_settings
+from app.core.exposure import warn_of_development
+from app.core.metrics import tally
+from app.core.version import __version__
+from app.db.pool import warm_up
 from app.server.master import Logger, announce_end
 from app.server.worker import Worker
-from app.version import __version__
+from app.web import errors
 
 settings = load()
 logs.configure(settings)

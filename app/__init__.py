@@ -12,30 +12,20 @@ from flask import Response
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import (
-    auth,
-    cli,
-    database,
-    deadline,
-    docs,
-    errors,
-    health,
-    http,
-    keys,
-    limits,
-    logs,
-    places,
-    quotas,
-    telemetry,
-    turns,
-)
-from app.application import Application
-from app.config import ROOT, ConfigurationError, Settings
-from app.database_url import sqlalchemy_url
-from app.openapi import introduction
-from app.secret_file import shared_secret
-from app.users import passwords
-from app.version import __version__ as __version__
+from app.api import health
+from app.auth import passwords, policies
+from app.core import deadline, logs, places, secrets, turns
+from app.core.config import ROOT, ConfigurationError, Settings
+from app.core.database_url import sqlalchemy_url
+from app.core.secret_file import shared_secret
+from app.core.version import __version__ as __version__
+from app.db import base
+from app.ops import cli, telemetry
+from app.rows import quotas
+from app.web import errors, http, limits
+from app.web.application import Application
+from app.web.docs import page
+from app.web.openapi import introduction
 
 SECRET_FILE: Final = ROOT / ".development-secret"
 
@@ -88,22 +78,22 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     http.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url
-    database.init_app(app, settings, url)
+    base.init_app(app, settings, url)
     errors.init_app(app)
     secret = settings.jwt_secret or development_secret(settings)
     # Earlier releases derived keys of the URL as it is.
     own = (secret, *settings.jwt_secrets_accepted) if secret else (stretched(url), url)
-    keys.init_app(app, *own)
-    auth.init_app(app, settings, issues=secret is not None)
+    secrets.init_app(app, *own)
+    policies.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
     places.init_app(app, settings)
     turns.init_app(app)
     passwords.init_app(app, settings)
-    docs.init_app(app)
+    page.init_app(app)
     health.init_app(app)
     cli.init_app(app)
     admit_browsers(app, settings)
-    app.after_request(auth.confirm)  # first of all that follow a request, as it may answer anew
+    app.after_request(policies.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
     app.wsgi_app = http.ShortHeaders(app.wsgi_app)  # type: ignore[method-assign]
     if settings.metrics_token:
@@ -137,35 +127,39 @@ def register_blueprints(app: APIFlask) -> None:
 
     Who has to be signed in also needs the scope for tasks, unless another one is named here.
     """
-    from app.batch.routes import blueprint as batch
-    from app.categories.routes import blueprint as categories
-    from app.changes.routes import blueprint as changes
-    from app.tasks.routes import blueprint as tasks
-    from app.tokens.routes import blueprint as tokens
-    from app.transfer.routes import blueprint as transfer
-    from app.trash.routes import blueprint as trash
-    from app.users.routes import auth as authentication
-    from app.users.routes import me
+    from app.api.batch.routes import blueprint as batch
+    from app.api.categories.routes import blueprint as categories
+    from app.api.changes.routes import blueprint as changes
+    from app.api.tasks.routes import blueprint as tasks
+    from app.api.tokens.routes import blueprint as tokens
+    from app.api.transfer.routes import blueprint as transfer
+    from app.api.trash.routes import blueprint as trash
+    from app.api.users.routes import auth as authentication
+    from app.api.users.routes import me
 
     policies: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
-        (health.blueprint, "", (auth.public,)),
-        (authentication, "/v1/auth", (auth.issuing,)),
-        (me, "/v1/me", (auth.signed_in, limits.by_user, auth.for_account)),
-        (tokens, "/v1/tokens", (auth.signed_in, limits.by_user, auth.for_account)),
-        (tasks, "/v1/tasks", (auth.signed_in, limits.by_user)),
-        (categories, "/v1/categories", (auth.signed_in, limits.by_user)),
-        (changes, "/v1/changes", (auth.signed_in, limits.by_user)),
-        (batch, "/v1/batch", (auth.signed_in, limits.by_user)),
-        (trash, "/v1/trash", (auth.signed_in, limits.by_user)),
-        (transfer, "/v1", (auth.signed_in, limits.by_user_whatever_the_size, auth.for_account)),
+        (health.blueprint, "", (policies.public,)),
+        (authentication, "/v1/auth", (policies.issuing,)),
+        (me, "/v1/me", (policies.signed_in, limits.by_user, policies.for_account)),
+        (tokens, "/v1/tokens", (policies.signed_in, limits.by_user, policies.for_account)),
+        (tasks, "/v1/tasks", (policies.signed_in, limits.by_user)),
+        (categories, "/v1/categories", (policies.signed_in, limits.by_user)),
+        (changes, "/v1/changes", (policies.signed_in, limits.by_user)),
+        (batch, "/v1/batch", (policies.signed_in, limits.by_user)),
+        (trash, "/v1/trash", (policies.signed_in, limits.by_user)),
+        (
+            transfer,
+            "/v1",
+            (policies.signed_in, limits.by_user_whatever_the_size, policies.for_account),
+        ),
     )
     for blueprint, prefix, checks in policies:
         app.register_blueprint(blueprint, url_prefix=prefix)
-        scope = () if auth.for_account in checks else (auth.for_tasks,)
-        scoped = (*checks, *scope) if auth.signed_in in checks else checks
+        scope = () if policies.for_account in checks else (policies.for_tasks,)
+        scoped = (*checks, *scope) if policies.signed_in in checks else checks
         app.before_request_funcs.setdefault(blueprint.name, []).extend(scoped)
-    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.signed_in in c}
-    app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if auth.for_account in c}
+    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in policies if policies.signed_in in c}
+    app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if policies.for_account in c}
 
 
 def development_secret(settings: Settings) -> str | None:
@@ -188,7 +182,7 @@ def start_embedded(settings: Settings) -> str:
     """The URL of the embedded database, which stops with the last process that uses it."""
     if settings.production:
         raise ConfigurationError("DATABASE_URL is required in production")
-    from app import embedded
+    from app.dev import embedded
 
     server = embedded.Server(embedded.default_directory())
     atexit.register(server.stop)
@@ -222,7 +216,7 @@ def exactly(origin: str) -> re.Pattern[str]:
 
 def measure(app: APIFlask) -> None:
     """Count what this application does, and tell it to the bearer of METRICS_TOKEN."""
-    from app.metrics import routes  # with a library that nobody else needs
+    from app.ops.metrics import routes
 
     routes.init_app(app)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from psycopg2.extras import RealDictCursor
 
-from app.tasks.schemas import PRIORITIES, Task
+from app.api.tasks.schemas import PRIORITIES, Task
 from benchmarks.contestants import Contestant, started
 from benchmarks.data import Ground, Person
 from tests.databases import opened

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, create_engine, make_url, pool, text
 from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.exc import DBAPIError
 
-from app import deadline
-from app.config import Settings
-from app.database import Base
-from app.database_url import is_pooled
-from app.engine import connect_options
-from app.failures import explained
+from app.core import deadline
+from app.core.config import Settings
+from app.core.database_url import is_pooled
+from app.db.base import Base
+from app.db.failures import explained
+from app.db.pool import connect_options
 
 # Any constant does, as long as every release uses the same.
 MIGRATION_LOCK = 7_310_452_861
@@ -89,7 +89,7 @@ def quoted(name: str | None) -> str:
 def connected(url: str) -> Connection:
     """A connection of its own, opened within DB_CONNECT_TIMEOUT.
 
-    libpq's own timeout has no effect where the driver waits as app/deadline.py has it.
+    libpq's own timeout has no effect where the driver waits as app/core/deadline.py has it.
     """
     settings: Settings = current_app.config["SETTINGS"]
     options = connect_options(settings)

@@ -23,10 +23,10 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.config import Settings
-from app.database import db
-from app.embedded import throwaway
-from app.exchange import new_id
+from app.core.config import Settings
+from app.db.base import db
+from app.dev.embedded import throwaway
+from app.web.exchange import new_id
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.programs import free_port
 from tests.rig.proxy import Proxy

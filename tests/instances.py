@@ -9,7 +9,7 @@ from threading import Thread
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.database import db
+from app.db.base import db
 from tests.conftest import settings_for, wait_until_ready
 from tests.rig.programs import Program
 from tests.rig.service import start

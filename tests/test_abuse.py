@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.users import jwks, tokens
+from app.auth import access_tokens, jwks
 from tests import issuer as issuing
 from tests.conftest import SECRET, Account, settings_for
 from tests.contract import ROUTES, Route
@@ -345,7 +345,7 @@ def test_a_token_whose_key_was_withdrawn_is_believed_no_longer_than_the_keys_are
     del issuer.private["es256"]
     clock(jwks.LIFETIME_SECONDS - 1)
     assert present(token).status_code == 200
-    clock(tokens.REMEMBERED_SECONDS + 1)
+    clock(access_tokens.REMEMBERED_SECONDS + 1)
     assert_not_valid(present(token))
 
 

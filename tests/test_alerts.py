@@ -14,10 +14,10 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from app.config import Settings
-from app.failures import Cause
-from app.metrics.families import REFUSALS
-from app.problems import KINDS
+from app.core.config import Settings
+from app.core.metrics.families import REFUSALS
+from app.core.problems import KINDS
+from app.db.failures import Cause
 from tests.conftest import ROOT, gunicorn
 from tests.locks import until
 from tests.rig.programs import Program, account, free_port, need, own_directory, write

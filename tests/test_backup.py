@@ -13,7 +13,7 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
-from app.database import db
+from app.db.base import db
 from tests.conftest import PASSWORD, ROOT, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.instances import served_here

@@ -9,7 +9,7 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
-from app.exchange import new_id
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once, callers
 from tests.rig.proxy import Proxy
@@ -351,7 +351,7 @@ def test_a_connection_that_dies_on_the_way_loses_and_doubles_nothing(
     key: dict[str, str],
     flight: int,
 ) -> None:
-    from app import transaction
+    from app.db import transaction
 
     real, number = transaction.Transaction._execute, count(1)
 
@@ -374,7 +374,7 @@ def test_a_connection_that_dies_on_the_way_loses_and_doubles_nothing(
 def test_what_the_database_refuses_for_no_known_reason_is_a_defect(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app import transaction
+    from app.db import transaction
 
     def failing(*_: object) -> None:
         raise psycopg2.errors.DataError

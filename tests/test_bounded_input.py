@@ -21,16 +21,16 @@ from pydantic import TypeAdapter, ValidationError
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from app import create_app
-from app.batch.schemas import BODIES as BATCH_BODIES
-from app.database import db
-from app.exchange import new_id
-from app.fields import LINE_PATTERN, TEXT_PATTERN
-from app.http import MOST_PARAMETERS
-from app.limits import REQUESTS
-from app.logs import redact
-from app.strict_json import DEEPEST, LONGEST_NUMBER, MOST_MEMBERS, MOST_VALUES
-from app.tasks.schemas import Description, Title
-from app.transfer import schemas as transfer
+from app.api.batch.schemas import BODIES as BATCH_BODIES
+from app.api.tasks.schemas import Description, Title
+from app.api.transfer import schemas as transfer
+from app.core.logs import redact
+from app.db.base import db
+from app.web.exchange import new_id
+from app.web.fields import LINE_PATTERN, TEXT_PATTERN
+from app.web.http import MOST_PARAMETERS
+from app.web.limits import REQUESTS
+from app.web.strict_json import DEEPEST, LONGEST_NUMBER, MOST_MEMBERS, MOST_VALUES
 from tests.assertions import refused
 from tests.conftest import Account, settings_for
 from tests.contract import LINES, ROUTES, Route, schema

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from app import breaker, create_app
-from app.breaker import Breaker
-from app.failures import AWAY, Cause, Failure, while_connecting, while_waiting
-from app.problems import Problem
+from app import create_app
+from app.core.problems import Problem
+from app.db import breaker
+from app.db.breaker import Breaker
+from app.db.failures import AWAY, Cause, Failure, while_connecting, while_waiting
 from tests.conftest import Account, settings_for
 from tests.locks import until
 from tests.parallel import at_once
@@ -180,7 +181,7 @@ def test_a_lasting_cause_is_told_with_advice_once_and_not_hammered(
 
     monkeypatch.setattr(breaker, "sleep", pauses.append)
     breaking = Breaker(probe)
-    caplog.set_level(logging.INFO, "app.breaker")
+    caplog.set_level(logging.INFO, "app.db.breaker")
     failure = while_connecting(psycopg2.OperationalError("password authentication failed"))
     monkeypatch.setattr(breaker, "Thread", lambda **_: Thread(target=int))
     breaking.open(failure)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app import callers
+from app.core import callers
 from app.server.lanes import KNOWN_TOKENS, NOBODY, Caller, Lane, caller_of
 from tests.conftest import Account, gunicorn
 from tests.locks import held, until, waiting

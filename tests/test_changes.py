@@ -14,14 +14,15 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import create_app, lifecycle
-from app.changes import position
-from app.changes.position import Position
-from app.changes.queries import PAGE_BYTES
-from app.config import Settings
-from app.database import db
-from app.exchange import new_id
-from app.places import POLLS, for_polls
+from app import create_app
+from app.api.changes import position
+from app.api.changes.position import Position
+from app.api.changes.queries import PAGE_BYTES
+from app.core import lifecycle
+from app.core.config import Settings
+from app.core.places import POLLS, for_polls
+from app.db.base import db
+from app.web.exchange import new_id
 from tests.conftest import PASSWORD, Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.locks import until

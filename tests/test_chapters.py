@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 from apiflask import APIFlask
 
-from app.exchange import new_id
-from app.limits import FAILED_SIGN_INS
-from app.openapi.introduction import CHAPTERS, DESCRIPTION
-from app.pagination import MAX_LIMIT
-from app.purging import KEPT_DAYS
-from app.tokens.permissions import PERMISSIONS
+from app.core.permissions import PERMISSIONS
+from app.ops.purging import KEPT_DAYS
+from app.web.cursors import MAX_LIMIT
+from app.web.exchange import new_id
+from app.web.limits import FAILED_SIGN_INS
+from app.web.openapi.introduction import CHAPTERS, DESCRIPTION
 from tests.conftest import Account
 from tests.rig.programs import need
 

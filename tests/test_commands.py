@@ -8,9 +8,10 @@ import pytest
 from apiflask import APIFlask
 from click.testing import Result
 
-from app import create_app, purging
-from app.database import db
-from app.exchange import new_id
+from app import create_app
+from app.db.base import db
+from app.ops import purging
+from app.web.exchange import new_id
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.locks import held

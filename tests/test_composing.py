@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from app import composing, create_app
-from app.execution import execute
+from app import create_app
+from app.db.execution import execute
+from app.ops import composing
 from tests.composing import (
     COMPOSED,
     DECOMPOSED,

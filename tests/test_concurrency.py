@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.exchange import new_id
+from app.web.exchange import new_id
 from tests.conftest import PASSWORD, Account, settings_for
 from tests.parallel import at_once, callers
 from tests.walking import ids, walk

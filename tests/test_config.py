@@ -15,10 +15,12 @@ from uuid import UUID
 
 import pytest
 
-from app import config, create_app, database_url, embedded
-from app.config import ConfigurationError, Settings
-from app.database_url import sqlalchemy_url
-from app.secret_strength import is_weak
+from app import create_app
+from app.core import config, database_url
+from app.core.config import ConfigurationError, Settings
+from app.core.database_url import sqlalchemy_url
+from app.core.secret_strength import is_weak
+from app.dev import embedded
 from tests.conftest import ROOT, SECRET, settings_for
 
 REMOTE = "postgresql://user:hidden@db.example.com/tasks"

@@ -16,8 +16,9 @@ import orjson
 import pytest
 from apiflask import APIFlask
 
-from app import create_app, tally
-from app.logs import JsonFormatter, StandardOutput
+from app import create_app
+from app.core.logs import JsonFormatter, StandardOutput
+from app.core.metrics import tally
 from tests.conftest import Account, sending, settings_for
 from tests.scrapes import TOKEN
 

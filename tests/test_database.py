@@ -11,11 +11,11 @@ from apiflask import APIFlask
 from sqlalchemy import event, select, text
 
 from app import create_app
-from app.database import db
-from app.exchange import new_id
-from app.execution import Statement, execute
-from app.scope import Role, Scope, reading
-from app.users.models import User
+from app.db.base import db
+from app.db.execution import Statement, execute
+from app.db.scope import Role, Scope, reading
+from app.rows.owner import User
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.parallel import at_once, callers

@@ -11,8 +11,8 @@ from apiflask import APIFlask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app import fields, pagination
-from app.pagination import Position
+from app.web import cursors, fields
+from app.web.cursors import Position
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import ids, page, walk
@@ -243,7 +243,7 @@ def cursor_of_the_release_before(app: APIFlask, account: Account, sort: str, key
     names = ("complete", "priority", "category_id", "due_before", "due_after", "updated_after", "q")
     criteria = dict.fromkeys(names) | {"sort": sort}
     with app.app_context():
-        return pagination.encode(
+        return cursors.encode(
             Position(key, "00000000-0000-0000-0000-000000000000"), [account.user_id, criteria]
         )
 

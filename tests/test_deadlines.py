@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import pytest
 from werkzeug.test import TestResponse
 
-from app import create_app, deadline
-from app.database import db
+from app import create_app
+from app.core import deadline
+from app.db.base import db
 from tests.conftest import Account, sending, settings_for
 from tests.databases import migrate
 from tests.locks import until

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from app.config import FAILED_TO_LOAD, ConfigurationError, Settings
+from app.core.config import FAILED_TO_LOAD, ConfigurationError, Settings
 from tests.conftest import ROOT, SECRET, wait_until_ready
 from tests.instances import served_here
 from tests.rig.programs import Program, free_port, need

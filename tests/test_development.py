@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from app.config import FAILED_TO_LOAD
+from app.core.config import FAILED_TO_LOAD
 from tests.conftest import ROOT, gunicorn_process
 from tests.databases import opened, own_database
 from tests.rig.programs import free_port
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def test_an_empty_database_is_migrated_and_served(cluster: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with own_database(cluster) as url:
-        serving = gunicorn_process(url, log, "app.development", APP_ENV="development")
+        serving = gunicorn_process(url, log, "app.dev.development", APP_ENV="development")
         with serving as (base, _), urlopen(f"{base}/health/db", timeout=5) as response:
             health = json.load(response)
     assert (health["status"], health["revision"]["up_to_date"]) == ("ok", True)
@@ -33,7 +33,7 @@ def stopped(**environment: str) -> tuple[int, str]:
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     given = {"FLASK_SKIP_DOTENV": "1", "DB_CONNECT_TIMEOUT": "1", "PORT": str(free_port())}
     ended = subprocess.run(
-        [sys.executable, "-m", "app.development"],
+        [sys.executable, "-m", "app.dev.development"],
         cwd=ROOT,
         env={**kept, **given, **environment},
         capture_output=True,

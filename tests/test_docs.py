@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 from flask.testing import FlaskClient
 
-from app.docs import ASSETS
-from app.problems import KINDS
+from app.core.problems import KINDS
+from app.web.docs.page import ASSETS
 from tests.conftest import ROOT
 
 STATIC: Final = sorted(f"/static/{file.name}" for file in (ROOT / "app" / "static").iterdir())

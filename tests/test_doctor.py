@@ -19,14 +19,15 @@ import pytest
 from apiflask import APIFlask
 from click.testing import Result
 
-from app import create_app, engine
-from app.config import Settings
-from app.database import Base
-from app.doctor import connection, examination, rights, server
-from app.doctor.deployment import Deployment
-from app.doctor.examination import CHECKS, Check, Needs
-from app.doctor.expected import RIGHTS, ROLES
-from app.doctor.findings import REMEDIES, Finding, Level
+from app import create_app
+from app.core.config import Settings
+from app.db import pool
+from app.db.base import Base
+from app.ops.doctor import connection, examination, rights, server
+from app.ops.doctor.deployment import Deployment
+from app.ops.doctor.examination import CHECKS, Check, Needs
+from app.ops.doctor.expected import RIGHTS, ROLES
+from app.ops.doctor.findings import REMEDIES, Finding, Level
 from tests.conftest import ROOT, SECRET
 from tests.databases import migrate, opened, own_database
 from tests.issuer import AUDIENCE, NAME, running_issuer
@@ -172,7 +173,7 @@ def test_redis_and_an_issuer_that_answer_are_well(box: Box) -> None:
 def test_the_default_pool_is_sound_on_a_server_with_the_default_limit(
     box: Box, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.doctor.services.storage_answers", lambda _: True)
+    monkeypatch.setattr("app.ops.doctor.services.storage_answers", lambda _: True)
     settings = {"WEB_CONCURRENCY": str(processes), "RATELIMIT_STORAGE_URI": "redis://here/0"}
     alter = f"alter role {SERVICE} connection limit"
     with box.altered(f"{alter} 97", back=(f"{alter} -1",)):  # 100, of which 3 are reserved
@@ -225,7 +226,7 @@ def test_a_setting_that_is_wrong_is_found(
     box: Box, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if code.startswith("connections"):
-        monkeypatch.setattr("app.doctor.services.storage_answers", lambda _: True)
+        monkeypatch.setattr("app.ops.doctor.services.storage_answers", lambda _: True)
     assert found(box.doctor("--json", **SETTINGS[code])) == {code}
 
 
@@ -482,9 +483,9 @@ def test_a_proxy_that_gives_out_numbers_of_its_own_and_shares_nothing_is_no_pool
         def info(self) -> Any:
             return SimpleNamespace(backend_pid=1, ssl_in_use=False)
 
-    options = engine.connect_options
+    options = pool.connect_options
     monkeypatch.setattr(
-        "app.engine.connect_options",
+        "app.db.pool.connect_options",
         lambda settings: {**options(settings), "connection_factory": Renumbered},
     )
     result = box.doctor("--json", "--only", "pooler", "--only", "migrations")

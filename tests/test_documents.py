@@ -11,9 +11,9 @@ from dotenv import dotenv_values
 from sqlalchemy import CheckConstraint, Column
 from sqlalchemy.dialects import postgresql
 
-from app.config import Settings
-from app.database import Base
-from app.scope import Role
+from app.core.config import Settings
+from app.db.base import Base
+from app.db.scope import Role
 from tests.conftest import ROOT
 
 DATA_MODEL = (ROOT / "docs" / "data-model.md").read_text()

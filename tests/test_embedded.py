@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import psycopg2
 import pytest
 
-from app import embedded
+from app.dev import embedded
 
 AS_ROOT = os.geteuid() == 0
 

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.database import db
-from app.problems import BY_STATUS, KINDS, Kind
-from app.transfer.schemas import EXAMPLE
+from app.api.transfer.schemas import EXAMPLE
+from app.core.problems import BY_STATUS, KINDS, Kind
+from app.db.base import db
 from tests.conftest import Account, settings_for
 from tests.contract import LINES, NOWHERE, ROUTES, Route
 from tests.locks import held, until, waiting

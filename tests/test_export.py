@@ -14,11 +14,11 @@ from apiflask import APIFlask
 from icalendar import Calendar
 
 from app import create_app
-from app.database import db
-from app.transfer import snapshot
-from app.transfer.export import PIECE
-from app.transfer.pace import BYTES_PER_SECOND, FREE_SECONDS
-from app.transfer.table import harmless
+from app.api.transfer.export import PIECE
+from app.api.transfer.pace import BYTES_PER_SECOND, FREE_SECONDS
+from app.api.transfer.table import harmless
+from app.db import snapshot
+from app.db.base import db
 from tests.conftest import Account, gunicorn_process, sending, settings_for
 from tests.lines import exported, parsed
 from tests.locks import until
@@ -275,7 +275,7 @@ def test_a_disk_that_is_full_is_503(
         def write(self, data: Any) -> int:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.transfer.export.SpooledTemporaryFile", lambda _: Full())
+    monkeypatch.setattr("app.api.transfer.export.SpooledTemporaryFile", lambda _: Full())
     response = alice.get("/v1/export")
     assert (response.status_code, response.json["type"]) == (503, "/problems/overloaded")
     monkeypatch.undo()

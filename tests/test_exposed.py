@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
-from app.exposure import warn_of_development
+from app.core.config import Settings
+from app.core.exposure import warn_of_development
 from tests.conftest import SECRET, gunicorn
 
 pytestmark = pytest.mark.slow

@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import create_model
 
-from app import keys
-from app.batch.schemas import Batch
-from app.categories.schemas import CategoryCreate
-from app.exchange import new_id
-from app.fields import Body
-from app.idempotency import fingerprinted
-from app.tasks.schemas import TaskCreate
-from app.tokens.schemas import TokenCreate
-from app.users.schemas import Credentials, RefreshRequest, Registration
+from app.api.batch.schemas import Batch
+from app.api.categories.schemas import CategoryCreate
+from app.api.tasks.schemas import TaskCreate
+from app.api.tokens.schemas import TokenCreate
+from app.api.users.schemas import Credentials, RefreshRequest, Registration
+from app.core import secrets
+from app.rows.idempotency import fingerprinted
+from app.web.exchange import new_id
+from app.web.fields import Body
 from tests.conftest import PASSWORD, ROOT, SECRET, Account
 from tests.people import give_password
 
@@ -102,7 +102,7 @@ SENT = [
 
 def fingerprint_of(text: str) -> bytes:
     """The fingerprint that the releases up to 1.0 make of this."""
-    return hmac.digest(keys.Keys.derive(SECRET).fingerprint, text.encode(), sha256)
+    return hmac.digest(secrets.Keys.derive(SECRET).fingerprint, text.encode(), sha256)
 
 
 def post(account: Account, sent: Sent, key: str, body: dict[str, Any] | None = None) -> Any:
@@ -228,7 +228,7 @@ def test_a_member_that_a_later_release_adds_counts_only_if_it_was_sent(
 
 
 EDITS = {
-    "app/tasks/schemas.py": [
+    "app/api/tasks/schemas.py": [
         (
             "    category_id: Id | None = None\n\n\nclass TaskReplace",
             "    category_id: Id | None = None\n    estimate: int | None = None\n\n\n"

@@ -16,8 +16,8 @@ from flask_migrate import upgrade
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.database import db
-from app.embedded import throwaway
+from app.db.base import db
+from app.dev.embedded import throwaway
 from tests.conftest import ROOT, settings_for
 from tests.contract import NOWHERE
 from tests.parallel import at_once

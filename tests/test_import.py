@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from psycopg2.errors import QueryCanceled
 from werkzeug.test import TestResponse
 
-from app import create_app, lifecycle
-from app.exchange import new_id
-from app.texts import composed, is_visible, trimmed
-from app.transfer import importing, rows
-from app.transfer.reading import LONGEST_LINE
+from app import create_app
+from app.api.transfer import importing, rows
+from app.api.transfer.reading import LONGEST_LINE
+from app.core import lifecycle
+from app.core.texts import composed, is_visible, trimmed
+from app.web.exchange import new_id
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import LINES
 from tests.lines import (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.exchange import new_id
-from app.transfer import importing, renaming
+from app.api.transfer import importing, renaming
+from app.web.exchange import new_id
 from tests.conftest import Account
 from tests.lines import category, counts, exported, imported, parsed, reasons, send, task
 

@@ -11,8 +11,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from app import create_app
-from app.exchange import new_id
-from app.transfer import importing, rows
+from app.api.transfer import importing, rows
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.lines import category, counts, exported, imported, jsonl, parsed, send, task
 

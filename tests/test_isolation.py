@@ -14,10 +14,10 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.database import db
-from app.exchange import new_id
-from app.scope import Role
-from app.users.tokens import RefreshToken
+from app.auth.access_tokens import RefreshToken
+from app.db.base import db
+from app.db.scope import Role
+from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.contract import LINES

@@ -11,10 +11,11 @@ import pytest
 from apiflask import APIFlask
 from werkzeug.test import TestResponse
 
-from app import counters, create_app, limits
-from app.counters import LastMinute, PresentMinute, Shared
-from app.exchange import new_id
-from app.tokens.secret import PersonalToken
+from app import create_app
+from app.auth.token_secret import PersonalToken
+from app.web import counters, limits
+from app.web.counters import LastMinute, PresentMinute, Shared
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
 from tests.people import sign_in

@@ -13,7 +13,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.logs import JsonFormatter, StandardOutput, TerminalFormatter, redact
+from app.core.logs import JsonFormatter, StandardOutput, TerminalFormatter, redact
 from tests.conftest import PASSWORD, SECRET, Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
 from tests.databases import own_database

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from app import counters
-from app.counters import LastMinute, PresentMinute
-from app.tasks.queries import TASKS
-from app.tasks.schemas import SortKey, TaskFilters, TaskPatch
+from app.api.tasks.queries import TASKS
+from app.api.tasks.schemas import SortKey, TaskFilters, TaskPatch
+from app.web import counters
+from app.web.counters import LastMinute, PresentMinute
 from tests.conftest import Account, gunicorn_process
 from tests.raw import MEGABYTE, memory
 from tests.rig.cluster import children

@@ -12,12 +12,9 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from app import create_app, tally
-from app.breaker import Breaker
-from app.database import GATE
-from app.engine import BREAKER, CountedPool
-from app.exchange import new_id
-from app.metrics.families import (
+from app import create_app
+from app.core.metrics import tally
+from app.core.metrics.families import (
     IN_FLIGHT,
     LONG_POLLS,
     OTHER,
@@ -27,7 +24,11 @@ from app.metrics.families import (
     UNMATCHED,
     WORKER_STARTS,
 )
-from app.metrics.ledger import Ledger
+from app.core.metrics.ledger import Ledger
+from app.db.base import GATE
+from app.db.breaker import Breaker
+from app.db.pool import BREAKER, CountedPool
+from app.web.exchange import new_id
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
 from tests.locks import held, until
@@ -100,7 +101,10 @@ def told(client: FlaskClient) -> Scrape:
 def test_without_a_token_set_there_are_no_metrics_and_nothing_is_measured(app: APIFlask) -> None:
     assert app.test_client().get("/metrics", headers=BEARER).status_code == 404
     assert not isinstance(app.extensions[GATE].pool, CountedPool)
-    assert {each.__module__ for each in app.after_request_funcs[None]} == {"app.auth", "app.logs"}
+    assert {each.__module__ for each in app.after_request_funcs[None]} == {
+        "app.auth.policies",
+        "app.core.logs",
+    }
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from app import create_app
-from app.database import Base
-from app.embedded import throwaway
-from app.scope import Role
+from app.db.base import Base
+from app.db.scope import Role
+from app.dev.embedded import throwaway
 from tests.conftest import PASSWORD, ROOT, SECRET, Account, gunicorn, settings_for
 from tests.databases import MIGRATIONS, migrate, migrate_down, opened, own_database
 from tests.locks import until

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Settings
-from app.misspelt import misspelt
+from app.core.config import Settings
+from app.core.misspelt import misspelt
 from tests.conftest import gunicorn_process
 
 SETTINGS = {item.metadata["variable"] for item in fields(Settings)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from app.batch.schemas import BODIES
+from app.api.batch.schemas import BODIES
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from app.changes.schemas import LONGEST_WAIT
-from app.config import Settings
-from app.problems import KINDS
+from app.api.changes.schemas import LONGEST_WAIT
+from app.core.config import Settings
+from app.core.problems import KINDS
 from tests.conftest import Account, gunicorn_process
 from tests.instances import SMALL, Instance, listening, port, serve
 from tests.lines import exported, jsonl, task

@@ -7,7 +7,7 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
-from app.exchange import new_id
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.lines import category, counts, jsonl, send, task
 from tests.parts import in_parts

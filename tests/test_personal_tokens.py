@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app import create_app
-from app.exchange import new_id
-from app.logs import redact
-from app.tokens.secret import DIGITS, PersonalToken
+from app.auth.token_secret import DIGITS, PersonalToken
+from app.core.logs import redact
+from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account, settings_for
 from tests.databases import migrate, opened, own_database

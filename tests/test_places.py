@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import create_app
-from app.places import (
+from app.api.transfer import importing
+from app.api.transfer.pace import FREE_SECONDS
+from app.core.places import (
     POLLS,
     TRANSFERS,
     CommonThreads,
@@ -29,8 +31,6 @@ from app.places import (
     threads_in_all,
 )
 from app.server.lanes import Lanes
-from app.transfer import importing
-from app.transfer.pace import FREE_SECONDS
 from tests.conftest import Account, gunicorn, settings_for
 from tests.contract import LINES
 from tests.lines import counts, exported, jsonl, send, task

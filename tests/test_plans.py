@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from app import purging
-from app.changes.queries import FEED
-from app.execution import Statement
-from app.scope import reading
-from app.tasks import queries
-from app.tasks.by_due import BEGINNING, END
-from app.tasks.listings import listing
-from app.tasks.models import INDEXED_AFTER, Task
-from app.transfer import queries as transfer
-from app.trash import erasing
-from app.trash import queries as trash
+from app.api.changes.queries import FEED
+from app.api.tasks import queries
+from app.api.tasks.by_due import BEGINNING, END
+from app.api.tasks.listings import listing
+from app.api.tasks.models import INDEXED_AFTER, Task
+from app.api.transfer import queries as transfer
+from app.api.trash import erasing
+from app.api.trash import queries as trash
+from app.db.execution import Statement
+from app.db.scope import reading
+from app.ops import purging
 
 KEYS = {
     "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),

@@ -57,7 +57,7 @@ def run(script: str, database_url: str, log: Path, place: Path) -> str:
     """What it prints; whatever it starts has ended afterwards."""
     with log.open("w") as output:
         program = Program(
-            [sys.executable, "-m", "app.embedded", "bash", "-euo", "pipefail", "-c", script],
+            [sys.executable, "-m", "app.dev.embedded", "bash", "-euo", "pipefail", "-c", script],
             cwd=ROOT,
             env={
                 "PATH": os.environ["PATH"],

@@ -9,9 +9,9 @@ from apiflask import APIFlask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.census import census
-from app.exchange import new_id
-from app.quotas import ROW_BYTES
+from app.rows.census import census
+from app.rows.quotas import ROW_BYTES
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once, callers
 from tests.rig.proxy import Proxy

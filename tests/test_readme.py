@@ -15,9 +15,10 @@ from urllib.request import urlopen
 import pytest
 from apiflask import APIFlask
 
-from app import create_app, embedded
-from app.config import Settings
-from app.database import db
+from app import create_app
+from app.core.config import Settings
+from app.db.base import db
+from app.dev import embedded
 from tests.conftest import PASSWORD, ROOT, SECRET, settings_for, wait_until_ready
 from tests.rig.programs import free_port
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app import embedded
+from app.dev import embedded
 from tests.conftest import ROOT
 from tests.test_embedded import ask, is_down, make_directory
 

@@ -12,8 +12,8 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
-from app.exchange import new_id
-from app.scope import Role, reading, writing
+from app.db.scope import Role, reading, writing
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.locks import until, waiting
 from tests.parallel import at_once, callers

@@ -14,9 +14,9 @@ from apiflask import APIFlask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.exchange import new_id
-from app.keys import Keys
-from app.users.tokens import OWN_ISSUER, REQUIRED_CLAIMS
+from app.auth.access_tokens import OWN_ISSUER, REQUIRED_CLAIMS
+from app.core.secrets import Keys
+from app.web.exchange import new_id
 from tests.conftest import PASSWORD, ROOT, Account, settings_for
 from tests.people import CHEAP_HASH, any_address, give_password, session, sign_in
 from tests.rig.proxy import Proxy
@@ -154,7 +154,7 @@ def keyed(account: Account, path: str, options: dict[str, Any]) -> TestResponse:
 def test_a_retry_is_known_for_one_and_answered_alike(
     one: Instance, other: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.users.routes.generate_password_hash", lambda _: CHEAP_HASH)
+    monkeypatch.setattr("app.api.users.routes.generate_password_hash", lambda _: CHEAP_HASH)
     for path, options in requests(one.account).items():
         answers = [keyed(each.account, path, options) for each in (one, other, one)]
         assert answers[0].status_code in {200, 201}, (path, answers[0].text)

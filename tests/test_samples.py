@@ -13,8 +13,8 @@ import httpx
 import pytest
 from apiflask import APIFlask
 
-from app.exchange import new_id
-from app.transfer.schemas import EXAMPLE
+from app.api.transfer.schemas import EXAMPLE
+from app.web.exchange import new_id
 from tests.conftest import PASSWORD, Account
 from tests.rig.programs import need
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg2.errors import InsufficientPrivilege
 
-from app.exchange import new_id
-from app.scope import SEARCH_SECONDS, Role, searching
-from app.tasks.models import INDEXED_AFTER
+from app.api.tasks.models import INDEXED_AFTER
+from app.db.scope import SEARCH_SECONDS, Role, searching
+from app.web.exchange import new_id
 from tests.conftest import Account
 from tests.parallel import at_once, callers
 from tests.test_listing import expected

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import app as application
-from app import create_app, keys
-from app.config import ConfigurationError, Settings
-from app.secret_file import shared_secret
-from app.secret_strength import is_weak
+from app import create_app
+from app.core import secrets
+from app.core.config import ConfigurationError, Settings
+from app.core.secret_file import shared_secret
+from app.core.secret_strength import is_weak
 from tests.conftest import ROOT, settings_for
 from tests.parallel import at_once
 
@@ -110,8 +111,8 @@ def test_with_another_issuer_alone_keys_are_not_made_of_the_url_as_it_is(databas
         "JWT_AUDIENCE": "tasks",
     }
     settings = settings_for(database_url, **external)
-    present, *accepted = create_app(settings).config[keys.SETTING]
-    plain = keys.Keys.derive(str(settings.database_url))
+    present, *accepted = create_app(settings).config[secrets.SETTING]
+    plain = secrets.Keys.derive(str(settings.database_url))
     assert present != plain
     assert accepted == [plain]  # what earlier releases made is still taken
-    assert create_app(settings).config[keys.SETTING][0] == present
+    assert create_app(settings).config[secrets.SETTING][0] == present

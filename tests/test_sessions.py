@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.exchange import new_id
-from app.users.sessions import MOST_KEPT, MOST_SESSIONS, MOST_SPENT
-from app.users.tokens import RefreshToken
+from app.auth.access_tokens import RefreshToken
+from app.auth.refresh_tokens import MOST_KEPT, MOST_SESSIONS, MOST_SPENT
+from app.web.exchange import new_id
 from tests.conftest import Account
 from tests.locks import held
 from tests.parallel import at_once, callers

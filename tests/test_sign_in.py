@@ -11,12 +11,15 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import counters, create_app, deadline, limits
-from app.config import ConfigurationError, Settings
-from app.counters import Shared
-from app.exchange import new_id
-from app.places import for_passwords
-from app.users import passwords, routes
+from app import create_app
+from app.api.users import routes
+from app.auth import passwords
+from app.core import deadline
+from app.core.config import ConfigurationError, Settings
+from app.core.places import for_passwords
+from app.web import counters, limits
+from app.web.counters import Shared
+from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, settings_for
 from tests.parallel import at_once

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import jwt
 import pytest
 
-from app.logs import redact
+from app.core.logs import redact
 from tests.conftest import ROOT
 from tests.databases import migrate, own_database
 from tests.issuer import FromNow, claims_of

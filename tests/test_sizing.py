@@ -6,10 +6,10 @@ from math import ceil
 
 import pytest
 
-from app.config import Settings
-from app.engine import most_connections
-from app.places import threads_in_all
-from app.transfer.upload import PIECE
+from app.api.transfer.upload import PIECE
+from app.core.config import Settings
+from app.core.places import threads_in_all
+from app.db.pool import most_connections
 from tests.conftest import ROOT
 from tests.haproxy import SHIPPED
 

@@ -14,11 +14,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import SpanKind, StatusCode
 
 import app
-from app import __version__, create_app, spans
-from app.exchange import new_id
-from app.spans import Recorder
-from app.tasks.queries import TASKS
-from app.tracing import summary
+from app import __version__, create_app
+from app.api.tasks.queries import TASKS
+from app.db.tracing import summary
+from app.ops import spans
+from app.ops.spans import Recorder
+from app.web.exchange import new_id
 from tests.conftest import Account, sending, settings_for
 from tests.contract import NOWHERE
 from tests.test_traces import SAMPLED, SPAN, TRACE, UNSAMPLED
@@ -328,7 +329,7 @@ def test_a_service_without_the_packages_says_so_and_serves(
     warning: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    monkeypatch.delitem(sys.modules, "app.spans")
+    monkeypatch.delitem(sys.modules, "app.ops.spans")
     monkeypatch.delattr(app, "spans")
     assert "install requirements-otel.txt" in warning(**{ENDPOINT: "http://127.0.0.1:9"})
 

@@ -7,8 +7,8 @@ from urllib.request import urlopen
 import pytest
 
 from app import create_app
-from app.config import FAILED_TO_LOAD
-from app.database import db
+from app.core.config import FAILED_TO_LOAD
+from app.db.base import db
 from tests.conftest import PASSWORD, settings_for
 from tests.databases import migrate
 from tests.rig.certificates import Authority

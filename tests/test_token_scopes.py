@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from app import auth
+from app.auth import policies
 from tests.conftest import Account
 from tests.contract import ROUTES, Route
 
@@ -25,8 +25,8 @@ def test_every_route_that_wants_a_token_has_a_scope(app: APIFlask) -> None:
     unscoped = []
     for rule in app.url_map.iter_rules():
         checks = app.before_request_funcs.get(rule.endpoint.split(".")[0], [])
-        scopes = [check for check in checks if check in {auth.for_tasks, auth.for_account}]
-        if len(scopes) != (1 if auth.signed_in in checks else 0):
+        scopes = [check for check in checks if check in {policies.for_tasks, policies.for_account}]
+        if len(scopes) != (1 if policies.signed_in in checks else 0):
             unscoped.append(rule.rule)
     assert unscoped == []
     assert {route.endpoint.split(".")[0] for route in SIGNED_IN} == app.config["SECURED_BLUEPRINTS"]

@@ -17,11 +17,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.config import Settings
-from app.keys import derived
-from app.problems import Problem
-from app.users import jwks, tokens
-from app.users.tokens import ISSUERS, TokenVerifier
+from app.auth import access_tokens, jwks
+from app.auth.access_tokens import ISSUERS, TokenVerifier
+from app.core.config import Settings
+from app.core.problems import Problem
+from app.core.secrets import derived
 from tests import issuer as issuing
 from tests.conftest import SECRET, Account, settings_for
 from tests.issuer import FromNow, Issuer, claims_of, running_issuer
@@ -165,13 +165,13 @@ def test_a_verified_token_is_not_decoded_again_until_it_expires(
     verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]
 ) -> None:
     decoded: list[str] = []
-    real = tokens.jwt.decode
+    real = access_tokens.jwt.decode
 
     def note(token: str, *args: Any, **options: Any) -> Any:
         decoded.append(token)
         return real(token, *args, **options)
 
-    monkeypatch.setattr(tokens.jwt, "decode", note)
+    monkeypatch.setattr(access_tokens.jwt, "decode", note)
     token = verifier.issue(str(uuid4()), seconds=60)
     assert verifier.verify(token) == verifier.verify(token)
     clock(60 + 29)
@@ -185,7 +185,7 @@ def test_a_verified_token_is_not_decoded_again_until_it_expires(
 def test_what_is_remembered_is_bounded(
     verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "CACHED_TOKENS", 3)
+    monkeypatch.setattr(access_tokens, "CACHED_TOKENS", 3)
     issued = [verifier.issue(str(uuid4())) for _ in range(5)]
     for token in issued:
         verifier.verify(token)
@@ -342,13 +342,13 @@ def test_a_token_without_a_key_id_is_tried_with_ten_keys_at_most(
     presenting: Callable[..., TestResponse], issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[Any] = []
-    real = tokens.jwt.decode
+    real = access_tokens.jwt.decode
 
     def note(token: str, key: Any, **options: Any) -> Any:
         tried.append(key)
         return real(token, key, **options)
 
-    monkeypatch.setattr(tokens.jwt, "decode", note)
+    monkeypatch.setattr(access_tokens.jwt, "decode", note)
     issuer.private = {str(n): ("EdDSA", issuing.new_key("EdDSA")) for n in range(30)}
     assert_not_valid(presenting("29", headers={"kid": None}))
     assert len(tried) == jwks.MOST_TRIED == 10

@@ -11,11 +11,12 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from app import create_app, telemetry
-from app.exchange import new_id
-from app.execution import Statement, execute
-from app.scope import Role, Scope
-from app.trace_context import TraceContext, new, parsed
+from app import create_app
+from app.core.trace_context import TraceContext, new, parsed
+from app.db.execution import Statement, execute
+from app.db.scope import Role, Scope
+from app.ops import telemetry
+from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.statements import Sent, lasting

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind
 
 from app import create_app
-from app.exchange import new_id
+from app.web.exchange import new_id
 from tests.collector import Collector, collector
 from tests.conftest import ROOT, Account, gunicorn_process, settings_for
 from tests.test_readme import code

@@ -11,13 +11,13 @@ from psycopg2.errors import CheckViolation
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.categories.schemas import CategoryCreate
-from app.exchange import new_id
-from app.execution import Statement
-from app.problems import DATABASE_BUSY, Problem
-from app.tasks.queries import TASKS
-from app.tasks.schemas import TaskCreate
-from app.trash import erasing
+from app.api.categories.schemas import CategoryCreate
+from app.api.tasks.queries import TASKS
+from app.api.tasks.schemas import TaskCreate
+from app.api.trash import erasing
+from app.core.problems import DATABASE_BUSY, Problem
+from app.db.execution import Statement
+from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once, callers

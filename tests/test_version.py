@@ -8,7 +8,7 @@ from pathlib import Path
 from apiflask import APIFlask
 
 import app as package
-from app.version import __version__
+from app.core.version import __version__
 from tests.conftest import ROOT, gunicorn
 
 CHANGES = (ROOT / "CHANGELOG.md").read_text()

@@ -3,7 +3,7 @@
 import pytest
 
 from app import create_app
-from app.web_origin import NotAnOrigin, origin, origins
+from app.core.web_origin import NotAnOrigin, origin, origins
 from tests.conftest import settings_for
 
 TAKEN = {

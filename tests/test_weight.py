@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 from alembic.script import ScriptDirectory
 
-from app.health import head_revision
-from app.logs import StandardOutput
+from app.api.health import head_revision
+from app.core.logs import StandardOutput
 from tests.conftest import ROOT, SECRET, Account, gunicorn_process
 from tests.contract import NOWHERE
 from tests.raw import memory
@@ -30,13 +30,13 @@ IDLE: Final = {
     "mako": "migrations",
     "sqlalchemy.dialects.mysql": "migrations",
     "redis": "a RATELIMIT_STORAGE_URI that names one",
-    "app.embedded": "a service with no DATABASE_URL",
+    "app.dev.embedded": "a service with no DATABASE_URL",
     "dns": "nothing here",
     "email_validator": "nothing here",
     "google.protobuf": "a service that sends traces",
     "icalendar": "an export for a calendar",
     "opentelemetry": "a service that sends traces",
-    "app.metrics.exposition": "a METRICS_TOKEN",
+    "app.ops.metrics.exposition": "a METRICS_TOKEN",
     "prometheus_client": "a METRICS_TOKEN",
     "yaml": "nothing here",
 }

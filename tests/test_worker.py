@@ -12,9 +12,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn
 
-from app.errors import of_server
 from app.server.client import Client
 from app.server.worker import Worker
+from app.web.errors import of_server
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Serve = Callable[[Application, bytes], bool]

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from app import deadline
+from app.core import deadline
 
 
 class Client(socket.socket):

@@ -12,7 +12,7 @@ from functools import partial
 from threading import Condition, Thread, get_ident
 from typing import Any, Final
 
-from app import callers, places
+from app.core import callers, places
 
 WHOLE: Final = re.compile(
     rb"(GET|HEAD|POST) ([^ ?\r\n]*)\??([^ \r\n]*) HTTP/1\.[01]\r\n(?:[^\r\n]+\r\n)*\r\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 from gunicorn import glogging
 
-from app import lifecycle
+from app.core import lifecycle
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types

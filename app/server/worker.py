@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from app import deadline, lifecycle, tally
+from app.core import deadline, lifecycle
+from app.core.metrics import tally
 from app.server.client import Client
 from app.server.lanes import Lanes
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-from app.embedded import throwaway
+from app.dev.embedded import throwaway
 from benchmarks.scale.data import EACH, Size, filled
 from benchmarks.scale.measure import explain, measure, place
 from benchmarks.scale.report import tables, write

@@ -16,7 +16,7 @@ from flask_migrate import upgrade
 from psycopg2.extras import execute_values
 
 from app import create_app
-from app.config import Settings
+from app.core.config import Settings
 
 EACH: Final = 450
 """The tasks of an ordinary user, whose texts are not in the index: it begins later."""

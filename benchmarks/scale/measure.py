@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import psycopg2
 from flask import Response
 
-from app import deadline
+from app.core import deadline
 from benchmarks.scale.data import Size, application
 from benchmarks.scale.plans import Log, Plan, explaining
 from benchmarks.scale.requests import REQUESTS, Caller, Request, caller

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from apiflask import APIFlask
 
-from app import pagination
-from app.pagination import Position
-from app.tasks.schemas import TaskFilters
+from app.api.tasks.schemas import TaskFilters
+from app.web import cursors
+from app.web.cursors import Position
 from benchmarks.scale.data import EACH, Size, user_id
 
 CATEGORY: Final = user_id(3)
@@ -119,6 +119,6 @@ def caller(application: APIFlask, cursor: Any, size: Size, number: int) -> Calle
     )
     tasks = [row[0] for row in cursor.fetchall()]
     with application.app_context():
-        after = pagination.encode(position, [user, TaskFilters().criteria()])
+        after = cursors.encode(position, [user, TaskFilters().criteria()])
     token = application.extensions["token_verifier"].issue(user, seconds=86_000)
     return Caller(application, user, token, tasks, after)

@@ -12,7 +12,7 @@ import psycopg2
 import sqlalchemy as sa
 from alembic import context, op
 
-from app import composing
+from app.ops import composing
 
 revision = "0009"
 down_revision = "0008"

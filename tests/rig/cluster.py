@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
-from app.embedded import throwaway
+from app.dev.embedded import throwaway
 
 # What is acknowledged is in the hands of the kernel, so that it outlives the server's processes. It
 # need not outlive the machine, which is what fsync would be for.

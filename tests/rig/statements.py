@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
-from app.engine import APPLICATION_NAME
+from app.db.pool import APPLICATION_NAME
 
 LOGGING: Final = "-c log_statement=all -c log_line_prefix=@%d@%u@%a@"
 """Arguments for `postgres`: every statement, marked with database, user and application."""

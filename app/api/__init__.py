@@ -1,0 +1,1 @@
+"""What clients call: a package for each resource."""

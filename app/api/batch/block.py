@@ -1,0 +1,105 @@
+"""The statements of a batch as one block of PL/pgSQL, which runs them in the order of operations.
+
+The server parses and plans each statement once in a block, however many operations are it; what
+they write travels as JSON, whose values get their types from a list of columns, never as SQL.
+Source: PostgreSQL, "DO", "Plan Caching" in "PL/pgSQL under the Hood".
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import ARRAY, BigInteger, Boolean, bindparam, func, select, text
+from sqlalchemy.types import TypeEngine
+
+from app.db.execution import DIALECT, Statement
+from app.db.transaction import Sent
+from app.rows.kinds import TYPES
+from app.rows.owner import User
+from app.rows.statements import USER_ID
+from app.rows.versioned import Write
+
+GIVEN: Final[dict[str, TypeEngine[Any]]] = {
+    **TYPES,
+    "versions": ARRAY(BigInteger()),
+    "other_than": ARRAY(BigInteger()),
+    "must_exist": Boolean(),
+    "must_be_new": Boolean(),
+    "size": BigInteger(),
+    "quota_rows": BigInteger(),
+    "quota_bytes": BigInteger(),
+}
+"""Whatever a write may be bound to."""
+
+COLUMNS: Final = ", ".join(
+    f"{name} {type_.compile(dialect=DIALECT)}" for name, type_ in GIVEN.items()
+)
+AS_FIELDS: Final = {name: f"op.{name}" for name in GIVEN}
+
+# A violated constraint undoes the writes and is an answer like any other: as an error, PostgreSQL
+# would log it, and with it what users wrote.
+BODY: Final = """
+declare
+    op record;
+    answered record;
+    kept json;
+    answers json[];
+    violated text;
+begin
+    for op in
+        select * from json_to_recordset(current_setting('batch.operations')::json)
+            as operation (place integer, kind integer, %s)
+    loop
+        case op.kind
+            %s
+        end case;
+        kept := to_json(answered);
+        answers := answers || kept;
+    end loop;
+    perform set_config('batch.answers', array_to_json(answers)::text, true),
+        set_config('batch.violated', '', true);
+exception when integrity_constraint_violation then
+    get stacked diagnostics violated = constraint_name;
+    perform set_config('batch.answers', coalesce(array_to_json(answers), '[]')::text, true),
+        set_config('batch.violated', violated, true);
+end
+"""
+
+OPERATIONS: Final = Statement(
+    select(func.set_config("batch.operations", bindparam("operations"), True))
+)
+DO: Final = Statement(text("do :body"))
+ANSWERS: Final = Statement(
+    select(
+        *(func.current_setting(f"batch.{name}").label(name) for name in ("answers", "violated")),
+        *(
+            select(column).where(User.id == USER_ID).scalar_subquery().label(column.key)
+            for column in (User.used_rows, User.used_bytes)
+        ),
+    )
+)
+
+
+def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
+    """What runs these writes; the last answers with an array of JSON, a row for each of them, and
+    with what the user has stored by then.
+
+    Where one violates a constraint, its name is answered beside the rows of the writes before it,
+    and nothing of any of them is left.
+    """
+    kinds: dict[Statement, int] = {}
+    operations = [
+        {"place": place, "kind": kinds.setdefault(write.statement, len(kinds)), **write.parameters}
+        for place, write in enumerate(writes)
+    ]
+    cases = "\n".join(f"when {kind} then {_kept(one)};" for one, kind in kinds.items())
+    return [
+        (OPERATIONS, {"operations": orjson.dumps(operations).decode()}),
+        (DO, {"body": BODY % (COLUMNS, cases)}),
+        (ANSWERS, {"user_id": user_id}),
+    ]
+
+
+def _kept(statement: Statement) -> str:
+    """The statement, bound to an operation's fields, its row kept in a variable."""
+    return f"{statement.sql % AS_FIELDS} into answered"

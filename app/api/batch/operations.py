@@ -1,0 +1,85 @@
+"""From the operations of a batch to the writes that its tables know."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.api.batch.schemas import BODIES, Operation
+from app.api.categories.queries import CATEGORIES
+from app.api.tasks.queries import TASKS
+from app.api.tasks.schemas import columns
+from app.core.problems import BATCH_FAILED, VALIDATION_FAILED, Problem, invalid
+from app.rows.versioned import Preconditions, VersionedTable, Write
+from app.web.fields import Body
+from app.web.http import MOST_ERRORS, pointer, validated
+
+TABLES: Final[dict[str, VersionedTable]] = {"task": TASKS, "category": CATEGORIES}
+
+NEW: Final = Preconditions(must_be_new=True)
+
+
+def writes(user_id: str, operations: Sequence[Operation]) -> list[Write]:
+    """The writes, ready to be sent. Raises Problem 422 for all that is wrong with any of them."""
+    planned: list[Write] = []
+    errors: list[dict[str, Any]] = []
+    for index, operation in enumerate(operations):
+        try:
+            planned.append(_write(user_id, operation))
+        except Problem as problem:
+            errors += _placed(f"/operations/{index}", problem)
+        if len(errors) >= MOST_ERRORS:
+            break
+    if errors:
+        raise Problem(VALIDATION_FAILED, errors=errors[:MOST_ERRORS])
+    return planned
+
+
+def _write(user_id: str, operation: Operation) -> Write:
+    table, values = TABLES[operation.type], _values(operation)
+    if operation.op == "create":
+        return table.replacement(user_id, operation.id, values, NEW)
+    conditions = Preconditions()
+    if operation.if_match:
+        version = int(operation.if_match.strip('"'))
+        conditions = Preconditions([version], must_exist=True)
+    if operation.op == "replace":
+        return table.replacement(user_id, operation.id, values, conditions)
+    if operation.op == "update":
+        return table.change(user_id, operation.id, values, conditions)
+    return table.deletion(user_id, operation.id, conditions)
+
+
+def _values(operation: Operation) -> dict[str, Any]:
+    """What it writes, as the table keeps it. Raises Problem 422, with pointers into itself."""
+    if operation.op == "create" and operation.if_match:
+        raise invalid("does not go with create", "unsupported", pointer="/if_match")
+    if operation.op == "delete":
+        if operation.body is not None:
+            raise invalid("does not go with delete", "unsupported", pointer="/body")
+        return {}
+    model = BODIES[operation.op, operation.type]
+    body: Body = validated(model, operation.body, lambda place: pointer(("body", *place)))
+    values = body.given() if operation.op == "update" else body.all()
+    return columns(values) if operation.type == "task" else values
+
+
+def failed(index: int, problem: Problem) -> Problem:
+    """The answer to a batch of which this operation would have been answered so alone."""
+    kind = problem.kind
+    if kind is VALIDATION_FAILED:
+        return Problem(VALIDATION_FAILED, errors=_placed(f"/operations/{index}/body", problem))
+    alone = {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+        **problem.members,
+    }
+    detail = f"Operation {index} cannot be done, and so nothing was done: {problem.detail}"
+    return Problem(BATCH_FAILED, detail, operation=index, problem=alone)
+
+
+def _placed(place: str, problem: Problem) -> list[dict[str, Any]]:
+    """The errors of one operation, where they stand in the batch."""
+    return [
+        {**error, "pointer": f"{place}{error['pointer']}"} for error in problem.members["errors"]
+    ]

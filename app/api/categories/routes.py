@@ -1,0 +1,125 @@
+"""/v1/categories"""
+
+from typing import Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app.api.categories import queries
+from app.api.categories.schemas import (
+    Category,
+    CategoryCreate,
+    CategoryPage,
+    CategoryPatch,
+    CategoryQuery,
+    CategoryReplace,
+    represent,
+)
+from app.auth.policies import current_user_id, provisioning
+from app.rows import idempotency
+from app.web import cursors
+from app.web.conditional import preconditions
+from app.web.exchange import new_id
+from app.web.http import created, no_content, resource
+
+blueprint: Final = APIBlueprint("categories", __name__, tag="Categories")
+
+
+@blueprint.get("")
+@blueprint.input(CategoryQuery, location="query", arg_name="query")
+@blueprint.output(CategoryPage)
+def list_categories(query: CategoryQuery) -> Response:
+    """List categories
+
+    A page of the user's categories, oldest first.
+    """
+    user_id = current_user_id()
+    listing = [user_id, "categories"]
+    position = cursors.decode(query.cursor, listing)
+    rows = queries.list_categories(user_id, query.limit, position)
+    return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
+
+
+@blueprint.post("")
+@blueprint.input(CategoryCreate, arg_name="category")
+@blueprint.output(Category, status_code=201)
+@provisioning
+def create_category(category: CategoryCreate) -> Response:
+    """Create a category
+
+    With an `Idempotency-Key`, the same request sent again is answered again and done once.
+    """
+    once = idempotency.requested(category)
+    representation, replayed = queries.create_category(
+        current_user_id(), new_id(), category.all(), once
+    )
+    return idempotency.mark(created(representation), replayed)
+
+
+@blueprint.get("/<id:category_id>")
+@blueprint.output(Category)
+def get_category(category_id: str) -> Response:
+    """Get a category
+
+    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
+    `If-Match`, 412 if it is another version by now.
+    """
+    return resource(queries.get_category(current_user_id(), category_id))
+
+
+@blueprint.put("/<id:category_id>")
+@blueprint.input(CategoryReplace, arg_name="category")
+@blueprint.output(Category)
+@provisioning
+def replace_category(category_id: str, category: CategoryReplace) -> Response:
+    """Create or replace a category
+
+    The category is written under an id that the client made, so that it can be sent again safely.
+    With `If-None-Match: *` it is only created, with `If-Match` only replaced.
+    """
+    representation, new = queries.replace_category(
+        current_user_id(), category_id, category.all(), preconditions()
+    )
+    return resource(representation, 201 if new else 200)
+
+
+@blueprint.patch("/<id:category_id>")
+@blueprint.input(CategoryPatch, arg_name="patch")
+@blueprint.output(Category)
+def update_category(category_id: str, patch: CategoryPatch) -> Response:
+    """Change a category
+
+    A JSON merge patch: absent fields stay as they are, null clears. Send the category's ETag as
+    `If-Match`, and nobody's change is lost.
+    """
+    return resource(
+        queries.update_category(current_user_id(), category_id, patch.given(), preconditions())
+    )
+
+
+@blueprint.delete("/<id:category_id>")
+@blueprint.output({}, status_code=204)
+def delete_category(category_id: str) -> Response:
+    """Delete a category
+
+    Its tasks stay, uncategorised.
+    """
+    queries.delete_category(current_user_id(), category_id, preconditions())
+    return no_content()
+
+
+@blueprint.post("/<id:category_id>/restore")
+@blueprint.output(Category)
+def restore_category(category_id: str) -> Response:
+    """Restore a category
+
+    Take it out of the trash: it is live again, with a new version. The tasks that were in it when
+    it was deleted stay uncategorised. One that is live already is answered as it is. If another
+    category has its name by now, the answer is 409: rename or delete that one first. `If-Match`
+    takes the version that the trash shows.
+    """
+    once = idempotency.requested({"id": category_id})
+    representation, replayed = queries.restore_category(
+        current_user_id(), category_id, preconditions(), once
+    )
+    return idempotency.mark(resource(representation), replayed)

@@ -1,0 +1,96 @@
+"""What a category looks like to clients, and what they may send."""
+
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
+from app.web.fields import Body, Id, KeptLine, Line, Matching, Patch, Query, Timestamp
+
+COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e51",
+    "user_id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+    "name": "Groceries",
+    "color": "#2e7d32",
+    "version": 3,
+    "created_at": "2026-11-21T09:30:00.123456Z",
+    "updated_at": "2026-11-21T09:30:00.123456Z",
+}
+
+Name = Annotated[str, Line(100)]
+Color = Annotated[
+    str, AfterValidator(str.lower), Matching(COLOR_PATTERN, "color", "must be #rrggbb", 7)
+]
+
+
+class Category(BaseModel):
+    """A category as it is answered: every field is always present."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    id: Id
+    user_id: Id
+    name: Annotated[str, KeptLine(100)]
+    color: Color | None
+    version: int = Field(ge=1)
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class CategoryPage(BaseModel):
+    """One page of the categories, oldest first; `next_cursor` is null on the last."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
+    )
+
+    items: list[Category]
+    next_cursor: str | None
+
+
+class CategoryCreate(Body):
+    """A new category."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Groceries", "color": "#2e7d32"}]}
+    )
+
+    absent: ClassVar = {"color": None}
+
+    name: Name
+    color: Color | None = None
+
+
+class CategoryReplace(CategoryCreate):
+    """A whole category; a field that is left out gets its default."""
+
+
+class CategoryPatch(Patch):
+    """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"color": None}]})
+
+    name: Name = ""
+    color: Color | None = None
+
+
+class CategoryQuery(Query):
+    """How many categories to list at a time."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
+
+
+def represent(row: Any) -> dict[str, Any]:
+    """A row of the table as the category that clients see."""
+    return {
+        "id": row.id,
+        "user_id": row.user_id,
+        "name": row.name,
+        "color": row.color,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

@@ -1,0 +1,83 @@
+"""What clients see of changes, and how they ask for them."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.categories import schemas as categories
+from app.api.tasks import schemas as tasks
+from app.rows.kinds import REPRESENT
+from app.web.fields import Id, Query, WholeNumber
+
+DEFAULT_LIMIT: Final = 200
+MAX_LIMIT: Final = 1000
+LONGEST_WAIT: Final = 25
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "items": [
+        {
+            "type": "task",
+            "id": tasks.EXAMPLE["id"],
+            "version": tasks.EXAMPLE["version"],
+            "deleted": False,
+            "data": tasks.EXAMPLE,
+        },
+        {
+            "type": "category",
+            "id": categories.EXAMPLE["id"],
+            "version": 8,
+            "deleted": True,
+            "data": None,
+        },
+    ],
+    "next_token": "VhH0rXyHbqCvMw0uFQk5nTgtMA",
+    "has_more": False,
+}
+
+
+class Change(BaseModel):
+    """A task or a category as it now is, or the news that it was deleted."""
+
+    type: Literal["task", "category"]
+    id: Id
+    version: int = Field(ge=1)
+    deleted: bool
+    data: tasks.Task | categories.Category | None
+
+
+class Changes(BaseModel):
+    """Changes in the order of their versions, and where the next ones begin."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    items: list[Change]
+    next_token: str
+    has_more: bool
+
+
+class ChangesQuery(Query):
+    """From where on, how many at a time, and for how many seconds to wait for one."""
+
+    since: Annotated[
+        Annotated[str, Field(max_length=200)] | None,
+        Field(description="`next_token` of the answer before; without it, from the beginning."),
+    ] = None
+    limit: Annotated[
+        int, WholeNumber(1, MAX_LIMIT), Field(description="How many changes at most.")
+    ] = DEFAULT_LIMIT
+    wait: Annotated[
+        int,
+        WholeNumber(0, LONGEST_WAIT),
+        Field(description="How many seconds to wait for a change where there is none yet."),
+    ] = 0
+
+
+def represent(row: Any) -> dict[str, Any]:
+    """A row of the feed as the change that clients see."""
+    return {
+        "type": row.type,
+        "id": row.id,
+        "version": row.version,
+        "deleted": row.deleted,
+        "data": None if row.deleted else REPRESENT[row.type](row),
+    }

@@ -1,0 +1,61 @@
+"""Long polls: who waits for a change, holding no connection, and no more threads than there are to
+spare.
+
+PostgreSQL's NOTIFY does not reach through a pooler, so those who wait look again every second.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from flask import current_app
+
+from app.api.changes.queries import Feed
+from app.core import deadline, lifecycle
+from app.core.metrics import tally
+from app.core.metrics.families import LONG_POLLS
+from app.core.places import POLLS, NoPlace, Place, Places
+from app.web import connection
+from app.web.exchange import current
+
+LOOK_SECONDS: Final = 1.0
+
+
+def first_change(look: Callable[[], Feed], user_id: str, seconds: float) -> Feed:
+    """What there is as soon as there is something, and at the latest after so many seconds.
+
+    At once if there is no place for this user, the process is to end or the client has hung up.
+    """
+    feed, end = look(), time.monotonic() + seconds
+    if feed.rows or not seconds or not (place := take_place(user_id)):
+        return feed
+    tally.add(LONG_POLLS)
+    try:
+        while not feed.rows and (left := end - time.monotonic()) > 0 and not is_in_vain():
+            sleep(min(LOOK_SECONDS, left))
+            deadline.renew(current_app.config["SETTINGS"].request_deadline)
+            feed = look()
+    finally:
+        tally.add(LONG_POLLS, amount=-1)
+        place.release()
+    return feed
+
+
+def take_place(user_id: str) -> Place | None:
+    """A place to wait, if there is one."""
+    places: Places = current_app.extensions[POLLS]
+    try:
+        return places.take(user_id)
+    except NoPlace:
+        return None
+
+
+def is_in_vain() -> bool:
+    """Whether nobody should wait any longer: this process ends, or the client has gone."""
+    return lifecycle.leaving() or connection.is_closed(current())
+
+
+def sleep(seconds: float) -> None:
+    """Let the time pass, which is the client's and not what the answer takes."""
+    time.sleep(seconds)
+    current().slept += seconds

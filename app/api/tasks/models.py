@@ -1,0 +1,161 @@
+"""The table of tasks."""
+
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Computed,
+    Date,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.texts import trimmed_pattern
+from app.db.base import Base
+
+# PostgreSQL counts `case` among what leaks nothing, and `coalesce` not (contain_leaked_vars).
+# The line breaks are where PostgreSQL prints them: Alembic compares the text of expressions.
+DUE_OR_LAST = """
+case
+    when due is null then 'infinity'::timestamptz
+    else due
+end"""
+DUE_OR_FIRST = DUE_OR_LAST.replace("infinity", "-infinity")
+
+INDEXED_AFTER = 500
+"""The change of a user after which texts are indexed."""
+
+
+class Task(Base):
+    """One thing to do; a deleted one stays as a tombstone until purged."""
+
+    __tablename__ = "tasks"
+
+    user_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    complete: Mapped[bool] = mapped_column(Boolean)
+    completed_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    due_date: Mapped[date | None] = mapped_column(Date)
+    due_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    category_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    # Under a policy only leakproof operators use an index, and neither lower() nor a change of time
+    # zone is one: what a listing is sorted by is stored. This one is what filters narrow down by
+    # within other orders, as a day begins at most 16 hours off its midnight UTC in every zone.
+    due: Mapped[datetime | None] = mapped_column(
+        TIMESTAMP(True),
+        Computed("coalesce(due_at, (due_date::timestamp at time zone 'UTC'))", persisted=True),
+    )
+    title_key: Mapped[str] = mapped_column(
+        Text(collation="C"), Computed("lower(title)", persisted=True)
+    )
+    version: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
+    updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
+    deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    erased_version: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "category_id"],
+            ["categories.user_id", "categories.id"],
+            name="fk_tasks_categories",
+        ),
+        CheckConstraint(
+            f"char_length(title) between 1 and 200 and title ~ '{trimmed_pattern()}'", name="title"
+        ),
+        CheckConstraint("char_length(description) <= 5000", name="description"),
+        CheckConstraint("complete = (completed_at is not null)", name="completed_at"),
+        CheckConstraint("priority between 0 and 3", name="priority"),
+        CheckConstraint("due_date is null or due_at is null", name="due"),
+        CheckConstraint("due_date between '0001-01-01' and '9999-12-31'", name="due_date"),
+        CheckConstraint("due_at >= '0001-01-01Z' and due_at < '10000-01-01Z'", name="due_at"),
+        CheckConstraint("version > 0", name="version"),
+        CheckConstraint(
+            "erased_version is distinct from version or (deleted_at is not null and title = '-' and"
+            " description is null and not complete and priority = 0 and due_date is null and"
+            " due_at is null and category_id is null)",
+            name="erased",
+        ),
+        Index(
+            "ix_tasks_category_id",
+            user_id,
+            category_id,
+            postgresql_where=category_id.is_not(None),
+        ),
+        Index("ix_tasks_deleted_at", deleted_at, postgresql_where=deleted_at.is_not(None)),
+        Index(
+            "ix_tasks_trash",
+            user_id,
+            deleted_at,
+            id,
+            postgresql_where=deleted_at.is_not(None) & erased_version.is_distinct_from(version),
+        ),
+        Index("ix_tasks_version", user_id, version),
+        # What a search goes by. A user's first 500 changes are looked through instead: that takes
+        # half a millisecond, and the index costs a write as much as all the others together.
+        Index(
+            "ix_tasks_text",
+            text("text_pieces(user_id, title, description)"),
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 256},
+            postgresql_where=deleted_at.is_(None) & (version > INDEXED_AFTER),
+        ),
+        Index(
+            "ix_tasks_unindexed_text",
+            user_id,
+            postgresql_where=deleted_at.is_(None) & (version <= INDEXED_AFTER),
+        ),
+    )
+
+
+# One for each order of a listing, so that a page costs the same wherever it begins. What filters
+# ask for stands behind, so that only rows of the page are read, however few of all match. Those by
+# `due` are what the release before goes by.
+FILTERED: Final = (Task.complete, Task.priority, Task.category_id, Task.due, Task.updated_at)
+for name, key in (
+    ("created_at", Task.created_at),
+    ("updated_at", Task.updated_at),
+    ("due_ascending", text(f"({DUE_OR_LAST})")),
+    ("due_descending", text(f"({DUE_OR_FIRST})")),
+    ("priority", Task.priority),
+    ("title_key", Task.title_key),
+):
+    Index(
+        f"ix_tasks_by_{name}",
+        Task.user_id,
+        key,
+        Task.id,
+        *(column for column in FILTERED if column is not key),
+        postgresql_where=Task.deleted_at.is_(None),
+    )
+
+# The order by due time is made of these, each task being in one of them.
+KINDS: Final[tuple[tuple[str, list[Any], Any], ...]] = (
+    ("due_at", [Task.due_at], Task.due_at.is_not(None)),
+    ("due_date", [Task.due_date], Task.due_date.is_not(None)),
+    ("no_due", [], Task.due_at.is_(None) & Task.due_date.is_(None)),
+)
+for name, keys, having in KINDS:
+    Index(
+        f"ix_tasks_by_{name}",
+        Task.user_id,
+        *keys,
+        Task.id,
+        *(column for column in FILTERED if column is not Task.due),
+        postgresql_where=Task.deleted_at.is_(None) & having,
+    )

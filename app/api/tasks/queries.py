@@ -1,0 +1,161 @@
+"""What is asked of the tasks table; each function is one statement and one flight."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from psycopg2.errors import LockNotAvailable, QueryCanceled
+from sqlalchemy import Uuid, bindparam, case, cast, exists, func
+
+from app.api.categories.models import Category
+from app.api.tasks.by_due import place_of, position_after
+from app.api.tasks.days import UNKNOWN_ZONE
+from app.api.tasks.listings import LIVE, listing
+from app.api.tasks.models import Task
+from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, represent
+from app.core import deadline
+from app.core.problems import SEARCH_TOO_SLOW, Problem, invalid, not_found
+from app.core.turns import refusal, turns
+from app.db.execution import Row, Statement, execute, first
+from app.db.scope import reading, searching
+from app.rows.idempotency import Once
+from app.rows.statements import USER_ID, Derived, Shape
+from app.rows.versioned import Preconditions, Representation, VersionedTable
+from app.web.cursors import Position, after
+from app.web.errors import CONSTRAINTS, RAISED
+
+CONSTRAINTS["ck_tasks_due"] = invalid(
+    "due_date and due_at cannot both be set", "due_once", pointer="/due_at"
+)
+
+RAISED[UNKNOWN_ZONE] = invalid("is not known to the database", "time_zone", parameter="time_zone")
+
+OWN_CATEGORY: Final = exists().where(
+    Category.user_id == USER_ID,
+    Category.id == cast(bindparam("category_id"), Uuid(as_uuid=False)),
+    Category.deleted_at.is_(None),
+)
+
+TASKS: Final = VersionedTable(
+    Shape(
+        Task.__table__,  # type: ignore[arg-type]
+        answered=FIELDS,
+        guards={"category_id": OWN_CATEGORY},
+        derived={
+            "completed_at": Derived(
+                "complete",
+                lambda complete, previous, now: case((complete, func.coalesce(previous, now))),
+            )
+        },
+    ),
+    represent,
+)
+
+GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
+
+NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})
+
+SEARCHING: Final = "Another search of this user is still under way."
+
+KEPT_LISTINGS: Final = 256
+"""Shapes of listings, of which clients can ask for thousands; a few are what they do ask for."""
+
+
+def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
+    """A page of tasks and one more row if another page follows."""
+    values = filter_values(filters)
+    names = frozenset(values)
+    passed = False
+    if position and filters.by_due:
+        place = place_of(position, descending=filters.descending)
+        passed = bool(place.no_due)
+        values |= {f"after_{name}": value for name, value in place._asdict().items()}
+    elif position:
+        values |= {"after_key": position.key, "after_id": position.id}
+    page = page_of(filters.sort, names, first_page=position is None, dues_passed=passed)
+    values |= {"user_id": user_id, "rows": filters.limit + 1}
+    if filters.q is None:
+        return execute(reading(user_id), page, **values)
+    return _search(user_id, page, values)
+
+
+def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Sequence[Row]:
+    """What the search finds. Raises Problem 422 if it takes too long, 429 if another one does."""
+    try:
+        with turns().search.turn(user_id, SEARCHING):
+            return execute(searching(user_id), statement, **values)
+    except LockNotAvailable:
+        raise refusal(SEARCHING) from None
+    except QueryCanceled:
+        if deadline.left() <= 0:  # there was no time for it, however long it takes
+            raise
+        errors = [{"parameter": "q", "code": "too_slow", "detail": "takes too long to look for"}]
+        raise Problem(SEARCH_TOO_SLOW, errors=errors) from None
+
+
+def next_position(filters: TaskFilters, position: Position | None, rows: Sequence[Row]) -> Position:
+    """Where the page begins that follows one of these rows, which itself began at the position."""
+    if filters.by_due:
+        return position_after(rows, place_of(position, descending=filters.descending))
+    return after(rows)
+
+
+@lru_cache(maxsize=KEPT_LISTINGS)
+def page_of(sort: str, names: frozenset[str], *, first_page: bool, dues_passed: bool) -> Statement:
+    """The statement of a page in this order and under these filters."""
+    return Statement(listing(sort, names, first_page=first_page, dues_passed=dues_passed))
+
+
+def get_task(user_id: str, task_id: str) -> Representation:
+    """One task. Raises Problem 404."""
+    row = first(execute(reading(user_id), GET, user_id=user_id, id=task_id))
+    if row is None:
+        raise not_found()
+    return represent(row)
+
+
+def create_task(
+    user_id: str, task_id: str, values: dict[str, Any], once: Once | None
+) -> tuple[Representation, bool]:
+    """A new task, or that of an earlier request with the same key; and whether it is that."""
+    return TASKS.create(user_id, task_id, columns(values), once)
+
+
+def replace_task(
+    user_id: str, task_id: str, values: dict[str, Any], conditions: Preconditions
+) -> tuple[Representation, bool]:
+    """The task with all fields written, and whether it is new."""
+    return TASKS.replace(user_id, task_id, columns(values), conditions)
+
+
+def update_task(
+    user_id: str, task_id: str, values: dict[str, Any], conditions: Preconditions
+) -> Representation:
+    """The task with the given fields changed."""
+    return TASKS.update(user_id, task_id, columns(values), conditions)
+
+
+def delete_task(user_id: str, task_id: str, conditions: Preconditions) -> None:
+    """Leave a tombstone in the task's place."""
+    TASKS.delete(user_id, task_id, conditions)
+
+
+def restore_task(
+    user_id: str, task_id: str, conditions: Preconditions, once: Once | None
+) -> tuple[Representation, bool]:
+    """The task, live again; and whether that was answered to an earlier request."""
+    return TASKS.restore(user_id, task_id, conditions, once)
+
+
+def filter_values(filters: TaskFilters) -> dict[str, Any]:
+    """The filters that are set, as their conditions are bound to them."""
+    values = {k: v for k, v in filters if k not in NO_FILTERS and v is not None}
+    if "priority" in values:
+        values["priority"] = PRIORITIES.index(values["priority"])
+    if values.get("category_id") == "none":
+        values["uncategorised"] = values.pop("category_id")
+    for name in ("due_before", "due_after"):
+        if name in values and not isinstance(values[name], datetime):
+            values[f"{name}_day"] = values.pop(name)
+    return values

@@ -1,0 +1,249 @@
+"""What a task looks like to clients, and what they may send."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
+from app.web.fields import (
+    UUID_LENGTH,
+    UUID_PATTERN,
+    Body,
+    Date,
+    DayOrInstant,
+    Flag,
+    Id,
+    KeptLine,
+    Line,
+    LongText,
+    Matching,
+    Patch,
+    Query,
+    Timestamp,
+    TimeZone,
+)
+
+Priority = Literal["none", "low", "medium", "high"]
+PRIORITIES: Final = ("none", "low", "medium", "high")
+"""In the order of their rank, which is how the database keeps them."""
+
+SortKey = Literal[
+    "created_at",
+    "-created_at",
+    "updated_at",
+    "-updated_at",
+    "due",
+    "-due",
+    "priority",
+    "-priority",
+    "title",
+    "-title",
+]
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50",
+    "user_id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+    "title": "Buy milk",
+    "description": "Two litres",
+    "complete": False,
+    "completed_at": None,
+    "priority": "high",
+    "due_date": "2027-01-31",
+    "due_at": None,
+    "category_id": None,
+    "version": 7,
+    "created_at": "2026-11-21T09:30:00.123456Z",
+    "updated_at": "2026-11-21T09:30:00.123456Z",
+}
+DUE_ONCE: Final[dict[str, Any]] = {
+    "not": {
+        "properties": {"due_date": {"type": "string"}, "due_at": {"type": "string"}},
+        "required": ["due_date", "due_at"],
+    }
+}
+
+Title = Annotated[str, Line(200)]
+Description = Annotated[str, LongText(5000)]
+
+
+class Task(BaseModel):
+    """A task as it is answered: every field is always present."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    id: Id
+    user_id: Id
+    title: Annotated[str, KeptLine(200)]
+    description: Description | None
+    complete: bool
+    completed_at: Timestamp | None
+    priority: Priority
+    due_date: Date | None
+    due_at: Timestamp | None
+    category_id: Id | None
+    version: int = Field(ge=1)
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+FIELDS: Final = tuple(Task.model_fields)
+
+
+class TaskPage(BaseModel):
+    """One page of a listing; `next_cursor` is null on the last."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
+    )
+
+    items: list[Task]
+    next_cursor: str | None
+
+
+def due_once(due_at: datetime | None, info: ValidationInfo) -> datetime | None:
+    """A task is due on a day or at an instant, never both."""
+    if due_at is not None and info.data.get("due_date") is not None:
+        raise PydanticCustomError("due_once", "due_date and due_at cannot both be set")
+    return due_at
+
+
+DueAt = Annotated[Timestamp | None, AfterValidator(due_once)]
+
+
+class TaskCreate(Body):
+    """A new task."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            **DUE_ONCE,
+            "examples": [{"title": "Buy milk", "priority": "high", "due_date": "2027-01-31"}],
+        }
+    )
+
+    absent: ClassVar = {
+        "description": None,
+        "complete": False,
+        "priority": "none",
+        "due_date": None,
+        "due_at": None,
+        "category_id": None,
+    }
+
+    title: Title
+    description: Description | None = None
+    complete: bool = False
+    priority: Priority = "none"
+    due_date: Date | None = None
+    due_at: DueAt = None
+    category_id: Id | None = None
+
+
+class TaskReplace(TaskCreate):
+    """A whole task; a field that is left out gets its default."""
+
+
+class TaskPatch(Patch):
+    """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
+
+    model_config = ConfigDict(
+        json_schema_extra={**DUE_ONCE, "examples": [{"complete": True, "description": None}]}
+    )
+
+    title: Title = ""
+    description: Description | None = None
+    complete: bool = False
+    priority: Priority = "none"
+    due_date: Date | None = None
+    due_at: DueAt = None
+    category_id: Id | None = None
+
+
+CategoryFilter = Annotated[
+    str,
+    AfterValidator(str.lower),
+    Matching(f"^none$|{UUID_PATTERN}", "uuid", "must be a UUID with hyphens, or none", UUID_LENGTH),
+]
+
+
+SORT: Final = """
+What to sort by, ties by id; in descending order with `-`. By `due`, a day counts as the instant
+when it begins, and tasks that are not due come last in both directions.
+"""
+DUE_BEFORE: Final = """
+Only tasks that are due before this. A day such as `2027-03-02` means before it begins: at an
+earlier instant, or on an earlier day. An instant such as `2027-03-02T12:00:00Z` means at an earlier
+instant, or on a day that has begun earlier.
+"""
+DUE_AFTER: Final = """
+Only tasks that are due after this. A day such as `2027-03-02` means after it begins: at a later
+instant, or on a later day. An instant such as `2027-03-02T12:00:00Z` means at a later instant, or
+on a day that begins later.
+"""
+TIME_ZONE: Final = """
+The IANA name of the time zone whose days count in `sort=due`, `due_before` and `due_after`. Without
+it, they are those of the account's `time_zone`.
+"""
+
+
+class TaskFilters(Query):
+    """Which tasks to list, in which order, and how many at a time."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
+    sort: Annotated[SortKey, Field(description=SORT)] = "-created_at"
+    complete: Annotated[
+        Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")
+    ] = None
+    priority: Annotated[
+        Priority | None, Field(description="Only tasks of exactly this priority.")
+    ] = None
+    category_id: Annotated[
+        CategoryFilter | None,
+        Field(description="Only tasks of this category; `none`: only tasks that are in none."),
+    ] = None
+    due_before: Annotated[DayOrInstant | None, Field(description=DUE_BEFORE)] = None
+    due_after: Annotated[DayOrInstant | None, Field(description=DUE_AFTER)] = None
+    time_zone: Annotated[TimeZone | None, Field(description=TIME_ZONE)] = None
+    updated_after: Annotated[
+        Timestamp | None, Field(description="Only tasks that were changed later than this.")
+    ] = None
+    q: Annotated[
+        Annotated[str, Line(200)] | None,
+        Field(description="Only tasks with this text in title or description, in any letter case."),
+    ] = None
+
+    @property
+    def by_due(self) -> bool:
+        """Whether the order is that of due times."""
+        return self.sort.removeprefix("-") == "due"
+
+    @property
+    def descending(self) -> bool:
+        """Whether the order begins with the greatest."""
+        return self.sort.startswith("-")
+
+    def criteria(self) -> dict[str, Any]:
+        """What the listing is of, whichever of its pages is asked for: cursors are signed for it.
+
+        Those of the release before are good here where they mean the same.
+        """
+        found = {name: value for name, value in self if name not in {"limit", "cursor"}}
+        if self.time_zone is None:
+            del found["time_zone"]
+        return found | ({"sort": f"{self.sort}, each kind apart"} if self.by_due else {})
+
+
+def columns(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields as the table keeps them."""
+    if "priority" in values:
+        return values | {"priority": PRIORITIES.index(values["priority"])}
+    return values
+
+
+def represent(row: Any) -> dict[str, Any]:
+    """A row, which begins with the fields that clients see, as the task that they see."""
+    task = dict(zip(FIELDS, row, strict=False))
+    task["priority"] = PRIORITIES[task["priority"]]
+    return task

@@ -1,0 +1,50 @@
+"""The table of personal access tokens."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.texts import trimmed_pattern
+from app.db.base import Base
+
+
+class PersonalAccessToken(Base):
+    """A token that a user made for a script, known by its SHA-256 alone; revoked, its row goes."""
+
+    __tablename__ = "personal_access_tokens"
+
+    user_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    last_four: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
+    expires_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    last_used_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+
+    __table_args__ = (
+        CheckConstraint(
+            f"char_length(name) between 1 and 100 and name ~ '{trimmed_pattern()}'", name="name"
+        ),
+        CheckConstraint(
+            "cardinality(scopes) between 1 and 3"
+            " and scopes <@ array['tasks:read', 'tasks:write', 'account']",
+            name="scopes",
+        ),
+        CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
+        CheckConstraint("char_length(last_four) = 4", name="last_four"),
+        CheckConstraint("version > 0", name="version"),
+        CheckConstraint("expires_at > created_at", name="expires_at"),
+        Index("uq_personal_access_tokens_token_hash", user_id, token_hash, unique=True),
+        Index(
+            "ix_personal_access_tokens_expires_at",
+            expires_at,
+            postgresql_where=expires_at.is_not(None),
+        ),
+    )

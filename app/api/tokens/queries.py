@@ -1,0 +1,224 @@
+"""What is asked of personal access tokens; each function is one statement and one flight."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+
+from app.api.tokens.models import PersonalAccessToken as Token
+from app.api.tokens.schemas import Token as Answer
+from app.api.tokens.schemas import represent
+from app.auth.access_tokens import Principal, unauthenticated
+from app.auth.token_secret import PersonalToken
+from app.core.permissions import granted
+from app.core.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
+from app.core.secrets import Keys, present
+from app.db.execution import Row, Statement, execute, first
+from app.db.scope import Role, Scope, reading, writing
+from app.rows import idempotency, statements
+from app.rows.idempotency import Once
+from app.rows.listing import OldestFirst
+from app.rows.owner import User
+from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota
+from app.rows.statements import ID, USER_ID
+from app.rows.versioned import NoAccount, Preconditions, within_quota
+from app.web.cursors import Position
+from app.web.errors import CONSTRAINTS
+
+MOST: Final = 100
+
+EXTERNAL_DAYS: Final = 365
+"""How long a token of another issuer's user lives at most."""
+
+PUBLIC: Final = [getattr(Token, name) for name in Answer.model_fields]
+UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())
+
+CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
+    "must be in the future", "past", pointer="/expires_at"
+)
+
+
+class Made(NamedTuple):
+    """A token's row, what its secret was made of and under which keys, and whether an earlier
+    request made it.
+    """
+
+    row: Row
+    seed: str
+    keys: Keys
+    replayed: bool
+
+
+def find_bearer(token: PersonalToken) -> Principal:
+    """Whom the token speaks for, which never changes; `require_token` says if it still does.
+
+    Raises Problem 401.
+    """
+    scope = Scope(Role.AUTH, token.user_id)
+    row = first(execute(scope, FIND, user_id=token.user_id, token_hash=token.hash))
+    if row is None:
+        raise unauthenticated("The access token is not valid here.")
+    return Principal(token.user_id, False, granted(row.scopes), row.id, row.expires_at)
+
+
+def require_token(user_id: str) -> None:
+    """Nothing, if the token that the request came with still counts; its scope asks."""
+    execute(reading(user_id), NOTHING)
+
+
+def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
+    """A page of tokens, oldest first, and one more row if another page follows."""
+    return LISTING.page(user_id, limit, position)
+
+
+def create_token(
+    user_id: str, token_id: str, values: dict[str, Any], seed: str, once: Once | None
+) -> Made:
+    """A new token, or that of an earlier request with the same key.
+
+    Raises NoAccount, NoRoom to keep the answer, Problem 409 for one too many, 422.
+    """
+    statement = CREATE_ONCE if once else CREATE
+    rest = {**once.parameters, "seed": seed, **quota()} if once else {}
+    scope = writing(user_id, once=once is not None)
+
+    def write() -> Made:
+        [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
+        keys = once.require_same(row.fingerprint) if once else present()
+        if row.id is None and not row.has_room:
+            raise Problem(TOO_MANY_TOKENS)
+        if row.id is None:
+            raise NoRoom(rows=1) if once else NoAccount
+        return Made(row, seed if row.changed else row.seed, keys, not row.changed)
+
+    return within_quota(user_id, write)
+
+
+def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None:
+    """Revoke a token: from now on no statement that it comes with is run.
+
+    Raises Problem 404, 412.
+    """
+    parameters = {"user_id": user_id, "id": token_id, **conditions.parameters}
+    [row] = execute(writing(user_id), DELETE, **parameters)
+    if row.id is None:
+        raise not_found()
+    if not row.changed:
+        raise Problem(PRECONDITION_FAILED, current=represent(row))
+
+
+def list_all(user_id: str) -> Sequence[Row]:
+    """Every token of the user, oldest first."""
+    return execute(reading(user_id), ALL, user_id=user_id)
+
+
+def revoke(user_id: str, token_id: str | None) -> Sequence[Row]:
+    """Delete this token of the user, or all of them; what was deleted."""
+    return execute(writing(user_id, once=True), REVOKE, user_id=user_id, id=token_id)
+
+
+def _create(once: bool) -> Select[Any]:
+    own = Token.user_id == USER_ID
+    count = select(func.count()).select_from(Token).where(own, UNEXPIRED).scalar_subquery()
+    has_room: ColumnElement[bool] = count < literal_column(str(MOST))
+    names = list(Answer.model_fields)
+    if not once:
+        after = _inserted(None, has_room)
+        statement = statements.answer([("has_room", has_room)], after, names)
+        return statement.add_cte(_expired_removed())
+    replayed = idempotency.replayed()
+    growth = Growth(statements.ONE, ROW_SIZE)
+    after = _inserted(growth, has_room, ~exists().select_from(replayed))
+    table: Table = Token.__table__  # type: ignore[assignment]
+    stored = statements.stored_answer(table, replayed).cte("stored")
+    seed = func.jsonb_build_object("seed", cast(bindparam("seed"), Text))
+    kept = idempotency.kept(func.to_jsonb(text("after")).op("||")(seed), after)
+    statement = statements.answer([("has_room", has_room)], after, names, otherwise=stored)
+    return statement.add_columns(
+        select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
+        select(replayed.c.answer["seed"].astext).scalar_subquery().label("seed"),
+    ).add_cte(kept, _expired_removed())
+
+
+def _inserted(growth: Growth | None, *conditions: ColumnElement[bool]) -> Any:
+    bump = statements.count_change(*conditions, growth=growth)
+    row = {
+        "user_id": USER_ID,
+        "id": ID,
+        "name": bindparam("name"),
+        "scopes": cast(bindparam("scopes"), ARRAY(Text)),
+        "token_hash": bindparam("token_hash"),
+        "last_four": bindparam("last_four"),
+        "expires_at": _end(bump),
+        "version": bump.c.version,
+        "created_at": bump.c.at,
+    }
+    insertion = insert(Token).from_select(list(row), select(*row.values()).select_from(bump))
+    return insertion.returning(*PUBLIC).cte("after")
+
+
+def _end(bump: CTE) -> ColumnElement[Any]:
+    """When the token ends: for another issuer's users, who have no address here, within a year, as
+    nobody here learns that their accounts were closed.
+    """
+    given = cast(bindparam("expires_at"), TIMESTAMP(timezone=True))
+    latest = func.least(given, bump.c.at + text(f"interval '{EXTERNAL_DAYS} days'"))
+    external = select(User.email.is_(None)).where(User.id == USER_ID).scalar_subquery()
+    return case((external, latest), else_=given)
+
+
+def _expired_removed() -> Any:
+    """Those that have expired make room, but for one that `flask purge` is about to remove."""
+    old = select(Token.id).where(Token.user_id == USER_ID, Token.expires_at <= func.now())
+    free = old.with_for_update(skip_locked=True)
+    removal = delete(Token).where(Token.user_id == USER_ID, Token.id.in_(free))
+    return removal.returning(Token.id).cte("expired")
+
+
+def _delete() -> Select[Any]:
+    this = (Token.user_id == USER_ID, Token.id == ID)
+    before = select(*PUBLIC).where(*this).cte("before")
+    expected = exists(select(before.c.id).where(statements.is_expected(before)))
+    after = delete(Token).where(*this, expected).returning(*PUBLIC).cte("after")
+    return statements.answer([], after, list(Answer.model_fields), otherwise=before)
+
+
+FIND: Final = Statement(
+    select(Token.id, Token.scopes, Token.expires_at).where(
+        Token.user_id == USER_ID, Token.token_hash == bindparam("token_hash"), UNEXPIRED
+    )
+)
+NOTHING: Final = Statement(select(literal_column("1").label("one")))
+CREATE: Final = Statement(_create(once=False))
+CREATE_ONCE: Final = Statement(_create(once=True))
+DELETE: Final = Statement(_delete())
+ALL: Final = Statement(
+    select(*PUBLIC).where(Token.user_id == USER_ID).order_by(Token.created_at, Token.id)
+)
+REVOKE: Final = Statement(
+    delete(Token)
+    .where(Token.user_id == USER_ID, or_(cast(ID, Uuid).is_(None), Token.id == cast(ID, Uuid)))
+    .returning(*PUBLIC)
+)
+LISTING: Final = OldestFirst(
+    select(*PUBLIC).where(Token.user_id == USER_ID), Token.created_at, Token.id
+)

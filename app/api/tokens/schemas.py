@@ -1,0 +1,99 @@
+"""What a personal access token looks like to clients, and what they may send."""
+
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from app.core.permissions import PERMISSIONS, Permission
+from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
+from app.web.fields import Body, Id, KeptLine, Line, Query, Timestamp
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e52",
+    "user_id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+    "name": "Nightly backup",
+    "scopes": ["tasks:read"],
+    "last_four": "x3Fq",
+    "expires_at": "2027-11-21T00:00:00Z",
+    "last_used_at": None,
+    "version": 4,
+    "created_at": "2026-11-21T09:30:00.123456Z",
+}
+
+
+def _each_once(scopes: list[Permission]) -> list[Permission]:
+    if len(set(scopes)) < len(scopes):
+        raise PydanticCustomError("scopes_repeated", "must name each scope once")
+    return [scope for scope in PERMISSIONS if scope in scopes]
+
+
+Name = Annotated[str, Line(100)]
+Scopes = Annotated[
+    list[Permission],
+    Field(min_length=1, max_length=len(PERMISSIONS), json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_each_once),
+]
+
+
+class Token(BaseModel):
+    """A token as it is listed: never the token itself."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    id: Id
+    user_id: Id
+    name: Annotated[str, KeptLine(100)]
+    scopes: Scopes
+    last_four: str
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None
+    version: int = Field(ge=1)
+    created_at: Timestamp
+
+
+class NewToken(Token):
+    """A token as it is answered once, when it is made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**EXAMPLE, "token": "tasks_pat_0b7…x3Fq"}]}
+    )
+
+    token: str
+
+
+class TokenPage(BaseModel):
+    """One page of the tokens, oldest first; `next_cursor` is null on the last."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
+    )
+
+    items: list[Token]
+    next_cursor: str | None
+
+
+class TokenCreate(Body):
+    """A new token."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Nightly backup", "scopes": ["tasks:read"]}]}
+    )
+
+    absent: ClassVar = {"expires_at": None}
+
+    name: Name
+    scopes: Scopes
+    expires_at: Timestamp | None = None
+
+
+class TokenQuery(Query):
+    """How many tokens to list at a time."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
+
+
+def represent(row: Any) -> dict[str, Any]:
+    """A row of the table as the token that clients see."""
+    return {name: getattr(row, name) for name in Token.model_fields}

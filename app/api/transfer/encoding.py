@@ -1,0 +1,55 @@
+"""The encoding of a file, by its first bytes: what is plainly no UTF-8 is refused as a whole.
+
+Source: The Unicode Standard, "Byte Order Mark (BOM) FAQ"; RFC 4627, section 3, on where JSON in
+UTF-16 and UTF-32 has NULs; the formats of compressed files.
+"""
+
+from typing import IO, Final
+
+from app.core.problems import UNSUPPORTED_MEDIA_TYPE, Problem
+
+UTF_8_MARK: Final = b"\xef\xbb\xbf"
+
+MARKS: Final = {
+    b"\xff\xfe\0\0": "UTF-32",  # before UTF-16, whose mark it begins with
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "ZIP",
+    b"PK\x05\x06": "ZIP",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "XZ",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+}
+"""What a file begins with, and what that says of the whole of it."""
+
+LONGEST_MARK: Final = max(map(len, MARKS))
+
+
+def begin(file: IO[bytes]) -> None:
+    """Go to where the text of the file begins, which is after its byte order mark."""
+    file.seek(0)
+    if file.read(len(UTF_8_MARK)) != UTF_8_MARK:
+        file.seek(0)
+
+
+def require_utf_8(file: IO[bytes]) -> None:
+    """Raise Problem 415 that names the encoding of a file which is plainly another one."""
+    file.seek(0)
+    head = file.read(LONGEST_MARK)
+    file.seek(0)
+    if encoding := other_encoding(head):
+        detail = f"The body is {encoding}. Send JSON lines as text in UTF-8, not compressed."
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+def other_encoding(head: bytes) -> str | None:
+    """What begins like this, if it is no UTF-8."""
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    nulls = head[:4].count(0)
+    if not nulls:
+        return None
+    return "UTF-32" if nulls == 3 else "UTF-16" if nulls == 2 else "binary"

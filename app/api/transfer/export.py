@@ -1,0 +1,137 @@
+"""The making of an export: from the database into a file, and from there to the client.
+
+The database delivers at its own pace and is free again before the first byte is sent. What breaks
+until then is answered with a problem; what breaks later breaks a body whose length was told.
+"""
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final
+
+from flask import current_app
+
+from app.api.transfer.calendar import CALENDAR
+from app.api.transfer.formats import JSON_LINES, Form
+from app.api.transfer.pace import Pace
+from app.api.transfer.places import take_place
+from app.api.transfer.table import TABLE
+from app.core import deadline
+from app.core.metrics import tally
+from app.core.metrics.families import RETRIES
+from app.core.places import Place
+from app.core.problems import DATABASE_UNAVAILABLE, OVERLOADED, Problem
+from app.db import snapshot
+from app.db.scope import reading
+from app.web.exchange import Document, Response, current
+
+FORMS: Final = {form.extension: form for form in (JSON_LINES, TABLE, CALENDAR)}
+
+PIECE: Final = 256 * 1024
+"""Bytes that a client has REQUEST_DEADLINE to take; an export that is no larger needs no file."""
+
+logger = logging.getLogger(__name__)
+
+
+class Delivery:
+    """What a file holds, a little at a time; at its end the file and the place are given up."""
+
+    def __init__(self, file: IO[bytes], place: Place) -> None:
+        self.file = file
+        self.place = place
+        self.pace = Pace()
+        self.file.seek(0)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself: it can be gone through once."""
+        return self
+
+    def __next__(self) -> bytes:
+        """The next piece. Raises ConnectionResetError if the client takes them too slowly."""
+        taken = 0 if self.file.closed else self.file.tell()
+        if not (piece := not self.file.closed and self.file.read(PIECE)):
+            self.close()
+            raise StopIteration
+        if self.pace.is_too_slow(taken):
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
+        return piece
+
+    def close(self) -> None:
+        """Called by the server as well, when the client has gone (PEP 3333)."""
+        if not self.file.closed:
+            self.file.close()
+            self.place.release()
+
+
+def export(user_id: str, extension: str) -> Response:
+    """The user's account as a file of this form. Raises Problem 503."""
+    form = FORMS[extension]
+    heads_only = current().method == "HEAD"
+    response = Response(iter(())) if heads_only else delivered(user_id, form)
+    response.headers["Content-Type"] = form.media_type
+    name = f"tasks-{datetime.now(UTC):%Y-%m-%d}.{form.extension}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def delivered(user_id: str, form: Form) -> Response:
+    """An answer with the whole file, which holds a place until it is sent; a small one, none."""
+    place = take_place(user_id)
+    try:
+        file = spooled(user_id, form)
+    except BaseException:
+        place.release()
+        raise
+    size, delivery = file.tell(), Delivery(file, place)
+    if size <= PIECE:
+        return Document(b"".join(delivery))
+    response = Response(delivery)
+    response.content_length = size
+    return response
+
+
+def spooled(user_id: str, form: Form) -> IO[bytes]:
+    """A file with all of it, at its end. Raises Problem 503."""
+    file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
+    try:
+        try:
+            write(file, user_id, form)
+        except snapshot.Lost:
+            logger.info("a connection to the database died; the export begins again")
+            tally.add(RETRIES)
+            write_again(file, user_id, form)
+    except OSError as error:
+        file.close()
+        logger.error("an export cannot be put into a file: %s", error.strerror)
+        raise Problem(OVERLOADED, "There is no room for the export.") from error
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def write(file: IO[bytes], user_id: str, form: Form) -> None:
+    """Read all parts and write them."""
+    counts = dict.fromkeys(form.parts, 0)
+    statements = {name: part.statement for name, part in form.parts.items()}
+    file.write(form.begin())
+    with closing(snapshot.read(reading(user_id), statements, user_id=user_id)) as found:
+        for name, rows in found:
+            file.write(form.parts[name].write(rows))
+            counts[name] += len(rows)
+    file.write(form.end(counts))
+
+
+def write_again(file: IO[bytes], user_id: str, form: Form) -> None:
+    """Do so once more, as nothing of it has been seen. Raises Problem 503."""
+    file.seek(0)
+    file.truncate()
+    deadline.renew(current_app.config["SETTINGS"].request_deadline)
+    try:
+        write(file, user_id, form)
+    except snapshot.Lost as error:
+        raise Problem(DATABASE_UNAVAILABLE) from error

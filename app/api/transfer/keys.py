@@ -1,0 +1,97 @@
+"""The idempotency key of an import, which is no single statement.
+
+It is claimed before the first line, with no answer, and answered after the last. An import that
+broke off under a key is done again under it, as each line may be.
+"""
+
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import bindparam, cast, exists, literal_column, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.db.execution import Statement, execute, first
+from app.db.scope import writing
+from app.rows import idempotency
+from app.rows.idempotency import IdempotencyKey, Once
+from app.rows.owner import User
+from app.rows.quotas import ROW_SIZE, SIZE, Growth, NoRoom, quota
+from app.rows.statements import ONE, USER_ID
+from app.rows.versioned import within_quota
+
+NO_ANSWER: Final = literal_column("'null'::jsonb", JSONB)
+
+
+def _claim() -> Any:
+    replayed = idempotency.replayed()
+    growth = Growth(ONE, ROW_SIZE)
+    fresh = (
+        update(User)
+        .where(User.id == USER_ID, ~exists().select_from(replayed), growth.is_admitted())
+        .values(growth.values())
+        .returning(User.id)
+        .cte("fresh")
+    )
+    kept = idempotency.kept(NO_ANSWER, fresh)
+    return (
+        select(
+            replayed.c.fingerprint,
+            replayed.c.answer,
+            exists().select_from(kept).label("claimed"),
+        )
+        .select_from(select(ONE).subquery("one"))
+        .outerjoin(replayed, true())
+    )
+
+
+def _settle() -> Any:
+    own = (
+        IdempotencyKey.user_id == USER_ID,
+        IdempotencyKey.route == bindparam("route"),
+        IdempotencyKey.key == bindparam("key"),
+    )
+    settled = (
+        update(IdempotencyKey)
+        .where(*own, IdempotencyKey.answer == NO_ANSWER)
+        .values(answer=cast(bindparam("answer"), JSONB))
+        .returning(IdempotencyKey.key)
+        .cte("settled")
+    )
+    # The import is done: its report is kept whether there is room for it or not.
+    growth = Growth(None, SIZE).values()
+    counted = (
+        update(User)
+        .where(User.id == USER_ID, exists().select_from(settled))
+        .values(growth)
+        .returning(User.id)
+        .cte("counted")
+    )
+    earlier = select(IdempotencyKey.answer).where(*own, IdempotencyKey.answer != NO_ANSWER)
+    return earlier.add_cte(counted)
+
+
+CLAIM: Final = Statement(_claim())
+SETTLE: Final = Statement(_settle())
+
+
+def claim(user_id: str, once: Once) -> dict[str, Any] | None:
+    """What the key was answered before, if it was. Raises NoAccount, NoRoom, Problem 422."""
+    scope = writing(user_id, once=True)
+
+    def write() -> dict[str, Any] | None:
+        [row] = execute(scope, CLAIM, user_id=user_id, **once.parameters, **quota())
+        once.require_same(row.fingerprint)
+        if row.fingerprint is None and not row.claimed:
+            raise NoRoom(rows=1)
+        answer: dict[str, Any] | None = row.answer
+        return answer
+
+    return within_quota(user_id, write)
+
+
+def settle(user_id: str, once: Once, answer: dict[str, Any]) -> dict[str, Any] | None:
+    """Keep the answer under its key; or what the same request was answered meanwhile."""
+    scope, text = writing(user_id, once=True), orjson.dumps(answer).decode()
+    parameters = {"route": once.route, "key": once.key, "answer": text, "size": len(text)}
+    row = first(execute(scope, SETTLE, user_id=user_id, **parameters))
+    return row.answer if row else None

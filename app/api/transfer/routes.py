@@ -1,0 +1,79 @@
+"""/v1/export and /v1/import"""
+
+from functools import partial
+from typing import Any, Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app.api.transfer import keys
+from app.api.transfer.export import export
+from app.api.transfer.importing import Import
+from app.api.transfer.places import take_place
+from app.api.transfer.reading import categories, lines
+from app.api.transfer.schemas import ExportQuery, Report
+from app.api.transfer.upload import Upload, receive
+from app.auth.policies import current_user_id, provisioning
+from app.rows.idempotency import Once, mark, requested_key, requested_with
+from app.web.exchange import current
+from app.web.http import json_response, store_nothing
+
+blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
+blueprint.after_request(store_nothing)
+
+
+@blueprint.get("/export")
+@blueprint.input(ExportQuery, location="query", arg_name="query")
+def export_account(query: ExportQuery) -> Response:
+    """Export the account
+
+    All that is the user's, as it was at one instant, as a file of JSON lines: the account, its
+    categories, its tasks, each ordered by id, and last the counts of both, without which the file
+    is not whole. `POST /v1/import` takes it back. What was deleted is not in it.
+
+    With `format=csv` the tasks alone for a spreadsheet: UTF-8 with a byte order mark; a text that
+    could be taken for a formula begins with an apostrophe. With `format=ics` for a calendar, each
+    task a VTODO whose UID is the task's id. A user has one export or import at a time.
+    """
+    return export(current_user_id(), query.format)
+
+
+@blueprint.post("/import")
+@blueprint.output(Report)
+def import_account() -> Response:
+    """Import an account
+
+    Takes the JSON lines of an export back, up to 64 times MAX_BODY_BYTES of them; a larger file is
+    split between two lines, categories first. Each row is written under its id as by PUT, with its
+    times: the same lines sent again change nothing. A task's category has to be there before it.
+    The account takes the name and the time zone; its address stays.
+
+    The body is UTF-8, with or without a byte order mark; another encoding or a compressed file is
+    refused as a whole. A name may pass from one category to another in any order of lines.
+
+    A line that is not accepted is refused and told of, the others are imported. Lines are written
+    some hundred at a time, for at most 50 seconds: where it breaks off, what is written stays, and
+    the same body sent again does the rest. A user has one export or import at a time.
+    """
+    key, user_id = requested_key(), current_user_id()
+    with take_place(user_id):
+        upload = receive(current())
+        with upload.file:
+            once = requested_with(key, upload.fingerprint) if key else None
+            return answer(user_id, upload, once)
+
+
+def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
+    """The report on this body, or the one that its idempotency key has been given."""
+    earlier = provisioning(keys.claim)(user_id, once) if once else None
+    if earlier:
+        return mark(report(earlier), True)
+    outcome = Import(user_id, partial(categories, upload.file)).run(lines(upload.file))
+    if once:
+        earlier = keys.settle(user_id, once, outcome)
+    return mark(report(earlier or outcome), bool(earlier))
+
+
+def report(outcome: dict[str, Any]) -> Response:
+    """The report, its members in the order of the contract."""
+    return json_response(Report.model_validate(outcome).model_dump())

@@ -1,0 +1,86 @@
+"""The body of an import, taken into a file before the first line of it is read.
+
+A slow client so holds no connection of the database, and a body that is cut short, too large or
+not framed as it says is refused before anything is written.
+"""
+
+import logging
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final, NamedTuple
+
+from flask import current_app
+
+from app.api.transfer.encoding import require_utf_8
+from app.api.transfer.pace import Pace
+from app.core import deadline
+from app.core.problems import BAD_REQUEST, LENGTH_REQUIRED, OVERLOADED, Problem
+from app.rows.idempotency import Fingerprint
+from app.web.exchange import Request
+from app.web.http import read_piece, require_media_type, too_large
+
+MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")
+
+PIECE: Final = 256 * 1024
+"""Bytes that a client has REQUEST_DEADLINE to send; a body that is no larger needs no file."""
+
+logger = logging.getLogger(__name__)
+
+
+class Upload(NamedTuple):
+    """A body that is there, from its beginning, and its fingerprint."""
+
+    file: IO[bytes]
+    fingerprint: Fingerprint
+
+
+def receive(incoming: Request) -> Upload:
+    """The whole body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
+    detail = "Send `Content-Type: application/jsonl`."
+    require_media_type(incoming, MEDIA_TYPES, detail)
+    limit: int = current_app.config["MAX_IMPORT_BYTES"]
+    length = incoming.content_length
+    if length is None and not incoming.environ.get("wsgi.input_terminated"):
+        raise Problem(LENGTH_REQUIRED)
+    if (length or 0) > limit:
+        raise too_large(limit)
+    file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
+    upload = Upload(file, Fingerprint())
+    try:
+        copy(incoming, upload, limit if length is None else length, length)
+        require_utf_8(file)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return upload
+
+
+def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> None:
+    """All of the body, into the file. Raises Problem 400, 413, 503."""
+    taken, pace = 0, Pace()
+    while taken < most or length is None:
+        deadline.renew(current_app.config["SETTINGS"].request_deadline)  # of each piece: progress
+        piece = read_piece(
+            incoming, min(PIECE, most + 1 - taken if length is None else most - taken)
+        )
+        if not piece:
+            break
+        taken += len(piece)
+        if taken > most:
+            raise too_large(most)
+        if pace.is_too_slow(taken):
+            detail = "The body came too slowly, and was not read to its end; nothing was changed."
+            raise Problem(OVERLOADED, detail)
+        upload.fingerprint.update(piece)
+        keep(upload.file, piece)
+    if taken < (length or 0):
+        raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
+
+
+def keep(file: IO[bytes], piece: bytes) -> None:
+    """Write it. Raises Problem 503."""
+    try:
+        file.write(piece)
+    except OSError as error:
+        logger.error("an import cannot be put into a file: %s", error.strerror)
+        raise Problem(OVERLOADED, "There is no room for the import.") from error

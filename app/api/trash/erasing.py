@@ -1,0 +1,153 @@
+"""Erasing: what is in the trash loses its content for good.
+
+Its row stays until `flask purge` takes it, as the feed of changes has to tell of the deletion; the
+database holds it to being empty (`ck_tasks_erased`, `ck_categories_erased`).
+"""
+
+from typing import Any, Final
+
+import psycopg2
+from sqlalchemy import (
+    CTE,
+    Select,
+    bindparam,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from app.api.trash.queries import items_of
+from app.core import deadline
+from app.core.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
+from app.db.execution import Statement, execute
+from app.db.scope import reading, writing
+from app.rows.kinds import REPRESENT, TABLES
+from app.rows.restoring import in_trash
+from app.rows.statements import ID, USER_ID, Element, is_expected
+from app.rows.versioned import Preconditions
+
+CHUNK: Final = 500
+"""How many rows one statement erases: other writes of the user wait for as long."""
+
+SPARE_SECONDS: Final = 1.0
+"""What the last chunk of a request has to leave of its time."""
+
+BLANK: Final[dict[str, dict[str, Element]]] = {
+    "task": {
+        "title": literal("-"),
+        "description": null(),
+        "complete": false(),
+        "completed_at": null(),
+        "priority": literal(0),
+        "due_date": null(),
+        "due_at": null(),
+        "category_id": null(),
+    },
+    "category": {"name": literal("-"), "color": null()},
+}
+"""What is left of each field."""
+
+
+def erase() -> Select[Any]:
+    """Erase what is in the trash under an id; the rows as they were.
+
+    What is erased has been found first, also where the parts of a statement run one by one.
+    """
+    items = union_all(*(items_of(kind).where(TABLES[kind].c.id == ID) for kind in TABLES))
+    found = items.cte("found")
+    erased = [
+        _erased(kind, table.c.id == ID, in_trash(table), is_expected(table), _is_one(found, kind))
+        for kind, table in TABLES.items()
+    ]
+    return select(found).add_cte(*erased)
+
+
+def _is_one(found: CTE, kind: str) -> Element:
+    return exists(select(found.c.type).where(found.c.type == kind))
+
+
+def bounds() -> Select[Any]:
+    """Where each chunk of the trash ends: its type, and the instant of its last deletion."""
+    both = union_all(*(_bounds_of(kind) for kind in TABLES)).subquery("both")
+    return both.select().order_by(both.c.type, both.c.until)
+
+
+def _bounds_of(kind: str) -> Select[Any]:
+    table = TABLES[kind]
+    ranked = (
+        select(
+            table.c.deleted_at.label("until"),
+            func.row_number().over(order_by=table.c.deleted_at).label("place"),
+            func.count().over().label("total"),
+        )
+        .where(table.c.user_id == USER_ID, in_trash(table))
+        .subquery()
+    )
+    last = or_(ranked.c.place % CHUNK == 0, ranked.c.place == ranked.c.total)
+    return select(literal(kind).label("type"), ranked.c.until).where(last)
+
+
+def erase_chunk(kind: str) -> Select[Any]:
+    """Erase what was deleted after one instant and up to another."""
+    deleted_at = TABLES[kind].c.deleted_at
+    after, until = (cast(bindparam(name), TIMESTAMP(timezone=True)) for name in ("after", "until"))
+    erased = _erased(kind, in_trash(TABLES[kind]), deleted_at > after, deleted_at <= until)
+    return select(func.count()).select_from(erased)
+
+
+def _erased(kind: str, *which: Element) -> CTE:
+    table = TABLES[kind]
+    return (
+        update(table)
+        .where(table.c.user_id == USER_ID, *which)
+        .values(**BLANK[kind], erased_version=table.c.version)
+        .returning(table.c.id)
+        .cte(f"{kind}_erased")
+    )
+
+
+ERASE: Final = Statement(erase())
+BOUNDS: Final = Statement(bounds())
+ERASE_CHUNK: Final = {kind: Statement(erase_chunk(kind)) for kind in TABLES}
+
+
+def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
+    """Erase one item, or both where a task and a category have this id.
+
+    Raises Problem 404, 412.
+    """
+    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, **conditions.parameters)
+    if not rows:
+        raise not_found()
+    if not any(conditions.admit(row.version) for row in rows):
+        raise Problem(PRECONDITION_FAILED, current=REPRESENT[rows[0].type](rows[0]))
+
+
+def empty_trash(user_id: str) -> None:
+    """Erase all that is in the trash when this begins, in chunks, each its own transaction.
+
+    Raises Problem 503 `unfinished` if there is no time for all of it.
+    """
+    after: dict[str, object] = dict.fromkeys(TABLES, "-infinity")
+    for number, (kind, until) in enumerate(execute(reading(user_id), BOUNDS, user_id=user_id)):
+        if number and deadline.left() < SPARE_SECONDS:
+            raise Problem(UNFINISHED)
+        try:
+            _erase_chunk(user_id, kind, after[kind], until)
+        except (psycopg2.Error, Problem) as error:
+            if not number:
+                raise
+            raise Problem(UNFINISHED) from error  # the error may say that nothing was changed
+        after[kind] = until
+
+
+def _erase_chunk(user_id: str, kind: str, after: object, until: object) -> None:
+    execute(writing(user_id), ERASE_CHUNK[kind], user_id=user_id, after=after, until=until)

@@ -1,0 +1,58 @@
+"""/v1/trash"""
+
+from typing import Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app.api.trash import erasing, queries
+from app.api.trash.schemas import TrashPage, TrashQuery, represent
+from app.auth.policies import current_user_id
+from app.core.problems import PRECONDITION_FAILED, Problem
+from app.web import cursors
+from app.web.conditional import preconditions
+from app.web.http import no_content
+
+blueprint: Final = APIBlueprint("trash", __name__, tag="Trash")
+
+
+@blueprint.get("")
+@blueprint.input(TrashQuery, location="query", arg_name="query")
+@blueprint.output(TrashPage)
+def list_trash(query: TrashQuery) -> Response:
+    """List the trash
+
+    A page of the tasks and categories that were deleted and can be restored, newest deletion
+    first. They stay until `purged_after`, or until they are erased.
+    """
+    user_id = current_user_id()
+    listing = [user_id, "trash"]
+    position = cursors.decode(query.cursor, listing)
+    rows = queries.list_trash(user_id, query.limit, position)
+    return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
+
+
+@blueprint.delete("/<id:item_id>")
+@blueprint.output({}, status_code=204)
+def erase_item(item_id: str) -> Response:
+    """Erase what is in the trash
+
+    Its content is removed for good and cannot be restored.
+    """
+    erasing.erase_item(current_user_id(), item_id, preconditions())
+    return no_content()
+
+
+@blueprint.delete("")
+@blueprint.output({}, status_code=204)
+def empty_trash() -> Response:
+    """Empty the trash
+
+    All that is in the trash when this begins is erased. A large trash is erased in steps; if there
+    is no time for all of them, the answer is 503 and `unfinished`: repeat the request, and it goes
+    on. The trash has no ETag, so an `If-Match` that names one is answered with 412.
+    """
+    if preconditions().versions is not None:
+        raise Problem(PRECONDITION_FAILED, current=None)
+    erasing.empty_trash(current_user_id())
+    return no_content()

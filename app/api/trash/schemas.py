@@ -1,0 +1,66 @@
+"""What clients see of the trash, and how they ask for it."""
+
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from app.api.categories import schemas as categories
+from app.api.tasks import schemas as tasks
+from app.ops.purging import KEPT_DAYS
+from app.rows.kinds import REPRESENT
+from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
+from app.web.fields import Query, Timestamp
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "items": [
+        {
+            "type": "task",
+            "deleted_at": "2026-11-21T09:30:00.123456Z",
+            "purged_after": "2026-12-21T09:30:00.123456Z",
+            "data": tasks.EXAMPLE,
+        },
+        {
+            "type": "category",
+            "deleted_at": "2026-11-20T18:00:00.5Z",
+            "purged_after": "2026-12-20T18:00:00.5Z",
+            "data": categories.EXAMPLE,
+        },
+    ],
+    "next_cursor": None,
+}
+
+
+class TrashItem(BaseModel):
+    """A task or a category as it was when it was deleted, and when it may go for good."""
+
+    type: Literal["task", "category"]
+    deleted_at: Timestamp
+    purged_after: Timestamp
+    data: tasks.Task | categories.Category
+
+
+class TrashPage(BaseModel):
+    """One page of the trash, newest deletion first; `next_cursor` is null on the last."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    items: list[TrashItem]
+    next_cursor: str | None
+
+
+class TrashQuery(Query):
+    """How much of the trash to list at a time."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
+
+
+def represent(row: Any) -> dict[str, Any]:
+    """A row of the listing as the item that clients see."""
+    return {
+        "type": row.type,
+        "deleted_at": row.deleted_at,
+        "purged_after": row.deleted_at + timedelta(days=KEPT_DAYS),
+        "data": REPRESENT[row.type](row),
+    }

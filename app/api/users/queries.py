@@ -1,0 +1,194 @@
+"""What is asked of accounts; each function is one statement and one flight."""
+
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from app.api.users.schemas import represent
+from app.core.problems import PRECONDITION_FAILED, Problem
+from app.db.execution import Row, Statement, execute, first
+from app.db.scope import Role, Scope, reading, writing
+from app.rows import idempotency, statements
+from app.rows.idempotency import Once
+from app.rows.owner import User
+from app.rows.statements import USER_ID
+from app.rows.versioned import NoAccount, Preconditions, Representation
+
+PUBLIC: Final = (
+    User.id,
+    User.email,
+    User.name,
+    User.time_zone,
+    User.version,
+    User.created_at,
+    User.updated_at,
+    User.used_rows,
+    User.used_bytes,
+)
+
+
+KEPT_UPDATES: Final = 64
+"""Statements, one for each set of fields that a patch may have."""
+
+
+class Login(NamedTuple):
+    """What a password is compared with."""
+
+    user_id: str
+    password_hash: str
+
+
+class Registered(NamedTuple):
+    """An account as its registration was answered, and what came with the idempotency key."""
+
+    account: Representation
+    fingerprint: bytes
+
+
+def find_login(email: str) -> Login | None:
+    """The account with this address, in whatever letter case; none of another issuer's."""
+    row = first(execute(Scope(Role.AUTH), FIND_LOGIN, email=email))
+    return Login(row.id, row.password_hash) if row else None
+
+
+def create_user(
+    user_id: str, email: str, password_hash: str, name: str | None, once: Once | None
+) -> Representation | None:
+    """A new account; None where the address is taken."""
+    rows = execute(
+        Scope(Role.AUTH, user_id, writes=True, once=once is not None),
+        CREATE_ONCE if once else CREATE,
+        user_id=user_id,
+        email=email,
+        password_hash=password_hash,
+        name=name,
+        **(once.parameters if once else {}),
+    )
+    row = first(rows)
+    return represent(row) if row else None
+
+
+def find_registration(user_id: str, once: Once) -> Registered | None:
+    """The account as it was answered to a registration with this idempotency key."""
+    row = first(execute(Scope(Role.AUTH, user_id), REPLAY, user_id=user_id, **once.parameters))
+    return Registered(represent(row), bytes(row.fingerprint)) if row else None
+
+
+def create_external_user(user_id: str) -> None:
+    """An account for another issuer's user, unless there is one."""
+    execute(writing(user_id, once=True), CREATE_EXTERNAL, user_id=user_id)
+
+
+def get_user(user_id: str) -> Representation | None:
+    """The user's own account, if there is one."""
+    row = first(execute(reading(user_id), GET, user_id=user_id))
+    return represent(row) if row else None
+
+
+def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
+    """The account with the given fields changed. Raises NoAccount, Problem 412."""
+    parameters = {"user_id": user_id, **conditions.parameters, **values}
+    [row] = execute(writing(user_id), _update_of(frozenset(values)), **parameters)
+    return represent(_settle(row, conditions))
+
+
+def delete_user(user_id: str, conditions: Preconditions) -> None:
+    """Erase the account and all its rows. Raises NoAccount, Problem 412."""
+    [row] = execute(writing(user_id), DELETE, user_id=user_id, **conditions.parameters)
+    _settle(row, conditions)
+
+
+def _settle(row: Row, conditions: Preconditions) -> Row:
+    if row.id is None:
+        raise NoAccount
+    if not row.changed and not conditions.admit(row.version):
+        raise Problem(PRECONDITION_FAILED, current=represent(row))
+    return row
+
+
+def _create(once: bool) -> Select[Any]:
+    names = ("email", "password_hash", "name")
+    insertion = insert(User).values(id=USER_ID, **{name: bindparam(name) for name in names})
+    after = insertion.on_conflict_do_nothing().returning(*PUBLIC).cte("after")
+    statement = select(after)
+    if not once:
+        return statement
+    return statement.add_cte(idempotency.kept(func.to_jsonb(text("after")), after))
+
+
+def _replay() -> Select[Any]:
+    replayed = idempotency.replayed()
+    record = func.jsonb_populate_record(text("null::users"), replayed.c.answer).table_valued(
+        *(column.name for column in PUBLIC), name="record"
+    )
+    return select(record, replayed.c.fingerprint).select_from(replayed.join(record, true()))
+
+
+def _before() -> CTE:
+    return select(*PUBLIC).where(User.id == USER_ID).cte("before")
+
+
+def _update(fields: list[str]) -> Select[Any]:
+    before = _before()
+    differs = or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
+    after = (
+        update(User)
+        .where(
+            User.id == USER_ID,
+            exists(select(before).where(statements.is_expected(before), differs)),
+        )
+        .values(
+            **{name: bindparam(name) for name in fields},
+            change_seq=User.change_seq + 1,
+            version=User.change_seq + 1,
+            updated_at=func.clock_timestamp(),
+        )
+        .returning(*PUBLIC)
+        .cte("after")
+    )
+    return statements.answer([], after, before.c.keys(), otherwise=before)
+
+
+@lru_cache(maxsize=KEPT_UPDATES)
+def _update_of(fields: frozenset[str]) -> Statement:
+    return Statement(_update(sorted(fields)))
+
+
+def _delete() -> Select[Any]:
+    before = _before()
+    after = (
+        delete(User)
+        .where(User.id == USER_ID, exists(select(before).where(statements.is_expected(before))))
+        .returning(*PUBLIC)
+        .cte("after")
+    )
+    return statements.answer([], after, before.c.keys(), otherwise=before)
+
+
+FIND_LOGIN: Final = Statement(
+    select(User.id, User.password_hash).where(
+        func.lower(User.email) == func.lower(bindparam("email")), User.password_hash.is_not(null())
+    )
+)
+GET: Final = Statement(select(*PUBLIC).where(User.id == USER_ID))
+CREATE: Final = Statement(_create(once=False))
+CREATE_ONCE: Final = Statement(_create(once=True))
+CREATE_EXTERNAL: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
+REPLAY: Final = Statement(_replay())
+DELETE: Final = Statement(_delete())

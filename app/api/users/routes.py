@@ -1,0 +1,206 @@
+"""/v1/auth and /v1/me"""
+
+import secrets
+import time
+from typing import Any, Final
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from app.api.users import queries, schemas
+from app.api.users.schemas import (
+    Credentials,
+    RefreshRequest,
+    Registration,
+    TokenPair,
+    User,
+    UserPatch,
+)
+from app.auth import refresh_tokens
+from app.auth.access_tokens import ACCESS_SECONDS, RefreshToken
+from app.auth.passwords import check_password_hash, generate_password_hash
+from app.auth.policies import current_principal, current_user_id, provisioning, token_verifier
+from app.core.problems import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
+from app.core.secrets import Keys, present
+from app.rows import idempotency
+from app.rows.idempotency import Once
+from app.rows.versioned import NoAccount, Representation
+from app.web.conditional import preconditions
+from app.web.exchange import new_id
+from app.web.http import created_at, json_response, no_content, resource, store_nothing
+from app.web.limits import request_limits, sign_in_keys, sign_in_limits
+
+auth: Final = APIBlueprint("auth", __name__, tag="Authentication")
+me: Final = APIBlueprint("me", __name__, tag="Account")
+me.after_request(store_nothing)
+
+# Compared with when there is no account, so that an unknown address takes as long as a known one:
+# of the form that generate_password_hash gives, and of no password.
+NO_PASSWORD: Final = f"scrypt:32768:8:1${secrets.token_hex(8)}${secrets.token_hex(64)}"
+
+
+@auth.post("/register")
+@auth.input(Registration, arg_name="registration")
+@auth.output(User, status_code=201)
+def register_account(registration: Registration) -> Response:
+    """Create an account
+
+    The e-mail address is the user's name here, in whatever letter case; nothing is sent to it.
+    """
+    once = idempotency.requested(registration)
+    request_limits().by_password()
+    password_hash = generate_password_hash(registration.password)
+    name = registration.name
+    user = queries.create_user(new_id(), registration.email, password_hash, name, once)
+    replayed = user is None
+    account = user or _registered_before(registration, once)
+    return idempotency.mark(created_at("/v1/me", account), replayed)
+
+
+@auth.post("/token")
+@auth.input(Credentials, arg_name="credentials")
+@auth.output(TokenPair)
+def sign_in(credentials: Credentials) -> Response:
+    """Sign in
+
+    Ten failures within a minute, from one address or for one account, and the next attempts are
+    refused for a while.
+    """
+    limits, keys = sign_in_limits(), sign_in_keys(credentials.email)
+    limits.check(keys)
+    request_limits().by_password()
+    login = queries.find_login(credentials.email)
+    known = login.password_hash if login else NO_PASSWORD
+    if not check_password_hash(known, credentials.password) or login is None:
+        limits.count(keys)
+        raise Problem(INVALID_CREDENTIALS)
+    once = idempotency.requested(credentials)
+    seed, now = secrets.token_bytes(32), int(time.time())
+    new_hash = _token(login.user_id, seed, present()).hash
+    outcome = refresh_tokens.start_session(
+        login.user_id, new_hash, new_id(), _kept(seed, now), once
+    )
+    return _pair(login.user_id, seed, now, outcome)
+
+
+@auth.post("/refresh")
+@auth.input(RefreshRequest, arg_name="presented")
+@auth.output(TokenPair)
+def refresh_session(presented: RefreshRequest) -> Response:
+    """Exchange a refresh token
+
+    The token is spent for a new pair. A token that comes back when it is spent already ends the
+    session; with an `Idempotency-Key`, a retry is no such reuse.
+    """
+    once = idempotency.requested(presented)
+    token = RefreshToken.parse(presented.refresh_token)
+    if token is None:
+        raise Problem(INVALID_CREDENTIALS)
+    seed, now = secrets.token_bytes(32), int(time.time())
+    new_hash = _token(token.user_id, seed, present()).hash
+    outcome = refresh_tokens.rotate(token.user_id, token.hash, new_hash, _kept(seed, now), once)
+    if not outcome.done and outcome.earlier is None:
+        raise Problem(INVALID_CREDENTIALS)
+    return _pair(token.user_id, seed, now, outcome)
+
+
+@auth.post("/logout")
+@auth.input(RefreshRequest, arg_name="presented")
+@auth.output({}, status_code=204)
+def sign_out(presented: RefreshRequest) -> Response:
+    """Sign out
+
+    Ends the session that the refresh token belongs to; access tokens run out by themselves.
+    """
+    once = idempotency.requested(presented)
+    token = RefreshToken.parse(presented.refresh_token)
+    if token is None:
+        return no_content()
+    outcome = refresh_tokens.end_session(token.user_id, token.hash, once)
+    return idempotency.mark(no_content(), outcome.earlier is not None)
+
+
+@me.get("")
+@me.output(User)
+def get_me() -> Response:
+    """Get the account
+
+    Name, address and time zone of the user whose token it is, and how much the user stores. The
+    ETag does not tell of the latter, so ask without `If-None-Match` to know it.
+    """
+    user = queries.get_user(current_user_id())
+    if user is None and current_principal().external:
+        user = schemas.unwritten(current_user_id())
+    if user is None:
+        raise NoAccount
+    return resource(user)
+
+
+@me.patch("")
+@me.input(UserPatch, arg_name="patch")
+@me.output(User)
+@provisioning
+def update_me(patch: UserPatch) -> Response:
+    """Change the account
+
+    A JSON merge patch: absent fields stay as they are, null clears.
+    """
+    return resource(queries.update_user(current_user_id(), patch.given(), preconditions()))
+
+
+@me.delete("")
+@me.output({}, status_code=204)
+@provisioning
+def delete_me() -> Response:
+    """Erase the account
+
+    The account and all its rows are gone at once and for good.
+    """
+    queries.delete_user(current_user_id(), preconditions())
+    return no_content()
+
+
+def _registered_before(registration: Registration, once: Once | None) -> Representation:
+    """The account that the same request made before.
+
+    With the key of somebody's registration a password can be guessed here as by signing in, so both
+    share their limits, and whoever guesses wrong learns that the address is taken and nothing else.
+    Raises Problem 409, 422 for the right password with another body, 429.
+    """
+    taken = Problem(CONFLICT, "An account with this e-mail address exists.")
+    if once is None:
+        raise taken
+    limits, keys = sign_in_limits(), sign_in_keys(registration.email)
+    limits.check(keys)
+    login = queries.find_login(registration.email)
+    earlier = queries.find_registration(login.user_id, once) if login else None
+    if earlier and once.is_same(earlier.fingerprint):
+        return earlier.account
+    request_limits().by_password()
+    # Compared whether the key is known or not, so that both take as long.
+    proved = login is not None and check_password_hash(login.password_hash, registration.password)
+    if earlier and proved:
+        raise Problem(IDEMPOTENCY_KEY_REUSED)
+    limits.count(keys)
+    raise taken
+
+
+def _token(user_id: str, seed: bytes, under: Keys) -> RefreshToken:
+    return RefreshToken.derive(user_id, seed, under.refresh_token)
+
+
+def _kept(seed: bytes, now: int) -> dict[str, Any]:
+    """What a replay is made of; worth nothing to a reader of the database without the key."""
+    return {"seed": seed.hex(), "issued": now}
+
+
+def _pair(user_id: str, seed: bytes, now: int, outcome: refresh_tokens.Outcome) -> Response:
+    if earlier := outcome.earlier:
+        seed, now = bytes.fromhex(earlier["seed"]), earlier["issued"]
+    pair = {
+        "access_token": token_verifier().issue(user_id, now=now, under=outcome.keys),
+        "token_type": "Bearer",
+        "expires_in": ACCESS_SECONDS,
+        "refresh_token": str(_token(user_id, seed, outcome.keys)),
+    }
+    return idempotency.mark(json_response(pair), outcome.earlier is not None)

@@ -1,0 +1,209 @@
+"""What an account looks like to clients, and what they may send."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final
+
+from annotated_types import MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticKnownError
+
+from app.core.texts import compatible
+from app.rows import quotas
+from app.web.fields import (
+    TEXT_PATTERN,
+    Body,
+    Email,
+    Id,
+    KeptLine,
+    Line,
+    Patch,
+    PlainText,
+    Timestamp,
+    TimeZone,
+)
+
+PASSWORD_LENGTHS: Final = (8, 200)
+"""At least eight characters, no other rule: NIST SP 800-63B, section 5.1.1.2."""
+
+EMAIL: Final = "alice@example.com"
+PASSWORD: Final = "correct horse battery"  # noqa: S105 an example
+REFRESH_TOKEN: Final = "AZgdLH86fUCKPi9rnB0OT3mC1x9Rk0vUqf3sW2b7yTn4LhQpZc5dEaJ8mXoGiKuV"  # noqa: S105
+
+
+def _fitting(password: str) -> str:
+    """The password as it was sent, once the form that is hashed has been measured as well."""
+    shortest, longest = PASSWORD_LENGTHS
+    length = len(compatible(password))
+    if length < shortest:
+        raise PydanticKnownError("string_too_short", {"min_length": shortest})
+    if length > longest:
+        raise PydanticKnownError("string_too_long", {"max_length": longest})
+    return password
+
+
+Name = Annotated[str, Line(100)]
+Password = Annotated[
+    str,
+    AfterValidator(_fitting),
+    MinLen(PASSWORD_LENGTHS[0]),
+    PlainText(PASSWORD_LENGTHS[1]),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "minLength": PASSWORD_LENGTHS[0],
+            "maxLength": PASSWORD_LENGTHS[1],
+            "pattern": TEXT_PATTERN,
+        }
+    ),
+]
+
+
+class Usage(BaseModel):
+    """How much the user stores, and the most that it may be; a limit is null where there is none.
+
+    These are upper bounds: what is purged, erased or forgotten is taken off them later. Rows are
+    tasks, categories, also deleted ones until they are purged, and answers kept for an
+    `Idempotency-Key`; each counts a thousand bytes and the length of its texts in UTF-8.
+    """
+
+    rows: int = Field(ge=0)
+    rows_limit: int | None
+    bytes: int = Field(ge=0)
+    bytes_limit: int | None
+
+
+class User(BaseModel):
+    """An account as it is answered.
+
+    `email` is null for another issuer's users, and so are the times before their first write. The
+    version, and with it the ETag, says nothing of `usage`, which every write changes.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+                    "email": EMAIL,
+                    "name": "Alice",
+                    "time_zone": "Europe/Oslo",
+                    "version": 2,
+                    "created_at": "2026-11-21T09:30:00.123456Z",
+                    "updated_at": "2026-11-21T09:30:00.123456Z",
+                    "usage": {
+                        "rows": 1204,
+                        "rows_limit": 250_000,
+                        "bytes": 1_310_720,
+                        "bytes_limit": 536_870_912,
+                    },
+                }
+            ]
+        }
+    )
+
+    id: Id
+    email: Email | None
+    name: Annotated[str, KeptLine(100)] | None
+    time_zone: TimeZone
+    version: int = Field(ge=0)
+    created_at: Timestamp | None
+    updated_at: Timestamp | None
+    usage: Usage
+
+
+class Registration(Body):
+    """A new account."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": EMAIL, "password": PASSWORD, "name": "Alice"}]}
+    )
+
+    absent: ClassVar = {"name": None}
+
+    email: Email
+    password: Password
+    name: Name | None = None
+
+
+class Credentials(Body):
+    """What a user signs in with."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": EMAIL, "password": PASSWORD}]}
+    )
+
+    email: Email
+    password: Annotated[str, PlainText(PASSWORD_LENGTHS[1])]
+
+
+class RefreshRequest(Body):
+    """A refresh token, to be exchanged or to be revoked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"refresh_token": REFRESH_TOKEN}]})
+
+    refresh_token: Annotated[str, PlainText(200)]
+
+
+class TokenPair(BaseModel):
+    """An access token and what gets the next one (RFC 6749, section 5.1); seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl",
+                    "token_type": "Bearer",
+                    "expires_in": 900,
+                    "refresh_token": REFRESH_TOKEN,
+                }
+            ]
+        }
+    )
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    refresh_token: str
+
+
+class UserPatch(Patch):
+    """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Alice", "time_zone": "Europe/Oslo"}]}
+    )
+
+    name: Name | None = None
+    time_zone: TimeZone = "UTC"
+
+
+def represent(row: Any) -> dict[str, Any]:
+    """A row of the table as the account that its user sees."""
+    return {
+        "id": row.id,
+        "email": row.email,
+        "name": row.name,
+        "time_zone": row.time_zone,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "usage": _usage(row.used_rows or 0, row.used_bytes or 0),
+    }
+
+
+def unwritten(user_id: str) -> dict[str, Any]:
+    """The account of another issuer's user who never wrote."""
+    nothing: dict[str, str | datetime | None] = dict.fromkeys(("email", "name"))
+    times = dict.fromkeys(("created_at", "updated_at"))
+    account = {"id": user_id, **nothing, "time_zone": "UTC", "version": 0, **times}
+    return {**account, "usage": _usage(0, 0)}
+
+
+def _usage(rows: int, size: int) -> dict[str, int | None]:
+    return {
+        "rows": rows,
+        "rows_limit": quotas.limit("rows"),
+        "bytes": size,
+        "bytes_limit": quotas.limit("bytes"),
+    }

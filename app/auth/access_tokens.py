@@ -1,0 +1,219 @@
+"""Access tokens: issued here (HS256), or by another issuer (JWKS); refresh tokens: opaque.
+
+Source: RFC 7519 and RFC 8725 (fixed algorithms, every claim checked).
+"""
+
+import hashlib
+import hmac
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from threading import Lock
+from typing import Any, Final, NamedTuple, Self
+from uuid import UUID, uuid5
+
+import jwt
+from jwt.algorithms import OKPAlgorithm
+from jwt.exceptions import InvalidSignatureError, PyJWKClientConnectionError
+
+from app.auth import claims as foreign
+from app.auth.jwks import KeySet
+from app.core.config import Settings
+from app.core.problems import ISSUER_UNAVAILABLE, UNAUTHENTICATED, Problem
+from app.core.secrets import Keys
+
+ACCESS_SECONDS: Final = 15 * 60
+REFRESH_DAYS: Final = 30
+MAX_SECONDS: Final = 24 * 60 * 60
+LEEWAY_SECONDS: Final = 30
+OWN_ISSUER: Final = "tasks-api"
+OWN_ALGORITHM: Final = "HS256"
+FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")
+REQUIRED_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
+CACHED_TOKENS: Final = 4096
+LONGEST_TOKEN: Final = 8192
+"""Characters; gunicorn takes no longer header."""
+
+REMEMBERED_SECONDS: Final = 5 * 60
+ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
+"""The name space of the ids of other issuers' users (RFC 9562, section 5.5)."""
+
+
+with suppress(ValueError):  # PyJWT 2.15 knows the algorithm by its older name, EdDSA, alone
+    jwt.register_algorithm("Ed25519", OKPAlgorithm())
+
+
+class Principal(NamedTuple):
+    """Who a request comes from; `external` if another issuer says so.
+
+    With a personal access token, what it may be used for, its id and when it expires; another
+    issuer's token may be limited as well. A sign-in may do everything.
+    """
+
+    user_id: str
+    external: bool
+    scopes: frozenset[str] | None = None
+    token_id: str | None = None
+    expires_at: datetime | None = None
+
+
+class TokenVerifier:
+    """Verifies access tokens, and remembers the verified ones: own until they expire, others for
+    five minutes.
+    """
+
+    def __init__(self, settings: Settings, own: Sequence[Keys]) -> None:
+        self.own = own
+        self.issuer = settings.jwt_issuer
+        self.audience = settings.jwt_audience
+        self.scopes = settings.jwt_scopes
+        self.keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+        self.verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self.lock = Lock()
+
+    @property
+    def issues(self) -> bool:
+        """Whether there are own tokens at all."""
+        return bool(self.own)
+
+    def verify(self, token: str) -> Principal:
+        """Who the token speaks for. Raises Problem 401."""
+        if len(token) > LONGEST_TOKEN:
+            raise unauthenticated("The access token is not valid here.")
+        # A client may spell the signature of its token in many ways, and at any length.
+        digest = hashlib.blake2b(token.encode(errors="replace"), digest_size=32).digest()
+        remembered = self.verified.get(digest)
+        if remembered and remembered[1] > time.time():
+            return remembered[0]
+        try:
+            principal, claims = self._decode(token)
+        except PyJWKClientConnectionError:
+            raise Problem(ISSUER_UNAVAILABLE) from None
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+            raise unauthenticated("The access token is not valid here.") from None
+        self._remember(digest, principal, claims["exp"] + LEEWAY_SECONDS)
+        return principal
+
+    def issue(
+        self,
+        user_id: str,
+        *,
+        seconds: int = ACCESS_SECONDS,
+        now: int | None = None,
+        under: Keys | None = None,
+    ) -> str:
+        """An access token for the user; the same for the same second and keys.
+
+        Raises Problem 401 where only another issuer's tokens are taken.
+        """
+        if not self.own:
+            raise unauthenticated("This service takes another issuer's tokens only.")
+        issued = int(time.time()) if now is None else now
+        claims = {
+            "iss": OWN_ISSUER,
+            "aud": OWN_ISSUER,
+            "sub": user_id,
+            "iat": issued,
+            "exp": issued + seconds,
+        }
+        keys = under or self.own[0]
+        return jwt.encode(claims, keys.secret, OWN_ALGORITHM, {"kid": keys.id})
+
+    def _decode(self, token: str) -> tuple[Principal, dict[str, Any]]:
+        header = jwt.get_unverified_header(token)
+        if header["alg"] == OWN_ALGORITHM and self.own:
+            claims = self._own_claims(token, header.get("kid"))
+            return Principal(str(UUID(claims["sub"])), external=False), claims
+        if header["alg"] in FOREIGN_ALGORITHMS and self.keys and self.issuer and self.audience:
+            claims = self._foreign_claims(token, header, self.keys, self.issuer, self.audience)
+            user_id = uuid5(ISSUERS, f"{self.issuer}\n{claims['sub']}")
+            scopes = foreign.scopes(claims, self.scopes)
+            return Principal(str(user_id), external=True, scopes=scopes), claims
+        raise ValueError("algorithm")
+
+    def _foreign_claims(
+        self, token: str, header: dict[str, Any], keys: KeySet, issuer: str, audience: str
+    ) -> dict[str, Any]:
+        """What another issuer's access token says, whichever of its keys has signed it."""
+        algorithm: str = header["alg"]
+        for key in keys.candidates(algorithm, header.get("kid")):
+            with suppress(InvalidSignatureError):
+                claims = self._claims(token, key, [algorithm], issuer, audience)
+                foreign.require_access_token(header, claims)
+                return claims
+        raise ValueError("key")
+
+    def _own_claims(self, token: str, key_id: str | None) -> dict[str, Any]:
+        """What a token of our own says. One that names none of our keys may be of any: those of
+        earlier releases name none.
+        """
+        named = [keys for keys in self.own if keys.id == key_id]
+        *others, last = named or self.own
+        for keys in others:
+            with suppress(InvalidSignatureError):
+                return self._claims(token, keys.secret, [OWN_ALGORITHM], OWN_ISSUER, OWN_ISSUER)
+        return self._claims(token, last.secret, [OWN_ALGORITHM], OWN_ISSUER, OWN_ISSUER)
+
+    def _claims(
+        self, token: str, key: Any, algorithms: list[str], issuer: str, audience: str
+    ) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            issuer=issuer,
+            audience=audience,
+            leeway=LEEWAY_SECONDS,
+            options={"require": list(REQUIRED_CLAIMS)},
+        )
+        if not claims["sub"] or claims["exp"] - claims["iat"] > MAX_SECONDS:
+            raise ValueError("lifetime")
+        return claims
+
+    def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
+        if principal.external:  # its key may be withdrawn before it expires
+            until = min(until, time.time() + REMEMBERED_SECONDS)
+        with self.lock:
+            self.verified[digest] = (principal, until)
+            if len(self.verified) > CACHED_TOKENS:
+                self.verified.popitem(last=False)
+
+
+class RefreshToken(NamedTuple):
+    """A refresh token: the user's id, so that one key finds it, and 32 bytes nobody can guess."""
+
+    user_id: str
+    secret: bytes
+
+    @classmethod
+    def derive(cls, user_id: str, seed: bytes, key: bytes) -> Self:
+        """The token that this seed gives under the key, always the same."""
+        return cls(user_id, hmac.digest(key, seed, hashlib.sha256))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The token that `str` was made of; None for anything else."""
+        try:
+            data = urlsafe_b64decode(text.encode("ascii"))
+        except ValueError:
+            return None
+        if len(data) != 48 or str(token := cls(str(UUID(bytes=data[:16])), data[16:])) != text:
+            return None
+        return token
+
+    @property
+    def hash(self) -> bytes:
+        """What the database knows of the token: its SHA-256."""
+        return hashlib.sha256(self.secret).digest()
+
+    def __str__(self) -> str:
+        return urlsafe_b64encode(UUID(self.user_id).bytes + self.secret).decode()
+
+
+def unauthenticated(detail: str) -> Problem:
+    """401 with the challenge of RFC 6750, section 3."""
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return Problem(UNAUTHENTICATED, detail, headers=headers)

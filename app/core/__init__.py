@@ -1,0 +1,1 @@
+"""Known to every room: settings, deadlines, problems, logs, metrics and trace context."""

@@ -1,0 +1,100 @@
+"""The deadline of a request: one for all that it waits for, a thread included.
+
+psycopg2 hands every wait for the server to a callback, which is how a deadline also holds when the
+server is frozen and answers nothing, not even its own statement timeout. What is cut so is closed.
+Source: psycopg2, "Support for coroutine libraries".
+"""
+
+import math
+import select
+import threading
+import time
+from typing import Any, Final
+
+import psycopg2
+from flask import Flask
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, set_wait_callback
+
+from app.core.config import Settings
+
+EVENTS: Final = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}
+
+
+class DeadlineExceeded(psycopg2.OperationalError):  # type: ignore[misc]  # psycopg2 has no types
+    """The server did not answer in time; the connection is closed."""
+
+
+class _Thread(threading.local):
+    arrived: float | None = None
+    request: float = math.inf
+    wait: float = math.inf
+    waited: float = 0.0
+
+
+_thread: Final = _Thread()
+
+
+def note_arrival(at: float) -> None:
+    """Tell when the request that this thread will handle next came in, in monotonic seconds."""
+    _thread.arrived = at
+
+
+def left() -> float:
+    """How many seconds the request of this thread has left; infinite outside of requests."""
+    return _thread.request - time.monotonic()
+
+
+def renew(seconds: float) -> None:
+    """Give the request of this thread so many seconds from now."""
+    _thread.request = time.monotonic() + seconds
+
+
+class within:
+    """Let what is done here wait for the server for so many seconds at most, in all."""
+
+    def __init__(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+    def __enter__(self) -> None:
+        self.before = _thread.wait
+        _thread.wait = min(self.before, self.until)
+
+    def __exit__(self, *_: object) -> None:
+        _thread.wait = self.before
+
+
+def note_wait(seconds: float) -> None:
+    """Tell how long the request of this thread has waited for the database, once more."""
+    _thread.waited += seconds
+
+
+def waited() -> float:
+    """How many seconds the request of this thread has waited for the database, in all."""
+    return _thread.waited
+
+
+def wait(connection: Any) -> None:
+    """Wait for the server until this thread's deadline. Raises DeadlineExceeded."""
+    while (state := connection.poll()) != POLL_OK:
+        poller = select.poll()
+        poller.register(connection.fileno(), EVENTS[state])
+        remaining = _thread.wait - time.monotonic()
+        if not poller.poll(None if math.isinf(remaining) else max(0.0, remaining * 1000)):
+            raise DeadlineExceeded("the server did not answer in time")
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Give every request of this application REQUEST_DEADLINE seconds from its arrival."""
+    set_wait_callback(wait)
+
+    def begin() -> None:
+        arrived, _thread.arrived = _thread.arrived, None
+        now = time.monotonic()
+        _thread.request = (now if arrived is None else arrived) + settings.request_deadline
+        _thread.waited = 0.0
+
+    def end(_error: BaseException | None) -> None:
+        _thread.request = math.inf
+
+    app.before_request(begin)
+    app.teardown_request(end)

@@ -1,0 +1,189 @@
+"""What is measured: each metric with its name, what it tells, and the labels of its series.
+
+Every series is known before the first request, so that nothing a client sends makes a new one.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum, auto
+from typing import Final, NamedTuple
+
+from werkzeug.routing import Map
+
+from app.core.problems import KINDS
+from app.db.failures import Cause
+
+Labels = tuple[str, ...]
+
+BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds, of every histogram."""
+
+
+class Kind(StrEnum):
+    """What a metric is to Prometheus."""
+
+    COUNTER = auto()
+    GAUGE = auto()
+    HISTOGRAM = auto()
+
+
+class Family(NamedTuple):
+    """A metric, with the values that its labels have."""
+
+    kind: Kind
+    name: str
+    meaning: str
+    labels: Labels = ()
+    series: tuple[Labels, ...] = ((),)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a series is: of a histogram one for each bucket, and the sum."""
+        return len(BUCKETS) + 2 if self.kind is Kind.HISTOGRAM else 1
+
+
+def _counter(name: str, meaning: str, label: str = "", values: Iterable[str] = ()) -> Family:
+    if not label:
+        return Family(Kind.COUNTER, name, meaning)
+    return Family(Kind.COUNTER, name, meaning, (label,), tuple((value,) for value in values))
+
+
+def _gauge(name: str, meaning: str) -> Family:
+    return Family(Kind.GAUGE, name, meaning)
+
+
+# Requests
+
+QUEUE: Final = Family(
+    Kind.HISTOGRAM,
+    "tasks_http_queue_seconds",
+    "Seconds from a request's first byte until a thread began with it.",
+)
+PROBLEMS: Final = _counter(
+    "tasks_problems_total",
+    "Problem documents that were answered, by the last part of their type.",
+    "type",
+    KINDS,
+)
+IN_FLIGHT: Final = _gauge(
+    "tasks_http_requests_in_flight",
+    "Requests that have begun to arrive and are not answered, long polls included.",
+)
+QUEUED: Final = _gauge("tasks_http_requests_queued", "Requests that wait for a thread.")
+LONG_POLLS: Final = _gauge("tasks_http_long_polls", "Requests that wait for a change.")
+THREADS: Final = _gauge("tasks_http_threads", "Threads there are for ordinary requests.")
+
+# Promises to clients
+
+REPLAYS: Final = _counter(
+    "tasks_idempotency_replays_total",
+    "Answers that were given again to a request sent again with its Idempotency-Key.",
+)
+REFUSALS: Final = _counter(
+    "tasks_rate_limit_refusals_total",
+    "Requests refused with 429, by the limit that they met.",
+    "limit",
+    ("user", "address", "sign-in", "transfer", "turn"),
+)
+
+# The database
+
+FLIGHTS: Final = Family(
+    Kind.HISTOGRAM,
+    "tasks_database_flight_seconds",
+    "Seconds from sending statements to the database until its answer is there.",
+)
+RETRIES: Final = _counter(
+    "tasks_database_retries_total",
+    "Statements and transactions that were sent again, as their connection had died.",
+)
+FAILURES: Final = _counter(
+    "tasks_database_failures_total",
+    "Requests that the database could not serve, by cause.",
+    "cause",
+    (cause.name.lower() for cause in Cause),
+)
+CONNECTIONS: Final = _counter(
+    "tasks_database_connections_opened_total", "Connections that were made for the pool."
+)
+BREAKERS: Final = _gauge(
+    "tasks_database_breakers_open", "Processes that refuse requests while the database is away."
+)
+POOL_LIMIT: Final = _gauge(
+    "tasks_database_pool_limit", "Connections that the processes may have at most."
+)
+POOL_OPEN: Final = _gauge(
+    "tasks_database_pool_open", "Connections that the processes have, in use or not."
+)
+POOL_IN_USE: Final = _gauge("tasks_database_pool_in_use", "Connections in use.")
+POOL_WAITS: Final = _counter(
+    "tasks_database_pool_waits_total", "Requests that waited for a connection of the pool."
+)
+POOL_WAIT_SECONDS: Final = _counter(
+    "tasks_database_pool_wait_seconds_total", "Seconds of these waits."
+)
+POOL_TIMEOUTS: Final = _counter(
+    "tasks_database_pool_timeouts_total", "Requests that waited in vain: every connection in use."
+)
+
+# The server
+
+WORKERS: Final = _gauge("tasks_workers", "Processes that take requests.")
+WORKER_STARTS: Final = _counter(
+    "tasks_worker_starts_total", "Processes that were started to take requests."
+)
+
+PLAIN: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
+"""All that have the same series in every application."""
+
+# What is in no ledger: it is the same as long as the server runs, or is asked of the database
+
+BUILD: Final = Family(
+    Kind.GAUGE,
+    "tasks_build_info",
+    "Always 1; the labels tell what runs.",
+    ("version", "python", "schema"),
+)
+DATABASE_SIZE: Final = _gauge(
+    "tasks_database_size_bytes", "Bytes of the database on disk, as last asked for."
+)
+STARTED: Final = _gauge("tasks_start_time_seconds", "When the server started, in seconds of 1970.")
+
+# What depends on the routes
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+UNMATCHED: Final = "unmatched"
+"""The route of a request that matches none."""
+OTHER: Final = "other"
+"""A method that no route takes, a status that nobody foresaw."""
+
+_SUCCESSES: Final = {200, 201, 204, 206, 303, 304, 308}
+STATUSES: Final[tuple[int | str, ...]] = (
+    *sorted(_SUCCESSES | {kind.status for kind in KINDS.values()}),
+    OTHER,
+)
+
+
+def pairs(url_map: Map) -> tuple[Labels, ...]:
+    """Every method of every route, and of none."""
+    routed = {(method, rule.rule) for rule in url_map.iter_rules() for method in rule.methods or ()}
+    return (*sorted(routed), *((method, UNMATCHED) for method in (*METHODS, OTHER)))
+
+
+def of_requests(routed: tuple[Labels, ...]) -> tuple[Family, Family]:
+    """How many requests there were, and how long they took."""
+    requests = Family(
+        Kind.COUNTER,
+        "tasks_http_requests_total",
+        "Requests that were answered.",
+        ("method", "route", "status"),
+        tuple((*pair, str(status)) for pair in routed for status in STATUSES),
+    )
+    durations = Family(
+        Kind.HISTOGRAM,
+        "tasks_http_request_duration_seconds",
+        "Seconds from when a thread began with a request until its answer was ready, "
+        "without those that a long poll slept.",
+        ("method", "route"),
+        routed,
+    )
+    return requests, durations

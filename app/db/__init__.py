@@ -1,0 +1,1 @@
+"""The database: connections, the scope of a statement, and running statements."""

@@ -1,0 +1,81 @@
+"""The database: the base of the models, the session, and what guards them.
+
+Connections run in autocommit, and no statement is sent without a scope.
+"""
+
+from typing import Any, Final, NamedTuple, cast
+
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.orm import DeclarativeBase
+
+from app.core.config import Settings
+from app.db import pool
+from app.db.breaker import Breaker
+from app.db.pool import Pool
+from app.db.scope import Scope
+
+GATE: Final = "database_gate"
+
+
+class Base(DeclarativeBase):
+    """The base of every model; constraints are named, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+
+
+class Database(SQLAlchemy):
+    """Flask-SQLAlchemy with the engine's options as they are given."""
+
+    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:
+        # The stock method reads them as text from a file, and cuts a timeout to whole seconds.
+        return create_engine(**options)
+
+
+db: Final = Database(model_class=Base, disable_autonaming=True)
+
+
+class Gate(NamedTuple):
+    """What a statement passes on its way to the database."""
+
+    breaker: Breaker
+    pool: Pool
+    statement_timeout: float
+
+
+def gate() -> Gate:
+    """The gate to this application's database."""
+    found: Gate = current_app.extensions[GATE]
+    return found
+
+
+def send_scope(
+    connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """Put the scope before the statement. Raises TypeError where there is none."""
+    scope = context.execution_options.get("scope")
+    if not isinstance(scope, Scope):
+        raise TypeError("a statement without a scope is never sent")
+    return scope.prefix(round(gate().statement_timeout * 1000)) + sql, parameters
+
+
+def init_app(app: Flask, settings: Settings, url: str) -> None:
+    """Open the engine of this application on the database at `url`."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = pool.options(settings)
+    db.init_app(app)
+    with app.app_context():
+        breaker = pool.init_app(app, db.engine, settings)
+        app.extensions[GATE] = Gate(
+            breaker, cast(Pool, db.engine.pool), settings.db_statement_timeout
+        )
+        event.listen(db.engine, "before_cursor_execute", send_scope, retval=True)

@@ -1,0 +1,210 @@
+"""The engine: how connections are opened, kept, examined and given up."""
+
+import logging
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any, Final
+
+import psycopg2
+from flask import Flask
+from psycopg2.extensions import UNICODE, new_type, register_type
+from sqlalchemy import Dialect, Engine, PoolProxiedConnection, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from app.core import deadline
+from app.core.config import FAILED_TO_LOAD, Settings
+from app.core.database_url import overrule_environment
+from app.core.metrics import tally
+from app.core.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
+from app.core.places import for_transfers, threads_in_all
+from app.db.breaker import Breaker
+from app.db.failures import Cause, while_connecting
+
+APPLICATION_NAME: Final = "tasks-api"
+BREAKER: Final = "database_breaker"
+UUID_OID: Final = (2950,)
+
+
+class Pool(QueuePool):
+    """Connections, the last one returned the first to go out again; a request that waits for one
+    does so no longer than its deadline allows.
+    """
+
+    # What SQLAlchemy's own method reads whenever somebody has to wait.
+    @property
+    def _timeout(self) -> float:
+        return min(self._patience, max(0.0, deadline.left()))
+
+    @_timeout.setter
+    def _timeout(self, seconds: float) -> None:
+        self._patience = seconds
+
+    def forget(self, connection: PoolProxiedConnection, error: BaseException) -> None:
+        """Give up a connection that broke, and those as old as it, which have met the same."""
+        self._invalidate(connection, error)
+
+
+class CountedPool(Pool):
+    """One that counts who has to wait for a connection."""
+
+    def _do_get(self) -> Any:
+        if self._overflow < self._max_overflow or not self._pool.empty():
+            return super()._do_get()
+        started = time.perf_counter()
+        try:
+            return super()._do_get()
+        except PoolTimeout:
+            tally.add(POOL_TIMEOUTS)
+            raise
+        finally:
+            tally.add(POOL_WAITS)
+            tally.add(POOL_WAIT_SECONDS, amount=time.perf_counter() - started)
+
+
+# What a pool tells of each connection it gives up is for its authors.
+logging.getLogger(f"{Pool.__module__}.{Pool.__name__}").setLevel(logging.WARNING)
+
+
+WARMING_UP: Final = 1
+"""Threads that take a connection of the pool beside those of requests: see `warm_up`."""
+
+BESIDE_THE_POOL: Final = 2
+"""Connections of a process that are not the pool's: /health/db's and the breaker's probe's."""
+
+
+def most_connections(settings: Settings) -> int:
+    """How many connections one process can have open at a time.
+
+    A thread holds one of the pool's at most, so that a pool larger than there are threads is never
+    filled.
+    """
+    pool = settings.db_pool_size + settings.db_max_overflow
+    return min(pool, threads_in_all(settings.web_threads) + WARMING_UP) + BESIDE_THE_POOL
+
+
+def usual_connections(settings: Settings) -> int:
+    """How many connections one process has open as a rule.
+
+    Those of its ordinary threads and of exports and imports; long polls and sign-ins have one for a
+    moment at a time.
+    """
+    pool = settings.db_pool_size + settings.db_max_overflow
+    return min(pool, settings.web_threads + for_transfers(settings.web_threads) + WARMING_UP)
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """What SQLAlchemy is told of the engine."""
+    return {
+        "isolation_level": "AUTOCOMMIT",
+        "skip_autocommit_rollback": True,
+        "poolclass": CountedPool if settings.metrics_token else Pool,
+        "pool_size": settings.db_pool_size,
+        "max_overflow": settings.db_max_overflow,
+        "pool_timeout": settings.db_pool_timeout,
+        "pool_recycle": 240,  # Neon suspends after five idle minutes
+        "pool_use_lifo": True,
+        "pool_reset_on_return": None,  # nothing outlives a statement
+        "use_native_hstore": False,
+        "hide_parameters": True,
+        "connect_args": connect_options(settings),
+    }
+
+
+def connect_options(settings: Settings) -> dict[str, Any]:
+    """What libpq is told at each connection; keepalives and the timeout of unacknowledged data
+    find a dropped link within seconds, and only together (PostgreSQL, "Parameter Key Words").
+    """
+    return {
+        "connect_timeout": settings.db_connect_timeout,
+        "application_name": APPLICATION_NAME,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 5000,
+    }
+
+
+def connect_parameters(engine: Engine, settings: Settings) -> dict[str, Any]:
+    """What psycopg2 is told, for a connection beside the pool."""
+    return {**engine.dialect.create_connect_args(engine.url)[1], **connect_options(settings)}
+
+
+@contextmanager
+def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]:
+    """A connection of one's own, in autocommit; so many seconds for making and using it.
+
+    Raises psycopg2.Error.
+    """
+    with deadline.within(seconds):
+        connection = psycopg2.connect(**parameters)
+        try:
+            connection.autocommit = True
+            yield connection
+        finally:
+            connection.close()
+
+
+def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
+    """Examine the engine's connections, and put a breaker before it."""
+    overrule_environment()
+    parameters = connect_parameters(engine, settings)
+    seconds = settings.db_connect_timeout
+
+    def connect(dialect: Dialect, record: Any, arguments: Any, keywords: Any) -> Any:
+        with deadline.within(seconds):
+            return dialect.connect(*arguments, **keywords)
+
+    def probe() -> None:
+        with beside_the_pool(parameters, seconds) as connection:
+            connection.cursor().execute("select 1")
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "connect", _read_ids_as_text)
+    event.listen(engine, "checkout", _refuse_dead)
+    app.extensions[BREAKER] = breaker = Breaker(probe)
+    return breaker
+
+
+def _read_ids_as_text(connection: Any, record: object) -> None:
+    # SQLAlchemy would have psycopg2 make objects of them.
+    register_type(new_type(UUID_OID, "ID", UNICODE), connection)
+
+
+def _refuse_dead(connection: Any, record: object, fairy: object) -> None:
+    """A server that closed an idle connection has left its farewell on the socket: looking costs no
+    round trip. An idle connection has nothing else to read, so the pool opens another.
+    """
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        raise DisconnectionError("closed by the server")
+
+
+def warm_up(app: Flask, *, first: bool) -> None:
+    """Open a connection in the background, so that the first request finds one.
+
+    Where TLS shows that the server is not the one it should be, the first worker ends the service
+    with one line for the operator, as a wrong setting does.
+    """
+    Thread(target=_warm_up, args=(app, first), name="warm-up", daemon=True).start()
+
+
+def _warm_up(app: Flask, first: bool) -> None:
+    try:
+        with app.app_context():
+            app.extensions["sqlalchemy"].engine.connect().close()
+    except DBAPIError as error:
+        failure = while_connecting(error.orig)
+        if first and failure.cause is Cause.TLS:
+            sys.stderr.write(f"Configuration: DATABASE_URL: {failure.advice}\n")
+            sys.stderr.flush()
+            os._exit(FAILED_TO_LOAD)
+        if failure.for_all:
+            app.extensions[BREAKER].open(failure)

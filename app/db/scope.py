@@ -1,0 +1,134 @@
+"""The scope of a statement: as whom it runs, for how long, and whether it may run twice."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from math import inf
+from typing import Final
+from uuid import UUID
+
+from flask import has_request_context
+
+from app.web.exchange import current
+
+TURN_MILLISECONDS: Final = 500
+"""How long a statement waits for its user's turn."""
+
+SESSION_MILLISECONDS: Final = 1000
+"""How long a write of a user's sessions waits for a lock."""
+
+SEARCH_SECONDS: Final = 1.0
+"""How long a search may take."""
+
+
+class Role(StrEnum):
+    """The roles of the first migration; each may do only what its kind of request needs."""
+
+    APP = "tasks_app"
+    AUTH = "tasks_auth"
+    MAINTENANCE = "tasks_maintenance"
+
+
+def presented_token() -> str | None:
+    """The id of the personal access token that this thread's request came with, if it did."""
+    principal = current().principal if has_request_context() else None
+    return principal.token_id if principal else None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """As whom a statement runs: a role and, for the policies, a user.
+
+    A scope that writes first locks the user's row, so that one user's writes follow each other and
+    each sees all that came before: `READ COMMITTED` takes a new snapshot for each statement.
+    """
+
+    role: Role
+    user_id: str | None = None
+    writes: bool = False
+    once: bool = False
+    """Whether an idempotency key makes it harmless to do a write twice."""
+    seconds: float = inf
+    """How long its statement may take, where that is less than DB_STATEMENT_TIMEOUT."""
+    one_at_a_time: bool = False
+    """Whether of such statements a user has one at a time, in all processes together."""
+    sessions: bool = False
+    """Whether it writes the user's sessions alone, and so need not wait for their other writes."""
+    token_id: str | None = field(default_factory=presented_token)
+    """The token that must still count when the statement is run, whoever made the scope."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a statement may be sent again when nobody knows if it was done."""
+        return self.once or not self.writes
+
+    def prefix(self, timeout: int) -> str:
+        """The settings that travel before the statement; timeout in milliseconds.
+
+        Formatted, not bound: nothing but a role, a parsed UUID and an integer gets in.
+        """
+        identity = _identity(self.role, self.user_id)
+        settings = f"{identity} set local statement_timeout = {timeout:d}; "
+        if self.sessions:
+            settings += _session_lock(self.user_id)
+        elif self.writes:
+            user = UUID(self.user_id) if self.user_id else ""
+            settings += f"select from users where id = '{user}' for no key update; "
+        if self.one_at_a_time:
+            settings += _turn(self.user_id)
+        if self.token_id:  # after the wait for the lock, as the token may be revoked meanwhile
+            settings += f"select require_token('{UUID(self.token_id)}'); "
+        return settings
+
+
+@lru_cache(maxsize=4096)
+def _identity(role: Role, user_id: str | None) -> str:
+    user = UUID(user_id) if user_id else ""
+    return f"set local role {role}; set local app.user_id = '{user}';"
+
+
+def _session_lock(user_id: str | None) -> str:
+    """Let one user's writes of sessions follow each other, and wait for an erasure of the account.
+
+    They do not wait for the user's other writes: whoever sends a refresh token need not be signed
+    in, so the server cannot tell whose requests would hold its threads meanwhile.
+    """
+    user = UUID(user_id)
+    high, low = (int.from_bytes(user.bytes[n : n + 4], signed=True) for n in (8, 12))
+    return (
+        f"set local lock_timeout = {SESSION_MILLISECONDS};"
+        f" select from users where id = '{user}' for key share;"
+        f" select pg_advisory_xact_lock({high}, {low}); "
+    )
+
+
+def _turn(user_id: str | None) -> str:
+    """Wait for the user's turn, which ends with the transaction, as a pooler needs it.
+
+    Raises LockNotAvailable in the statement that waits, and in none after it.
+    """
+    key = int.from_bytes(UUID(user_id).bytes[8:], signed=True)  # the half of it that is random
+    return (
+        f"set local lock_timeout = {TURN_MILLISECONDS}; select pg_advisory_xact_lock({key});"
+        " set local lock_timeout to default; "
+    )
+
+
+def reading(user_id: str) -> Scope:
+    """The scope of a user's read."""
+    return Scope(Role.APP, user_id)
+
+
+def searching(user_id: str) -> Scope:
+    """The scope of a search: one of a user at a time, and a second for it."""
+    return Scope(Role.APP, user_id, seconds=SEARCH_SECONDS, one_at_a_time=True)
+
+
+def writing_sessions(user_id: str, *, once: bool = False) -> Scope:
+    """The scope of a write of a user's sessions; `once` as in `writing`."""
+    return Scope(Role.AUTH, user_id, writes=True, once=once, sessions=True)
+
+
+def writing(user_id: str, *, once: bool = False) -> Scope:
+    """The scope of a user's write; `once` if it may be sent twice and is done once."""
+    return Scope(Role.APP, user_id, writes=True, once=once)

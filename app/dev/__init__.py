@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL, and what `make run` starts; never imported in production."""

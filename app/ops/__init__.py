@@ -1,0 +1,1 @@
+"""For operators: commands, the doctor, metrics and traces."""

@@ -1,0 +1,103 @@
+"""What the settings say, without asking anyone."""
+
+import re
+from collections import Counter
+from math import log2
+from typing import Final
+from urllib.parse import urlsplit
+
+from app.ops.doctor.deployment import Deployment, listed
+from app.ops.doctor.findings import Finding
+from app.web.counters import MEMORY
+
+RANDOM_BITS: Final = 128
+WORDS: Final = re.compile("secret|password|change|example|default|insecure|tasks", re.IGNORECASE)
+
+
+def environment(deployment: Deployment) -> list[Finding]:
+    """Whether what is unsafe is refused."""
+    name = deployment.settings.app_env
+    code = None if deployment.settings.production else "environment.development"
+    return [Finding(f"the environment is {name}", code)]
+
+
+def keys(deployment: Deployment) -> list[Finding]:
+    """Which keys sign, which are accepted, and whether one of their secrets looks made up."""
+    settings, [present, *others] = deployment.settings, deployment.keys
+    if settings.jwt_secret is None:
+        whose = "another issuer's" if settings.jwt_jwks_url else "development's"
+        return [Finding(f"access tokens are signed with {whose} keys")]
+    text = f"access tokens are signed with {present.id}"
+    if others:
+        text += f", those of {listed([each.id for each in others])} are taken as well"
+    weak = [each.id for each in deployment.keys if guessable(each.secret)]
+    if weak:
+        return [Finding(f"the secret of {listed(weak)} could be guessed", "keys.guessable")]
+    return [Finding(text)]
+
+
+def guessable(secret: str) -> bool:
+    """Whether a secret is made of words, or its characters are few or too much alike.
+
+    Of 43 random characters of base64, one in 1,500 has no digit.
+    """
+    counts = Counter(secret).values()
+    bits = sum(-count * log2(count / len(secret)) for count in counts)
+    return bits < RANDOM_BITS or not re.search("[0-9]", secret) or bool(WORDS.search(secret))
+
+
+def hosts(deployment: Deployment) -> list[Finding]:
+    """Whether the service answers to any name."""
+    names = deployment.settings.trusted_hosts
+    if not names:
+        return [Finding("the service answers to whatever host it is called by", "hosts.any")]
+    return [Finding(f"the service answers to {listed(names)}")]
+
+
+def proxies(deployment: Deployment) -> list[Finding]:
+    """Whether clients are told from the proxy in front."""
+    count = deployment.settings.trusted_proxies
+    if not count:
+        text = "no proxy is trusted: all clients behind one count as one address"
+        return [Finding(text, "proxies.none")]
+    return [Finding(f"the last {count} of X-Forwarded-For is believed")]
+
+
+def counters(deployment: Deployment) -> list[Finding]:
+    """Whether all processes count together, and whether they count at all."""
+    settings = deployment.settings
+    found = []
+    if settings.ratelimit_storage_uri == MEMORY and settings.web_concurrency > 1:
+        text = f"each of {settings.web_concurrency} processes counts requests and sign-ins alone"
+        found.append(Finding(text, "counters.apart"))
+    if not (settings.ratelimit_per_user and settings.ratelimit_per_address):
+        found.append(Finding("a limit of requests is off", "limits.off"))
+    return found or [Finding("requests and failed sign-ins are counted in one place")]
+
+
+def origins(deployment: Deployment) -> list[Finding]:
+    """Whether a page that came without TLS may call."""
+    plain = [
+        origin
+        for origin in deployment.settings.cors_origins
+        if origin.startswith("http://") and urlsplit(origin).hostname not in {"localhost"}
+    ]
+    if plain:
+        return [Finding(f"pages that anyone may change call: {listed(plain)}", "origins.plain")]
+    return [Finding("pages call only where nobody can change them on the way")]
+
+
+def logs(deployment: Deployment) -> list[Finding]:
+    """Whether the log tells more than an operator needs."""
+    level = deployment.settings.log_level
+    return [Finding(f"the log holds {level} and above", "logs.debug" if level == "DEBUG" else None)]
+
+
+def timeouts(deployment: Deployment) -> list[Finding]:
+    """Whether a request ends by what it waits for, before it ends by its own deadline."""
+    settings = deployment.settings
+    longest = max(settings.db_pool_timeout, settings.db_statement_timeout)
+    if longest >= settings.request_deadline:
+        text = f"a request has {settings.request_deadline:g} s, one of its waits {longest:g} s"
+        return [Finding(text, "timeouts.order")]
+    return [Finding(f"a request has {settings.request_deadline:g} s, a wait {longest:g} s")]

@@ -1,0 +1,122 @@
+"""What is removed for good: in chunks, each its own transaction, so that nobody waits for long."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import (
+    ClauseElement,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    delete,
+    func,
+    inspect,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from app.api.categories.models import Category
+from app.api.tasks.models import Task
+from app.api.tokens.models import PersonalAccessToken
+from app.db.base import Base
+from app.db.execution import Statement, execute
+from app.db.scope import Role, Scope
+from app.rows.idempotency import IdempotencyKey
+from app.rows.owner import RefreshToken, User
+from app.rows.quotas import ROW_SIZE, ZERO, stored_size, texts_of
+
+MAINTENANCE: Final = Scope(Role.MAINTENANCE)
+
+KEPT_DAYS: Final = 30
+"""How long what was deleted can be restored, unless the operator says otherwise."""
+
+CHUNK: Final = 1000
+
+TOMBSTONES: Final = (Task, Category)
+EXPIRED: Final[dict[type[Base], str]] = {
+    IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
+    RefreshToken: "expires_at < cast(:at as timestamptz)",
+    PersonalAccessToken: "expires_at < cast(:at as timestamptz)",
+}
+
+
+def purge(days: int) -> Iterator[tuple[str, int]]:
+    """Remove what was deleted so many days ago, and what has expired: tables, and rows of each."""
+    # One instant for all, as a category cannot go before the tasks that were in it.
+    [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
+    for table in TOMBSTONES:
+        yield table.__tablename__, _in_chunks(_tombstones(table), at=at, days=days)
+    for expiring, condition in EXPIRED.items():
+        yield expiring.__tablename__, _in_chunks(_expired(expiring, condition), at=at)
+
+
+def _in_chunks(query: ClauseElement, **parameters: object) -> int:
+    statement, count = Statement(query), 0
+    while removed := execute(MAINTENANCE, statement, **parameters, chunk=CHUNK):
+        count += len(removed)
+    return count
+
+
+def _tombstones(table: type[Task | Category]) -> Select[Any]:
+    """Delete some of a table, and note on their owners' rows up to which version deletions are gone
+    and how much less is stored.
+
+    The owners are locked first, as their own writes do. One who writes just now is passed over, so
+    that neither waits for the other; the next purge finds what is left.
+    """
+    row: Table = table.__table__  # type: ignore[assignment]
+    age = func.make_interval(0, 0, 0, bindparam("days"))
+    old = table.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
+    chunk = (
+        select(table.user_id, table.id)
+        .join(User, User.id == table.user_id)
+        .where(old)
+        .order_by(table.deleted_at)
+        .limit(bindparam("chunk"))
+        .with_for_update(of=User, key_share=True, skip_locked=True)
+        .cte("chunk")
+    )
+    removed = (
+        delete(table)
+        .where(table.user_id == chunk.c.user_id, table.id == chunk.c.id, old)
+        .returning(
+            table.user_id,
+            table.version,
+            (stored_size(row, texts_of(row, row.c.keys())) + ROW_SIZE).label("size"),
+        )
+        .cte("removed")
+    )
+    gone = (
+        select(
+            removed.c.user_id,
+            func.max(removed.c.version).label("version"),
+            func.count().label("rows"),
+            func.sum(removed.c.size).label("size"),
+        )
+        .group_by(removed.c.user_id)
+        .subquery("gone")
+    )
+    noted = (
+        update(User)
+        .where(User.id == gone.c.user_id)
+        .values(
+            purged_version=func.greatest(User.purged_version, gone.c.version),
+            used_rows=func.greatest(User.used_rows - gone.c.rows, ZERO),
+            used_bytes=func.greatest(User.used_bytes - gone.c.size, ZERO),
+        )
+        .returning(User.id)
+        .cte("noted")
+    )
+    return select(removed.c.version).add_cte(noted)
+
+
+def _expired(table: type[Base], condition: str) -> ClauseElement:
+    keys = inspect(table).primary_key
+    chunk = select(*keys).where(text(condition)).limit(bindparam("chunk"))
+    removal = delete(table).where(tuple_(*keys).in_(chunk))
+    return removal.returning(literal(1).label("removed"))

@@ -1,0 +1,181 @@
+"""The spans of requests and their statements, recorded with OpenTelemetry's SDK.
+
+Names and attributes follow its semantic conventions for HTTP and databases. Its own instrumentation
+of Flask records more of a request than operators were promised (docs/decisions/0029).
+"""
+
+import logging
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import psycopg2
+from flask import Flask
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from app.core.logs import redact
+from app.core.trace_context import TraceContext
+from app.core.version import __version__
+from app.db.tracing import RECORDING, summary
+from app.web.exchange import Request, Response, current
+from app.web.http import WATCHED_PATHS
+
+SERVICE: Final = {"service.name": "tasks-api", "service.version": __version__}
+
+PROTOCOLS: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+"""The entry points of OTLP exporters, by protocol."""
+
+METHODS: Final = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+
+
+class Recorder:
+    """Records a span for each request, and one in it for each of its statements."""
+
+    def __init__(self, provider: trace.TracerProvider) -> None:
+        self.tracer = provider.get_tracer("app")
+        self.propagator = TraceContextTextMapPropagator()
+
+    def begin(self) -> None:
+        """Start the span of the current request, unless it asks for the state of the service."""
+        incoming = current()
+        if incoming.path in WATCHED_PATHS:
+            return
+        parent = self.propagator.extract(incoming.headers, Context())
+        name, attributes = described(incoming)
+        span = self.tracer.start_as_current_span(name, parent, SpanKind.SERVER, attributes)
+        incoming.spans = ExitStack()
+        incoming.trace = position(incoming.spans.enter_context(span))
+        RECORDING.set(self.statement if incoming.trace.sampled else None)
+
+    def finish(self, response: Response) -> Response:
+        """Record the status; only a failure of the server is an error."""
+        incoming = current()
+        if incoming.spans:
+            span = trace.get_current_span()
+            span.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= 500:
+                note_failure(span, incoming, response.status_code)
+        return response
+
+    def end(self, _error: BaseException | None) -> None:
+        """End the span of the current request."""
+        if spans := current().spans:
+            spans.close()
+
+    @contextmanager
+    def statement(self, cursor: Any, text: str | bytes) -> Iterator[str]:
+        """Record a statement without its values; an error has its class and SQLSTATE."""
+        with self.tracer.start_as_current_span(
+            said := summary(text),
+            kind=SpanKind.CLIENT,
+            attributes=described_statement(cursor.connection.info, said),
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield position(span).traceparent
+            except psycopg2.Error as error:
+                span.set_attribute("error.type", class_name(error))
+                if error.pgcode:
+                    span.set_attribute("db.response.status_code", error.pgcode)
+                span.set_status(StatusCode.ERROR)
+                raise
+
+    def init_app(self, app: Flask) -> None:
+        """Record the requests of this application."""
+        # OpenTelemetry would log a warning with the client's text for each invalid tracestate.
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
+        app.before_request(self.begin)
+        app.after_request(self.finish)
+        app.teardown_request(self.end)
+
+
+def described(incoming: Request) -> tuple[str, dict[str, str]]:
+    """The name of a request's span and its attributes: no query, no header, no address."""
+    rule = incoming.url_rule
+    method = incoming.method if incoming.method in METHODS else "_OTHER"
+    attributes = {
+        "http.request.method": method,
+        "url.scheme": incoming.scheme,
+        "url.path": incoming.path if rule else redact(incoming.path),
+        "network.protocol.version": incoming.environ["SERVER_PROTOCOL"].rpartition("/")[2],
+    }
+    name = "HTTP" if method == "_OTHER" else method
+    if rule is None:
+        return name, attributes
+    return f"{name} {rule.rule}", {**attributes, "http.route": rule.rule}
+
+
+def described_statement(database: Any, said: str) -> dict[str, Any]:
+    """The attributes of a statement's span; `database` is psycopg2's ConnectionInfo."""
+    named = {
+        "server.address": database.host,
+        "server.port": database.port,
+        "db.namespace": database.dbname,
+        "db.system.name": "postgresql",
+        "db.query.summary": said,
+        "db.operation.name": said.split(" ")[0],
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def note_failure(span: Span, incoming: Request, status: int) -> None:
+    """Record why the server failed; an unforeseen error is masked as it is in the log."""
+    kind = incoming.problem or str(status)
+    if error := incoming.defect:
+        kind = class_name(error)
+        stack = redact("".join(traceback.format_exception(error)))
+        masked = {"exception.message": redact(str(error)), "exception.stacktrace": stack}
+        span.record_exception(error, masked)
+    span.set_attribute("error.type", kind)
+    span.set_status(StatusCode.ERROR)
+
+
+def position(span: Span) -> TraceContext:
+    """The position of a span in its trace."""
+    place = span.get_span_context()
+    return TraceContext(f"{place.trace_id:032x}", f"{place.span_id:016x}", place.trace_flags)
+
+
+def class_name(error: BaseException) -> str:
+    """The full name of an error's class."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def exporter(name: str, environment: Mapping[str, str]) -> SpanExporter:
+    """A new exporter of this name. Raises LookupError if none is installed."""
+    if name == "otlp":
+        general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+        protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or general
+        name = PROTOCOLS.get(protocol, protocol)
+    for found in entry_points(group="opentelemetry_traces_exporter", name=name):
+        made: SpanExporter = found.load()()
+        return made
+    raise LookupError(f"no exporter is installed that is named {name}")
+
+
+def provider(environment: Mapping[str, str]) -> TracerProvider:
+    """The SDK's provider of tracers. Raises what the SDK raises if a variable is not valid."""
+    named = OTELResourceDetector().detect().attributes
+    made = TracerProvider(resource=Resource.create({**SERVICE, **named}))
+    for name in (environment.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
+        made.add_span_processor(BatchSpanProcessor(exporter(name.strip(), environment)))
+    return made
+
+
+def init_app(app: Flask, environment: Mapping[str, str]) -> None:
+    """Record the requests of this application with what the environment names.
+
+    gunicorn forks its workers afterwards; the SDK starts its threads again in each of them.
+    """
+    made = provider(environment)
+    trace.set_tracer_provider(made)
+    Recorder(made).init_app(app)

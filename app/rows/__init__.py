@@ -1,0 +1,1 @@
+"""What all kinds of versioned rows have in common."""

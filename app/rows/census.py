@@ -1,0 +1,95 @@
+"""The census: a user's rows and bytes counted anew, where their bounds have reached a quota.
+
+The bounds (quotas.py) are never too low, and become too high as rows are purged, texts are erased
+and kept answers expire.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
+
+from app.api.categories.models import Category
+from app.api.tasks.models import Task
+from app.db.execution import Statement, execute, first
+from app.db.scope import writing
+from app.rows.idempotency import IdempotencyKey
+from app.rows.owner import User
+from app.rows.quotas import NO_QUOTA, ROW_BYTES, ROW_SIZE, Usage, quota, stored_size, texts_of
+from app.rows.statements import USER_ID
+
+TABLES: Final[tuple[Table, ...]] = (Task.__table__, Category.__table__)  # type: ignore[assignment]
+
+INTERVAL: Final = text("interval '10 seconds'")
+"""How often a user is counted at most, however often a full account is written to."""
+
+MOST_COUNTED: Final = 1_000_000
+"""Rows that are counted where there is no quota."""
+
+SIGN_IN_ROUTES: Final = "/v1/auth/%"
+"""What is kept of these has a bound of its own (users/sessions.py)."""
+
+
+def take_census(user_id: str) -> Usage | None:
+    """The bounds, set to what there is unless that was done just now; None without an account."""
+    limits = quota()
+    rows = min(limits["quota_rows"], limits["quota_bytes"] // ROW_BYTES)
+    most = MOST_COUNTED if rows >= NO_QUOTA // ROW_BYTES else rows + 1
+    row = first(execute(writing(user_id, once=True), CENSUS, user_id=user_id, most=most))
+    return Usage(row.used_rows, row.used_bytes) if row else None
+
+
+def census() -> Select[Any]:
+    """Count the user's rows and their bytes, no more of them than would pass the quota."""
+    overdue = or_(User.counted_at.is_(None), User.counted_at < func.clock_timestamp() - INTERVAL)
+    owner = select(User.used_rows, User.used_bytes, overdue.label("overdue"))
+    before = owner.where(User.id == USER_ID).cte("before")
+    due = exists().where(before.c.overdue).select_from(before)
+    sizes = union_all(*(_sizes_of(table).where(due) for table in TABLES), _kept_sizes(due))
+    counted = sizes.limit(bindparam("most", type_=BigInteger)).subquery("counted")
+    total = select(
+        func.count().label("rows"), func.coalesce(func.sum(counted.c.size), 0).label("bytes")
+    ).cte("total")
+    after = _noted(total, due)
+    used = [func.coalesce(after.c[name], before.c[name]).label(name) for name in after.c.keys()[1:]]
+    return select(*used).select_from(before.outerjoin(after, after.c.id.is_not(None)))
+
+
+def _sizes_of(table: Table) -> Select[Any]:
+    texts = stored_size(table, texts_of(table, table.c.keys()))
+    return select((texts + ROW_SIZE).label("size")).where(table.c.user_id == USER_ID)
+
+
+def _kept_sizes(due: Any) -> Select[Any]:
+    size = func.pg_column_size(IdempotencyKey.answer) + ROW_SIZE
+    own = (IdempotencyKey.user_id == USER_ID, IdempotencyKey.route.not_like(SIGN_IN_ROUTES))
+    return select(size.label("size")).where(*own, due)
+
+
+def _noted(total: CTE, due: Any) -> CTE:
+    return (
+        update(User)
+        .where(User.id == USER_ID, due)
+        .values(
+            used_rows=total.c.rows,
+            used_bytes=total.c.bytes,
+            counted_at=func.clock_timestamp(),
+        )
+        .returning(User.id, User.used_rows, User.used_bytes)
+        .cte("after")
+    )
+
+
+CENSUS: Final = Statement(census())

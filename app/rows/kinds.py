@@ -1,0 +1,34 @@
+"""Tasks and categories side by side: rows of both, each with the columns of either."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Table, cast, literal, null
+
+from app.api.categories import schemas as categories
+from app.api.categories.models import Category
+from app.api.tasks import schemas as tasks
+from app.api.tasks.models import Task
+
+TABLES: Final[dict[str, Table]] = {
+    "task": Task.__table__,  # type: ignore[dict-item]
+    "category": Category.__table__,  # type: ignore[dict-item]
+}
+TYPES: Final = {column.name: column.type for table in TABLES.values() for column in table.c}
+NAMES: Final = (*tasks.FIELDS, "name", "color")
+
+REPRESENT: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
+    "task": tasks.represent,
+    "category": categories.represent,
+}
+"""What clients see of a row whose `type` this is."""
+
+
+def columns_of(kind: str) -> list[ColumnElement[Any]]:
+    """The columns of a row of this kind and its `type`; null where only the other has one."""
+    table = TABLES[kind]
+    own = [
+        table.c[name] if name in table.c else cast(null(), TYPES[name]).label(name)
+        for name in NAMES
+    ]
+    return [*own, literal(kind).label("type")]

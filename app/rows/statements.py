@@ -1,0 +1,301 @@
+"""The statements that write a versioned row: each checks, counts, writes and answers in one.
+
+All answer with exactly one row: the columns of the row as it now is, which are null where there is
+none, `changed`, and a `<field>_allowed` for each guard. Their parts are common table expressions:
+`before` is the live row, `bump` the owner's counter, counted up if all conditions hold, and
+`after` the row written with the new version (PostgreSQL, "Data-Modifying Statements in WITH").
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    all_,
+    and_,
+    any_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
+
+from app.rows import idempotency
+from app.rows.owner import User
+from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
+
+Element = ColumnElement[Any]
+
+USER_ID: Element = bindparam("user_id")
+ID: Element = bindparam("id")
+VERSIONS: Element = bindparam("versions")
+OTHER_THAN: Element = bindparam("other_than")
+ONE: Element = literal_column("1", BigInteger)
+
+
+class Derived(NamedTuple):
+    """A column that follows from a field: `value(field, previous value, now)`."""
+
+    field: str
+    value: Callable[[Element, Element, Element], Element]
+
+
+class Shape(NamedTuple):
+    """What the statements of one table have in common.
+
+    `answered` are the columns that clients see. A guard is a condition on a field's new
+    value, unless that is null, without which nothing is written.
+    """
+
+    table: Table
+    answered: Sequence[str]
+    guards: Mapping[str, Element]
+    derived: Mapping[str, Derived]
+
+    @property
+    def columns(self) -> list[Element]:
+        """The columns that clients see."""
+        return [self.table.c[name] for name in self.answered]
+
+    def texts_of(self, fields: Iterable[str]) -> list[str]:
+        """Those fields that are texts, whose length is counted."""
+        return texts_of(self.table, fields)
+
+    def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
+        """The guards of those fields that are written."""
+        return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
+
+    def derive(
+        self, fields: Sequence[str], value: Callable[[str], Element], previous: Any, now: Element
+    ) -> dict[str, Element]:
+        """The columns that follow from those fields."""
+        return {
+            name: rule.value(value(rule.field), previous(name), now)
+            for name, rule in self.derived.items()
+            if rule.field in fields
+        }
+
+
+def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
+    """Insert a row; with `once`, only if its idempotency key was not answered before."""
+    guards = shape.guards_of(fields)
+    if not once:
+        growth = Growth(ONE, SIZE + ROW_SIZE)
+        bump = count_change(*(g for _, g in guards), growth=growth)
+        after = _inserted(shape, fields, bump, shape.columns)
+        return answer(guards, after, shape.answered)
+    replayed = idempotency.replayed()
+    twice = Growth(
+        ONE + ONE, (SIZE + ROW_SIZE) * (ONE + ONE)
+    )  # once more in the answer that is kept
+    unanswered = ~exists().select_from(replayed)
+    bump = count_change(unanswered, *(g for _, g in guards), growth=twice)
+    after = _inserted(shape, fields, bump, shape.table.c)
+    stored = stored_answer(shape.table, replayed).cte("stored")
+    fingerprint = select(replayed.c.fingerprint).scalar_subquery().label("fingerprint")
+    kept = idempotency.kept(func.to_jsonb(text("after")), after)
+    return (
+        answer(guards, after, shape.answered, otherwise=stored)
+        .add_columns(fingerprint)
+        .add_cte(kept)
+    )
+
+
+def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
+    """Insert the row or write all its fields; `existed` tells which it was."""
+    table, guards, before = shape.table, shape.guards_of(fields), live(shape)
+    differs = exists().where(is_expected(before), _differs(before, fields))
+    acceptable = case(
+        (exists().select_from(before), and_(~_flag("must_be_new"), differs)),
+        else_=~_flag("must_exist"),
+    )
+    growth = growth_of_one(exists().select_from(before), _longer(shape, fields, before))
+    bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
+    row = _new_row(shape, fields, bump)
+    statement = insert_or_update(table).from_select(list(row), _selected(row, bump))
+    new, alive = statement.excluded, table.c.deleted_at.is_(None)
+    changes = {name: new[name] for name in [*fields, "version", "updated_at"]} | {
+        "created_at": case((alive, table.c.created_at), else_=new.created_at),
+        "deleted_at": null(),
+        **shape.derive(
+            fields,
+            lambda name: new[name],
+            lambda name: case((alive, table.c[name])),
+            new.updated_at,
+        ),
+    }
+    upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
+    after = upserted.returning(*shape.columns).cte("after")
+    existed = exists().select_from(before).label("existed")
+    outcome = answer(guards, after, shape.answered, otherwise=before)
+    return outcome.add_columns(existed, acceptable.label("acceptable"))
+
+
+def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
+    """Change some fields of a live row, unless they are so already."""
+    guards, table = shape.guards_of(fields), shape.table
+    asked = and_(is_expected(table), _differs(table, fields)).label("acceptable")
+    before = live(shape, asked)
+    texts = shape.texts_of(fields)
+    growth = Growth(None, _longer(shape, fields, before)) if texts else None
+    acceptable = exists().where(before.c.acceptable)
+    bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
+    values: dict[str, Element] = {name: bindparam(name) for name in fields}
+    derived = shape.derive(fields, bindparam, lambda name: table.c[name], bump.c.at)
+    after = changed_row(shape, bump, values | derived)
+    statement = answer(guards, after, shape.answered, otherwise=before)
+    if not texts:
+        return statement
+    return statement.add_columns(select(before.c.acceptable).scalar_subquery().label("acceptable"))
+
+
+def delete(shape: Shape) -> Select[Any]:
+    """Make a live row a tombstone."""
+    before = live(shape)
+    bump = count_change(exists().where(is_expected(before)).select_from(before))
+    after = changed_row(shape, bump, {"deleted_at": bump.c.at})
+    return answer([], after, shape.answered, otherwise=before)
+
+
+def stored_answer(table: Table, replayed: CTE) -> Select[Any]:
+    """The row that an idempotency key was answered with, as it then was; none if it was erased."""
+    record = func.jsonb_populate_record(
+        text(f"null::{table.name}"), replayed.c.answer
+    ).table_valued(*(column.name for column in table.c), name="record")
+    stored = select(record).select_from(replayed.join(record, true()))
+    return stored.where(outlasts(table, record)) if "erased_version" in table.c else stored
+
+
+def outlasts(table: Table, then: FromClause) -> Element:
+    """Whether the content that a row once had, at a version, has not been erased since.
+
+    A row is gone once it was purged. What was written later under the id of one that was erased or
+    purged is another row.
+    """
+    now = table.alias("now")
+    purged_version = select(User.purged_version).where(User.id == USER_ID).scalar_subquery()
+    purged = and_(then.c.version <= purged_version, now.c.created_at > then.c.created_at)
+    erased = func.coalesce(now.c.erased_version >= then.c.version, False)
+    same = (now.c.user_id == USER_ID, now.c.id == then.c.id)
+    return exists().where(*same, ~erased, ~purged)
+
+
+def live(shape: Shape, *more: Element) -> CTE:
+    """The row as it stands before the write, and more that is asked of it."""
+    table = shape.table
+    row = select(*shape.columns, *more).where(
+        table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
+    )
+    return row.cte("before")
+
+
+def is_expected(before: FromClause) -> Element:
+    """Whether the row stands at one of the versions that the client admits, if it names any, and
+    at none of those that it excludes.
+    """
+    version = before.c.version
+    return and_(
+        or_(VERSIONS.is_(None), version == any_(VERSIONS)),
+        or_(OTHER_THAN.is_(None), version != all_(OTHER_THAN)),
+    )
+
+
+def count_change(*conditions: Element, step: Element = ONE, growth: Growth | None = None) -> CTE:
+    """Count the owner's changes up if the conditions hold and there is room for what the owner's
+    rows grow by: columns `version` and `at`.
+
+    The clock is read when the owner's row is held, so that times and versions have one order.
+    """
+    room = [growth.is_admitted()] if growth else []
+    return (
+        update(User)
+        .where(User.id == USER_ID, *conditions, *room)
+        .values(change_seq=User.change_seq + step, **(growth.values() if growth else {}))
+        .returning(User.change_seq.label("version"), func.clock_timestamp().label("at"))
+        .cte("bump")
+    )
+
+
+def changed_row(shape: Shape, bump: CTE, values: Mapping[str, Any], *conditions: Element) -> CTE:
+    """The row with these values, the new version and the time of the change."""
+    table = shape.table
+    return (
+        update(table)
+        .where(table.c.user_id == USER_ID, table.c.id == ID, *conditions)
+        .values(**values, version=bump.c.version, updated_at=bump.c.at)
+        .returning(*shape.columns)
+        .cte("after")
+    )
+
+
+def answer(
+    guards: Sequence[tuple[str, Element]],
+    after: CTE,
+    names: Sequence[str],
+    *,
+    otherwise: CTE | None = None,
+) -> Select[Any]:
+    """One row: the named columns of what was written, or of what is there otherwise, or nulls."""
+    row: Select[Any] = select(*(after.c[name] for name in names), true().label("changed"))
+    rows: Any = row
+    if otherwise is not None:
+        rest = select(*(otherwise.c[name] for name in names), false())
+        rows = union_all(row, rest.where(~exists().select_from(after)))
+    found = rows.subquery("found")
+    one = select(ONE).subquery("one")
+    return select(*found.c, *(guard.label(name) for name, guard in guards)).select_from(
+        one.outerjoin(found, true())
+    )
+
+
+def _inserted(shape: Shape, fields: Sequence[str], bump: CTE, columns: Iterable[Element]) -> CTE:
+    row = _new_row(shape, fields, bump)
+    statement = insert(shape.table).from_select(list(row), _selected(row, bump))
+    return statement.returning(*columns).cte("after")
+
+
+def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Element]:
+    return {
+        "user_id": USER_ID,
+        "id": ID,
+        **{name: bindparam(name) for name in fields},
+        **shape.derive(fields, bindparam, lambda _: null(), bump.c.at),
+        "version": bump.c.version,
+        "created_at": bump.c.at,
+        "updated_at": bump.c.at,
+    }
+
+
+def _selected(row: Mapping[str, Element], bump: CTE) -> Select[Any]:
+    return select(*row.values()).select_from(bump)
+
+
+def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
+    """How many bytes longer the texts of the row become; its present ones are null if it is new."""
+    stored = select(stored_size(before, shape.texts_of(fields))).scalar_subquery()
+    return SIZE - func.coalesce(stored, ZERO)
+
+
+def _differs(before: FromClause, fields: Sequence[str]) -> Element:
+    return or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
+
+
+def _flag(name: str) -> ColumnElement[bool]:
+    return bindparam(name, type_=Boolean)

@@ -1,0 +1,306 @@
+"""Rows with an owner, a version and a tombstone: what their writes take and answer.
+
+The version is the owner's `users.change_seq`, counted up by the statement that writes. The scope of
+a write has locked the owner's row before (scope.py), so the statement sees every earlier write
+of that user, and versions become visible in their order.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
+
+from sqlalchemy import Select
+
+from app.core.problems import (
+    ERASED,
+    PRECONDITION_FAILED,
+    UNAUTHENTICATED,
+    Problem,
+    invalid,
+    not_found,
+)
+from app.db.execution import Row, Statement, execute
+from app.db.scope import writing
+from app.rows import restoring, statements
+from app.rows.census import take_census
+from app.rows.idempotency import Once
+from app.rows.quotas import NoRoom, quota, size_of
+from app.rows.statements import Shape
+
+Representation = dict[str, Any]
+Result = TypeVar("Result")
+
+KEPT_STATEMENTS: Final = 256
+"""Of one table: clients choose the fields of a patch, of which there are 2^n sets."""
+
+
+class Preconditions(NamedTuple):
+    """What a client asks of a resource before it is written (RFC 9110, section 13.1).
+
+    `versions` are those that If-Match admits, None for any; `other_than` are those that
+    If-None-Match excludes.
+    """
+
+    versions: list[int] | None = None
+    must_exist: bool = False
+    must_be_new: bool = False
+    other_than: list[int] | None = None
+
+    @property
+    def parameters(self) -> dict[str, list[int] | None]:
+        """What `statements.is_expected` is bound to."""
+        return {"versions": self.versions, "other_than": self.other_than}
+
+    def admit(self, version: int) -> bool:
+        """Whether a resource that stands at this version may be written."""
+        expected = self.versions is None or version in self.versions
+        return expected and version not in (self.other_than or ())
+
+
+class NoAccount(Problem):
+    """A write of a user who has no row: erased, or another issuer's who never wrote before."""
+
+    def __init__(self) -> None:
+        super().__init__(UNAUTHENTICATED, "This account does not exist.")
+
+
+def within_quota(user_id: str, write: Callable[[], Result]) -> Result:
+    """What the write returns; where there was no room for it, it is done again after a census.
+
+    Raises NoAccount, NoRoom with what is full, and whatever the write raises.
+    """
+    try:
+        return write()
+    except NoRoom:
+        usage = take_census(user_id)
+    if usage is None:
+        raise NoAccount
+    try:
+        return write()
+    except NoRoom as full:
+        full.settle(usage)
+        raise
+
+
+class Write(NamedTuple):
+    """A write that is ready to be sent, and what to make of the row that it answers."""
+
+    statement: Statement
+    parameters: Mapping[str, Any]
+    outcome: Callable[[Row], tuple[Representation, bool]]
+    """The resource as it now is, or last was, and whether it is new. Raises Problem."""
+    removes: bool = False
+
+
+class VersionedTable:
+    """The writes of one table, each one statement, built for each set of fields and kept."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        represent: Callable[[Row], Representation],
+        delete: Callable[[Shape], Select[Any]] = statements.delete,
+    ) -> None:
+        self.shape = shape
+        self.represent = represent
+        self.texts: Final = shape.texts_of(shape.answered)
+        self.delete_statement = Statement(delete(shape))
+        self.restore_statement = Statement(restoring.restore(shape))
+        self.restore_once_statement = Statement(restoring.restore_once(shape))
+        self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
+
+    def create(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], once: Once | None
+    ) -> tuple[Representation, bool]:
+        """Insert a row, or find what its idempotency key was answered; and whether it was that.
+
+        Raises NoAccount, NoRoom, Problem 410, 422.
+        """
+        statement = self._statement(statements.create, values, once=once is not None)
+        scope = writing(user_id, once=once is not None)
+        parameters = {
+            "user_id": user_id,
+            "id": row_id,
+            **values,
+            **self._growth(values),
+            **(once.parameters if once else {}),
+        }
+
+        def write() -> tuple[Representation, bool]:
+            [row] = execute(scope, statement, **parameters)
+            if once:
+                require_unerased(once, row)
+            if row.id is None:
+                self._require_guards(row)
+                raise NoRoom(rows=2 if once else 1)
+            return self.represent(row), not row.changed
+
+        return within_quota(user_id, write)
+
+    def replace(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> tuple[Representation, bool]:
+        """Write the whole row under its id, and whether it is new.
+
+        Raises NoAccount, NoRoom, Problem 412, 422.
+        """
+        return send(user_id, self.replacement(user_id, row_id, values, conditions))
+
+    def replacement(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Write:
+        """The write that `replace` sends."""
+
+        def outcome(row: Row) -> tuple[Representation, bool]:
+            if not row.changed:
+                self._require_conditions(row, conditions)
+                self._require_guards(row)
+                if row.acceptable:
+                    raise NoRoom(rows=0 if row.existed else 1)
+            return self.represent(row), not row.existed
+
+        statement = self._statement(statements.replace, values)
+        parameters = {
+            "user_id": user_id,
+            "id": row_id,
+            **values,
+            **self._growth(values),
+            **conditions._asdict(),
+        }
+        return Write(statement, parameters, outcome)
+
+    def update(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Representation:
+        """Change the given fields; a row that has these values already keeps its version.
+
+        Raises NoRoom, Problem 404, 412, 422.
+        """
+        representation, _ = send(user_id, self.change(user_id, row_id, values, conditions))
+        return representation
+
+    def change(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Write:
+        """The write that `update` sends."""
+        statement = self._statement(statements.change, values)
+        return self._to_existing(statement, user_id, row_id, conditions, values)
+
+    def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
+        """Leave a tombstone. Raises Problem 404, 412."""
+        send(user_id, self.deletion(user_id, row_id, conditions))
+
+    def deletion(self, user_id: str, row_id: str, conditions: Preconditions) -> Write:
+        """The write that `delete` sends."""
+        write = self._to_existing(self.delete_statement, user_id, row_id, conditions, {})
+        return write._replace(removes=True)
+
+    def restore(
+        self, user_id: str, row_id: str, conditions: Preconditions, once: Once | None
+    ) -> tuple[Representation, bool]:
+        """Take the row out of the trash, or find it live or what its idempotency key was answered;
+        and whether it was that.
+
+        Raises NoRoom, Problem 404, 410, 412, 422.
+        """
+        statement = self.restore_once_statement if once else self.restore_statement
+        scope = writing(user_id, once=once is not None)
+        parameters: dict[str, Any] = {"user_id": user_id, "id": row_id, **conditions.parameters}
+        if once:
+            parameters |= {**once.parameters, **quota()}
+
+        def write() -> tuple[Representation, bool]:
+            [row] = execute(scope, statement, **parameters)
+            replayed = once is not None and row.fingerprint is not None
+            if once:
+                require_unerased(once, row)
+            if row.id is None:
+                raise not_found()
+            if not row.changed and not replayed:
+                self._require_conditions(row, conditions)
+                if once:
+                    raise NoRoom(rows=1)
+            return self.represent(row), replayed
+
+        return within_quota(user_id, write)
+
+    def _to_existing(
+        self,
+        statement: Statement,
+        user_id: str,
+        row_id: str,
+        conditions: Preconditions,
+        values: Mapping[str, Any],
+    ) -> Write:
+        def outcome(row: Row) -> tuple[Representation, bool]:
+            if row.id is None:
+                raise not_found()
+            if not row.changed:
+                self._require_conditions(row, conditions)
+                self._require_guards(row)
+                if getattr(row, "acceptable", False):
+                    raise NoRoom(rows=0)
+            return self.represent(row), False
+
+        parameters = {"user_id": user_id, "id": row_id, **values, **conditions.parameters}
+        if values:
+            parameters |= self._growth(values)
+        return Write(statement, parameters, outcome)
+
+    def _growth(self, values: Mapping[str, Any]) -> dict[str, int]:
+        """How long the texts are, beside how much the user may store."""
+        return {"size": size_of(values, self.texts), **quota()}
+
+    def _require_conditions(self, row: Row, conditions: Preconditions) -> None:
+        if row.id is None:
+            failed = conditions.must_exist
+        else:
+            failed = conditions.must_be_new or not conditions.admit(row.version)
+        if failed:
+            current = None if row.id is None else self.represent(row)
+            raise Problem(PRECONDITION_FAILED, current=current)
+
+    def _require_guards(self, row: Row) -> None:
+        for field in self.shape.guards:
+            if not getattr(row, f"{field}_allowed", True):
+                detail = "does not name one of your resources"
+                raise invalid(detail, "unknown_reference", pointer=f"/{field}")
+
+    def _statement(
+        self,
+        build: Callable[..., Select[Any]],
+        values: Mapping[str, Any],
+        **options: bool,
+    ) -> Statement:
+        # There is nothing to guard where a field is cleared.
+        guarded = tuple(name for name in self.shape.guards if values.get(name) is not None)
+        return self.built(build, frozenset(values), guarded, **options)
+
+    def _build(
+        self,
+        build: Callable[..., Select[Any]],
+        fields: frozenset[str],
+        guarded: tuple[str, ...],
+        **options: bool,
+    ) -> Statement:
+        guards = {name: self.shape.guards[name] for name in guarded}
+        return Statement(build(self.shape._replace(guards=guards), sorted(fields), **options))
+
+
+def send(user_id: str, write: Write) -> tuple[Representation, bool]:
+    """What became of the write, alone and at once."""
+
+    def once() -> tuple[Representation, bool]:
+        [row] = execute(writing(user_id), write.statement, **write.parameters)
+        return write.outcome(row)
+
+    return within_quota(user_id, once)
+
+
+def require_unerased(once: Once, row: Row) -> None:
+    """Raises Problem 422 for a key that came with another body, 410 if what the key was answered
+    has been erased since.
+    """
+    once.require_same(row.fingerprint)
+    if row.fingerprint is not None and row.id is None:
+        raise Problem(ERASED)

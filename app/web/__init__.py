@@ -1,0 +1,1 @@
+"""HTTP: requests and responses, bodies, conditional requests, cursors, errors and limits."""

@@ -1,0 +1,23 @@
+"""The connection of a request's client, where gunicorn shows it."""
+
+import select
+import socket
+import ssl
+
+from app.web.exchange import Request
+
+
+def is_closed(incoming: Request) -> bool:
+    """Whether the client has disconnected, or will send no more.
+
+    False where that cannot be known: under other servers, and where gunicorn itself ends TLS.
+    """
+    client = incoming.environ.get("gunicorn.socket")
+    if not isinstance(client, socket.socket) or isinstance(client, ssl.SSLSocket):
+        return False
+    poller = select.poll()
+    poller.register(client, select.POLLIN)
+    try:
+        return bool(poller.poll(0)) and not client.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True

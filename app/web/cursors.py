@@ -1,0 +1,124 @@
+"""Keyset pagination: a cursor says after which row the next page begins, and of which listing."""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, NamedTuple, Self
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+from flask import Response
+from pydantic import Field
+
+from app.core import secrets
+from app.core.problems import invalid
+from app.web.exchange import current
+from app.web.fields import WholeNumber
+from app.web.http import json_response
+
+SIGNATURE_BYTES: Final = 16
+ID_LENGTH: Final = 36
+MAX_LIMIT: Final = 200
+DEFAULT_LIMIT: Final = 50
+
+Limit = Annotated[
+    int, WholeNumber(1, MAX_LIMIT), Field(description="How many items a page holds at most.")
+]
+Cursor = Annotated[
+    Annotated[str, Field(max_length=2000)] | None,
+    Field(
+        description="`next_cursor` of the page before; all other parameters but `limit` stay the"
+        " same."
+    ),
+]
+
+
+class Position(NamedTuple):
+    """The row after which a page begins: its sort key, as the database writes it, and its id."""
+
+    key: str
+    id: str
+
+
+def encode(position: Position, listing: object) -> str:
+    """An opaque cursor, signed for this listing: its user, sort and filters."""
+    return seal(f"{position.id}{position.key}", listing)
+
+
+def decode(cursor: str | None, listing: object) -> Position | None:
+    """The position that `encode` was given for the same listing.
+
+    Raises Problem 422 for a cursor that was tampered with or belongs to another listing.
+    """
+    if cursor is None:
+        return None
+    sealed = Sealed.parse(cursor)
+    if sealed is None or not sealed.is_for(listing):
+        raise invalid("does not belong to this listing", "cursor", parameter="cursor")
+    return Position(sealed.text[ID_LENGTH:], sealed.text[:ID_LENGTH])
+
+
+def seal(text: str, purpose: object) -> str:
+    """The text, opaque and signed for a purpose, as it can stand in a query."""
+    content = text.encode()
+    signature = _sign(content, purpose, secrets.present().cursor)
+    return urlsafe_b64encode(signature + content).decode().rstrip("=")
+
+
+class Sealed(NamedTuple):
+    """A text that has the form of what `seal` returns; `is_for` says if it is that."""
+
+    signature: bytes
+    text: str
+
+    @classmethod
+    def parse(cls, sealed: str) -> Self | None:
+        """The signature and the text; None for what has another form."""
+        try:
+            data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
+            found = cls(data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:].decode())
+        except ValueError:
+            return None
+        canonical = urlsafe_b64encode(data).decode().rstrip("=") == sealed
+        return found if canonical and len(data) >= SIGNATURE_BYTES else None
+
+    def is_for(self, purpose: object) -> bool:
+        """Whether it was sealed for this purpose, under keys that are accepted."""
+        content = self.text.encode()
+        return any(
+            hmac.compare_digest(self.signature, _sign(content, purpose, each.cursor))
+            for each in secrets.accepted()
+        )
+
+
+def _sign(content: bytes, purpose: object, key: bytes) -> bytes:
+    message = orjson.dumps(purpose, option=orjson.OPT_SORT_KEYS) + b"\n" + content
+    return hmac.digest(key, message, hashlib.sha256)[:SIGNATURE_BYTES]
+
+
+def after(rows: Sequence[Any]) -> Position:
+    """The position after the last of the rows, which carry `sort_key` and `id`."""
+    return Position(rows[-1].sort_key, rows[-1].id)
+
+
+def page(
+    rows: Sequence[Any],
+    items: Sequence[Any],
+    limit: int,
+    listing: object,
+    position_after: Callable[[Sequence[Any]], Position] = after,
+) -> Response:
+    """One page as `{"items", "next_cursor"}`; `rows` and `items` hold one more than fit, if any.
+
+    `position_after` says where the next page begins, which is in the Link header too (RFC 8288).
+    """
+    cursor = None
+    if len(rows) > limit:
+        cursor = encode(position_after(rows[:limit]), listing)
+    response = json_response({"items": items[:limit], "next_cursor": cursor})
+    if cursor:
+        incoming = current()
+        query = dict(parse_qsl(incoming.query_string.decode("ascii"))) | {"cursor": cursor}
+        response.headers["Link"] = f'<{incoming.path}?{urlencode(query)}>; rel="next"'
+    return response

@@ -1,0 +1,96 @@
+"""The pages for people: the contract at /docs, the problems at /problems/<slug>."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from apiflask import APIFlask
+from flask import Blueprint, Response, current_app, redirect, render_template
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.core.problems import KINDS, not_found
+from app.web.docs.assets import Asset
+from app.web.exchange import JSON, current
+from app.web.openapi.document import document
+from app.web.openapi.introduction import TITLE
+
+ASSETS: Final = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+"""The files of Swagger UI that the page loads, and their types."""
+
+# Swagger UI draws icons from data URLs.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+blueprint: Final = Blueprint("docs", __name__, static_folder="static", static_url_path="/static")
+
+
+@blueprint.get("/")
+def start() -> BaseResponse:
+    """Lead a visitor to the docs page."""
+    return redirect("/docs", 303)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    """The contract as an OpenAPI document."""
+    app: Any = current_app
+    if "openapi" not in app.extensions:
+        app.extensions["openapi"] = Asset.of(orjson.dumps(document(app)), JSON)
+    contract: Asset = app.extensions["openapi"]
+    return contract.respond(current())
+
+
+@blueprint.get("/docs")
+def docs() -> Response:
+    """The contract as a page to try it on."""
+    return _page("docs.html", title=TITLE)
+
+
+@blueprint.get("/docs/<path:name>")
+def asset(name: str) -> Response:
+    """A file of Swagger UI, from the installed package."""
+    if name not in ASSETS:
+        raise not_found()
+    return installed(name).respond(current(), max_age=86_400)
+
+
+@cache
+def installed(name: str) -> Asset:
+    """A file of the package, read once."""
+    spec = find_spec("flask_swagger_ui")
+    folder = Path(spec.origin or "").parent / "dist" if spec else Path()
+    return Asset.of((folder / name).read_bytes(), ASSETS[name])
+
+
+@blueprint.get("/problems")
+def problems() -> Response:
+    """Every kind of problem."""
+    return _page("problems.html", title="Problems", kinds=list(KINDS.values()))
+
+
+@blueprint.get("/problems/<slug>")
+def problem(slug: str) -> Response:
+    """What one kind of problem means and what to do about it."""
+    if slug not in KINDS:
+        raise not_found()
+    return _page("problems.html", title=KINDS[slug].title, kinds=[KINDS[slug]])
+
+
+def _page(template: str, **context: object) -> Response:
+    response = Response(render_template(template, **context), mimetype="text/html")
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
+
+
+def init_app(app: APIFlask) -> None:
+    """Add the pages; they are not part of the contract."""
+    app.register_blueprint(blueprint)

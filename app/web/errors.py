@@ -1,0 +1,132 @@
+"""The one place that turns errors into `application/problem+json` (RFC 9457)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import psycopg2
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+from app.auth.access_tokens import unauthenticated
+from app.core.metrics import tally
+from app.core.metrics.families import PROBLEMS
+from app.core.problems import (
+    BAD_REQUEST,
+    BY_STATUS,
+    DATABASE_BUSY,
+    DATABASE_UNAVAILABLE,
+    INTERNAL_ERROR,
+    Kind,
+    Problem,
+)
+from app.web.exchange import Document, Response, current, new_id
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not to be had, serialization
+# failure, deadlock, and all of class 53, insufficient resources.
+BUSY: Final = ("57014", "55P03", "40001", "40P01", "53")
+
+# What `require_token` of the database raises for a personal access token that no longer counts.
+REVOKED: Final = "TA401"
+
+CONSTRAINTS: Final[dict[str, Problem]] = {}
+"""What a violated constraint means to the client, by its name; features add theirs."""
+
+RAISED: Final[dict[str, Problem]] = {}
+"""What an error of a function of ours means to the client, by its SQLSTATE; features add theirs."""
+
+# It can be read but not written (a standby), it is being shut down, or its disk or memory fails.
+UNABLE: Final = ("25006", "57P", "58")
+
+logger = logging.getLogger(__name__)
+
+
+def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str, Any]) -> bytes:
+    """The problem document of RFC 9457, section 3.1."""
+    fields = {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        **members,
+    }
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z)
+
+
+def respond(problem: Problem) -> Response:
+    """The problem on the wire."""
+    incoming = current()
+    incoming.problem = problem.kind.slug
+    tally.add(PROBLEMS, problem.kind.slug)
+    body = document(problem.kind, problem.detail, incoming.id, problem.members)
+    response = Document(body, problem.kind.status, MEDIA_TYPE)
+    response.headers.update(problem.headers)
+    if problem.kind.status == 401:
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
+    if problem.kind.status == 503:
+        response.headers.setdefault("Retry-After", "1")
+    return response
+
+
+def of_server(status: int) -> bytes:
+    """The whole response to a request that the server refuses before the application sees it."""
+    kind = BY_STATUS.get(status, BAD_REQUEST)
+    tally.add(PROBLEMS, kind.slug)
+    request_id = new_id()
+    body = document(kind, kind.meaning, request_id, {})
+    head = (
+        f"HTTP/1.1 {kind.status} {kind.title}\r\n"
+        "Connection: close\r\n"
+        f"Content-Type: {MEDIA_TYPE}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        f"X-Request-ID: {request_id}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def from_framework(error: HTTPException) -> Response:
+    """An error of Flask or Werkzeug, with the headers that belong to it, such as Allow."""
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]
+    kind = BY_STATUS.get(error.code or 500, INTERNAL_ERROR)
+    headers = {k: v for k, v in error.get_headers() if k.lower() != "content-type"}
+    return respond(Problem(kind, headers=headers))
+
+
+def from_database(error: psycopg2.Error) -> Response:
+    """What the database refused or failed to do.
+
+    A connection that failed is no such thing; execution.py knows what that means.
+    """
+    code = error.pgcode or ""
+    if code == REVOKED:
+        return respond(unauthenticated("The access token is not valid here."))
+    if problem := CONSTRAINTS.get(error.diag.constraint_name or "") or RAISED.get(code):
+        return respond(problem)
+    if code.startswith(BUSY):
+        return respond(Problem(DATABASE_BUSY))
+    if code.startswith(UNABLE):
+        logger.error("the database is unable to do it: SQLSTATE %s", code)
+        return respond(Problem(DATABASE_UNAVAILABLE))
+    return from_defect(error)
+
+
+def from_defect(error: Exception) -> Response:
+    """What nobody foresaw: logged whole, told as little as possible."""
+    logger.error("unforeseen error", exc_info=error)
+    current().defect = error
+    return respond(Problem(INTERNAL_ERROR))
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of this application with a problem document."""
+    app.register_error_handler(Problem, respond)
+    app.register_error_handler(HTTPException, from_framework)
+    app.register_error_handler(psycopg2.Error, from_database)
+    app.register_error_handler(Exception, from_defect)

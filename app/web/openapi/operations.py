@@ -1,0 +1,126 @@
+"""What follows from an operation's method, path and policy: headers, statuses, problems."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from app.web.http import MERGE_PATCH
+from app.web.limits import LIMITED_PATH
+from app.web.openapi.components import LIMITS, headers
+
+CONFLICTING: Final = {
+    "register_account",
+    "create_category",
+    "create_task",
+    "replace_category",
+    "replace_task",
+    "update_category",
+    "update_task",
+    "run_batch",
+    "restore_category",
+    "restore_task",
+    "create_token",
+    "import_account",
+}
+REPLAYING: Final = {"create_category", "create_task", "restore_category", "restore_task"}
+"""Whose answer may be of what has been erased since."""
+CHECKING: Final = {"sign_in", "refresh_session"}
+"""Whose body holds what they check, and which are 401 without being secured."""
+OWN_FORM: Final = {
+    "get_health": "The service is about to end.",
+    "get_database_health": "The database does not answer.",
+}
+"""What 503 means where it is no problem document but has the form of 200."""
+
+
+def complete(
+    operation: dict[str, Any], path: str, method: str, endpoint: str, *, scope: str | None
+) -> None:
+    """Add to an operation what its path, its method and the scope it takes say of it."""
+    name = endpoint.split(".")[-1]
+    single = "{" in path or path.endswith("/me")
+    writes = (single and method != "GET") or method == "DELETE"
+    limited = path.startswith(LIMITED_PATH)
+    operation["operationId"] = name
+    operation["security"] = [{"bearer": [scope]}] if scope else []
+    if body := operation.get("requestBody"):
+        body["required"] = True
+        if method == "PATCH":
+            body["content"][MERGE_PATCH] = body["content"]["application/json"]
+    _complete_parameters(operation, method, single=single, writes=writes)
+    _complete_responses(operation, method, single=single, limited=limited)
+    conditional = single or writes
+    _add_problems(operation, _statuses(operation, path, conditional=conditional, limited=limited))
+
+
+def _complete_parameters(
+    operation: dict[str, Any], method: str, *, single: bool, writes: bool
+) -> None:
+    parameters = operation.setdefault("parameters", [])
+    for parameter in parameters:
+        if parameter["in"] == "path":
+            parameter["required"] = True
+            parameter["description"] = f"The id of the {parameter['name'].removesuffix('_id')}."
+            parameter["schema"] = {"type": "string", "format": "uuid"}
+        else:
+            parameter["schema"] = _without_null(parameter["schema"])
+    names = ["IdempotencyKey"] if method == "POST" else []
+    names += ["IfMatch"] if single or writes else []
+    names += ["IfNoneMatchToWrite"] if writes else []
+    names += ["IfNoneMatch"] if single and method == "GET" else []
+    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a query can hold of this schema: a value, or else the parameter is absent."""
+    some = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    if len(some) == len(schema.get("anyOf", [])):
+        return schema
+    rest = {name: schema[name] for name in schema.keys() - {"anyOf", "default"}}
+    return rest | (some[0] if len(some) == 1 else {"anyOf": some})
+
+
+def _complete_responses(
+    operation: dict[str, Any], method: str, *, single: bool, limited: bool
+) -> None:
+    responses = operation["responses"]
+    if single and method == "GET":
+        responses["304"] = {"description": "Not modified"}
+    for status, response in responses.items():
+        names = ["X-Request-ID"]
+        names += ["ETag"] if status in {"201", "304"} or (single and status == "200") else []
+        names += ["Location"] if status == "201" and method == "POST" else []
+        names += ["Idempotency-Replayed"] if method == "POST" else []
+        names += LIMITS if limited else []
+        response["headers"] = headers(names)
+        if status == "204":
+            response.pop("content", None)
+    if str(operation["operationId"]).startswith("list_"):
+        responses["200"]["headers"] |= headers(["Link"])
+    if method == "PUT":
+        responses["201"] = {**responses["200"], "description": "Created"}
+
+
+def _statuses(
+    operation: dict[str, Any], path: str, *, conditional: bool, limited: bool
+) -> Iterator[int]:
+    """The problems that the operation can have."""
+    name, secured = operation["operationId"], operation["security"]
+    yield from {400, 414, 431} | (set() if name == "get_health" else {500, 503})
+    yield from {401} if secured or name in CHECKING else set()
+    yield from {403} if secured else set()
+    yield from {404} if "{" in path else set()
+    yield from {411, 413, 415, 422} if "requestBody" in operation else set()
+    yield from {422} if operation["parameters"] else set()
+    yield from {412} if conditional else set()
+    yield from {409} if name in CONFLICTING else set()
+    yield from {410} if name == "get_changes" or name in REPLAYING else set()
+    yield from {429} if limited else set()
+
+
+def _add_problems(operation: dict[str, Any], statuses: Iterator[int]) -> None:
+    name, responses = operation["operationId"], operation["responses"]
+    for status in statuses:
+        responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    if name in OWN_FORM:
+        responses["503"] = {**responses["200"], "description": OWN_FORM[name]}
+    operation["responses"] = dict(sorted(responses.items()))

@@ -1,0 +1,154 @@
+"""What the document says of problems: their schema, and a response for each status."""
+
+from typing import Any, Final
+
+from app.api.tasks.schemas import EXAMPLE
+from app.core.problems import (
+    BATCH_FAILED,
+    BY_STATUS,
+    IMPORT_INTERRUPTED,
+    INSUFFICIENT_SCOPE,
+    KINDS,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    QUOTA_EXCEEDED,
+    VALIDATION_FAILED,
+    Kind,
+)
+from app.web.openapi.components import LIMITS, TEXT, headers
+
+STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
+"""Of the problems that an operation can answer with."""
+
+ALONE: Final = {
+    "type": {
+        "type": "string",
+        "format": "uri-reference",
+        "description": "Which kind it is; others may come.",
+        "examples": [f"/problems/{slug}" for slug in KINDS],
+    },
+    "title": TEXT,
+    "status": {"type": "integer", "minimum": 400, "maximum": 599},
+    "detail": TEXT,
+    "current": {
+        "description": "Of precondition-failed: the resource as it is now.",
+        "anyOf": [
+            *({"$ref": f"#/components/schemas/{name}"} for name in ("Task", "Category", "User")),
+            {"$ref": "#/components/schemas/Token"},
+            {"type": "null"},
+        ],
+    },
+    "quota": {"type": "string", "description": "Of quota-exceeded: `rows` or `bytes`."},
+    "limit": {"type": "integer", "description": "Of quota-exceeded: the most that may be stored."},
+    "used": {
+        "type": "integer",
+        "description": "Of quota-exceeded: how much is stored, which the request would add to.",
+    },
+}
+"""Members that the problem of one operation of a batch has as well."""
+
+PROBLEM: Final = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        **ALONE,
+        "instance": {"type": ["string", "null"], "description": "The request's id."},
+        "errors": {
+            "type": "array",
+            "description": "Of validation-failed: each value that is not as it should be.",
+            "items": {"$ref": "#/components/schemas/FieldError"},
+        },
+        "operation": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of batch-failed: which operation cannot be done.",
+        },
+        "problem": {
+            "$ref": "#/components/schemas/OperationProblem",
+            "description": "Of batch-failed: what that would have been answered with alone.",
+        },
+        "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
+        "line": {
+            "type": "integer",
+            "description": "Of import-interrupted, and of quota-exceeded where it ends an import: "
+            "up to which line all have been dealt with.",
+        },
+    },
+}
+
+SCHEMAS: Final = {
+    "Problem": PROBLEM,
+    "FieldError": {
+        "type": "object",
+        "description": "A value that is not as it should be.",
+        "required": ["code", "detail"],
+        "properties": {
+            "pointer": {**TEXT, "description": "A place in the body (RFC 6901)."},
+            "parameter": {**TEXT, "description": "A query parameter."},
+            "header": {**TEXT, "description": "A header."},
+            "code": TEXT,
+            "detail": TEXT,
+        },
+    },
+    "OperationProblem": {
+        "type": "object",
+        "description": "What one operation of a batch would have been answered with alone.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": ALONE,
+    },
+}
+
+MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
+    VALIDATION_FAILED: {
+        "errors": [
+            {"pointer": "/title", "code": "string_too_long", "detail": "at most 200 characters"}
+        ]
+    },
+    INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
+    PRECONDITION_FAILED: {"current": {**EXAMPLE, "title": "Buy oat milk", "version": 8}},
+    BATCH_FAILED: {
+        "operation": 2,
+        "problem": {
+            "type": f"/problems/{NOT_FOUND.slug}",
+            "title": NOT_FOUND.title,
+            "status": NOT_FOUND.status,
+            "detail": NOT_FOUND.meaning,
+        },
+    },
+    IMPORT_INTERRUPTED: {"line": 1200},
+    QUOTA_EXCEEDED: {"quota": "rows", "limit": 250_000, "used": 250_000},
+}
+"""What the examples of these problems hold beyond the members that all have."""
+
+
+def problem_response(status: int) -> dict[str, Any]:
+    """A response with a problem document, and an example of each kind that has this status."""
+    names = ["X-Request-ID", *LIMITS]
+    names += ["WWW-Authenticate"] if status in {401, 403} else []
+    names += ["Retry-After"] if status in {429, 503} else []
+    return {
+        "description": "Gone" if status == 410 else BY_STATUS[status].title,
+        "headers": headers(names),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {
+                    kind.slug: {"summary": kind.title, "value": _example(kind)}
+                    for kind in KINDS.values()
+                    if kind.status == status
+                },
+            }
+        },
+    }
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.meaning,
+        "instance": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+        **MEMBERS.get(kind, {}),
+    }

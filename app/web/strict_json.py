@@ -1,0 +1,162 @@
+"""Strict JSON (RFC 8259, RFC 7493) whose size and shape are measured before anything is built.
+
+What a body may hold is far more than the contract ever asks for, and far less than what would cost
+more to refuse than a long string of the same length. The limits are our own, as those of Python
+differ from one release to the next.
+"""
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from app.core.problems import MALFORMED_JSON, Problem, invalid
+
+DEEPEST: Final = 32
+"""Levels of objects and arrays in one another; a batch has five."""
+
+MOST_MEMBERS: Final = 64
+"""Of one object; the widest of the contract has a quarter of that."""
+
+MOST_VALUES: Final = 10_000
+"""Of one document; a batch of a hundred tasks with every field has a fifth of that."""
+
+MOST_QUOTES: Final = 4 * MOST_VALUES
+"""Around the names and the values of so many members."""
+
+LONGEST_NUMBER: Final = 500
+"""Characters: Python's own conversion takes quadratic time."""
+
+SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
+
+AS_ARRAYS: Final = bytes.maketrans(b"{}", b"[]")
+NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+TOO_DEEP: Final = b"[" * (DEEPEST + 1)
+
+
+def parse_json(body: bytes) -> Any:
+    """One JSON document: UTF-8, unique names, finite numbers, and none of the limits passed.
+
+    Raises Problem 400, or 422 for what is JSON but too much of it, or holds a lone surrogate, which
+    is no Unicode text.
+    """
+    # Most bodies have too few brackets and commas for a closer look, even if all of them count.
+    if body.count(b"[") + body.count(b"{") > DEEPEST or body.count(b",") >= MOST_VALUES:
+        _measure(body)
+    try:
+        value = DECODER.decode(body.decode())
+    except ValueError:
+        raise Problem(MALFORMED_JSON) from None
+    if SURROGATE.search(body):
+        _require_unicode(value)
+    return value
+
+
+# Limits
+
+
+def _measure(body: bytes) -> None:
+    """Raise Problem 400 for what is nested too deep, and 422 for too many values."""
+    outside, whole = _outside_strings(body)
+    if _is_deep(outside):
+        detail = f"The body has objects or arrays more than {DEEPEST} levels deep."
+        raise Problem(MALFORMED_JSON, detail)
+    if not whole or outside.count(b",") >= MOST_VALUES:
+        detail = f"must not consist of more than {MOST_VALUES} values"
+        raise invalid(detail, "too_many_values", pointer="")
+
+
+def _outside_strings(body: bytes) -> tuple[bytes, bool]:
+    """The document without its strings, up to the last that it may have; and if that is all of it.
+
+    It is exact up to where a document is malformed, which is as far as the decoder goes.
+    """
+    if b"\\" in body:
+        body = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    pieces = body.split(b'"', MOST_QUOTES)
+    return b"".join(pieces[:MOST_QUOTES:2]), len(pieces) <= MOST_QUOTES
+
+
+def _is_deep(outside: bytes) -> bool:
+    """Whether more brackets are open at once than `DEEPEST`.
+
+    Each turn takes the innermost pairs away.
+    """
+    brackets = outside.translate(AS_ARRAYS, NO_BRACKETS)
+    for _ in range(DEEPEST):
+        if TOO_DEEP in brackets:
+            return True
+        brackets = brackets.replace(b"[]", b"")
+    return len(brackets) > DEEPEST
+
+
+# Decoding
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_MEMBERS:
+        detail = f"must not have an object of more than {MOST_MEMBERS} members"
+        raise invalid(detail, "too_many_members", pointer="")
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member name")
+    return members
+
+
+def _integer(text: str) -> int:
+    return int(_measured(text))
+
+
+def _finite(text: str) -> float:
+    number = float(_measured(text))
+    if number in {float("inf"), float("-inf")}:
+        raise ValueError("number out of range")
+    return number
+
+
+def _measured(text: str) -> str:
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("number too long")
+    return text
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_integer,
+    parse_float=_finite,
+    parse_constant=_refuse_number,
+)
+
+
+# Unicode
+
+
+def _require_unicode(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        detail = "must not contain lone surrogates"
+        raise invalid(detail, "unicode", pointer=_not_unicode(value)) from None
+
+
+def _not_unicode(value: Any) -> str:
+    """Points at the first member with a lone surrogate; at the whole if its name has one."""
+    for name, member in value.items() if isinstance(value, dict) else ():
+        try:
+            json.dumps({name: member}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return json_pointer((name,)) if _encodable(name) else ""
+    return ""
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def json_pointer(location: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return "".join(f"/{part}" for part in parts)
