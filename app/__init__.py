@@ -137,7 +137,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.users.routes import auth as authentication
     from app.api.users.routes import me
 
-    policies: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
+    table: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
         (health.blueprint, "", (policies.public,)),
         (authentication, "/v1/auth", (policies.issuing,)),
         (me, "/v1/me", (policies.signed_in, limits.by_user, policies.for_account)),
@@ -153,13 +153,13 @@ def register_blueprints(app: APIFlask) -> None:
             (policies.signed_in, limits.by_user_whatever_the_size, policies.for_account),
         ),
     )
-    for blueprint, prefix, checks in policies:
+    for blueprint, prefix, checks in table:
         app.register_blueprint(blueprint, url_prefix=prefix)
         scope = () if policies.for_account in checks else (policies.for_tasks,)
         scoped = (*checks, *scope) if policies.signed_in in checks else checks
         app.before_request_funcs.setdefault(blueprint.name, []).extend(scoped)
-    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in policies if policies.signed_in in c}
-    app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in policies if policies.for_account in c}
+    app.config["SECURED_BLUEPRINTS"] = {b.name for b, _, c in table if policies.signed_in in c}
+    app.config["ACCOUNT_BLUEPRINTS"] = {b.name for b, _, c in table if policies.for_account in c}
 
 
 def development_secret(settings: Settings) -> str | None:

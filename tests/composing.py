@@ -76,7 +76,7 @@ def release_before(directory: Path) -> Path:
         shutil.copytree(ROOT / name, tree / name, ignore=without)
     for name in ("wsgi.py", "gunicorn.conf.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tree)
-    texts = tree / "app" / "texts.py"
+    texts = tree / "app" / "core" / "texts.py"
     composing = '    return normalize("NFC", "".join(pieces) + text[end:])'
     assert composing in texts.read_text()
     texts.write_text(

@@ -108,7 +108,7 @@ def call(url: str, body: dict[str, Any] | None = None, token: str | None = None)
 def remove_database(checkout: Path) -> None:
     """Remove what `make run` keeps for the next time; for root it is outside of the checkout."""
     python = checkout / ".venv" / "bin" / "python"
-    code = "from app.embedded import default_directory; print(default_directory())"
+    code = "from app.dev.embedded import default_directory; print(default_directory())"
     found = subprocess.run([python, "-c", code], cwd=checkout, capture_output=True, text=True)
     if found.returncode == 0:
         shutil.rmtree(found.stdout.strip(), ignore_errors=True)

@@ -164,7 +164,7 @@ def test_a_release_is_got_from_a_repository_that_has_no_tags(tmp_path: Path) -> 
     subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, cwd=tmp_path)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     assert (releases / "current").resolve() == releases / head.stdout.strip()
-    assert (releases / "current" / "app" / "version.py").exists()
+    assert (releases / "current" / "app" / "core" / "version.py").exists()
 
 
 def test_the_settings_shown_for_the_machine_are_taken_in_production() -> None:

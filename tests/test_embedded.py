@@ -83,8 +83,8 @@ def make_directory() -> Path:
 def checkout() -> Iterator[Path]:
     """A checkout of the module alone, whose cluster all tests share, with nothing configured."""
     checkout = make_directory()
-    (checkout / "app").mkdir()
-    shutil.copy(embedded.__file__, checkout / "app" / "embedded.py")
+    (checkout / "app" / "dev").mkdir(parents=True)
+    shutil.copy(embedded.__file__, checkout / "app" / "dev" / "embedded.py")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "REPOSITORY", checkout)
         for name in ("APP_ENV", "DATABASE_URL", "DATABASE_URL_UNPOOLED", "FLASK_SKIP_DOTENV"):
@@ -110,7 +110,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def script(checkout: Path, *arguments: str) -> list[str]:
-    return [sys.executable, str(checkout / "app" / "embedded.py"), *arguments]
+    return [sys.executable, str(checkout / "app" / "dev" / "embedded.py"), *arguments]
 
 
 def start_in_python(checkout: Path, statement: str) -> subprocess.Popen[str]:

@@ -245,7 +245,7 @@ EDITS = {
 SERVE = """
 import json, sys
 from app import create_app
-from app.config import Settings
+from app.core.config import Settings
 import os
 
 token, key, body = json.loads(sys.stdin.read())

@@ -42,7 +42,7 @@ def test_the_file_is_for_its_owner_alone_whatever_the_umask(path: Path) -> None:
 
 @pytest.mark.slow
 def test_all_who_make_it_at_once_have_the_same(path: Path) -> None:
-    script = "import sys; from pathlib import Path; from app.secret_file import shared_secret;"
+    script = "import sys; from pathlib import Path; from app.core.secret_file import shared_secret;"
     script += "print(shared_secret(Path(sys.argv[1])))"
 
     def ask() -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from app.auth.operators import is_operator
 from app.core import lifecycle
+from app.core.config import ROOT
 from app.db.base import db
 from app.db.pool import beside_the_pool, connect_parameters
 from app.db.scope import Role, Scope
@@ -211,5 +212,5 @@ def init_app(app: Flask) -> None:
     """Find out what to ask, and which revision this release expects."""
     with app.app_context():
         parameters = connect_parameters(db.engine, app.config["SETTINGS"])
-    versions = Path(app.root_path).parent / "migrations" / "versions"
+    versions = ROOT / "migrations" / "versions"
     app.extensions[EXTENSION] = Probe(parameters, head_revision(versions))

@@ -27,7 +27,7 @@ from app.core.permissions import PERMISSIONS
 from app.core.secret_strength import LEAST_BYTES, is_weak
 from app.core.web_origin import NotAnOrigin, origins
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 FAILED_TO_LOAD: Final = 4
 """gunicorn's status of an application that cannot be loaded (gunicorn/arbiter.py)."""

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, Self
 
 from dotenv import dotenv_values
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SYSTEM_DIRECTORY = Path("/var/lib/tasks-api")
 PATIENCE = 60.0
 
@@ -444,8 +444,8 @@ def is_used() -> bool:
 
 
 def _dotenv() -> dict[str, str]:
-    # Read as app/core/config.py does, which tells what is wrong with the file. To ask it would mean to
-    # import the application, which takes longer than all else here.
+    # Read as app/core/config.py does, which reports what is wrong with the file. Importing it would
+    # load the application, which takes longer than everything else here.
     try:
         values = dotenv_values(REPOSITORY / ".env", encoding="utf-8-sig")
     except (OSError, UnicodeError):

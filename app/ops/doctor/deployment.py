@@ -11,7 +11,7 @@ from apiflask import APIFlask
 from psycopg2.sql import Composable
 
 from app.api import health
-from app.core.config import Settings
+from app.core.config import ROOT, Settings
 from app.core.secrets import SETTING, Keys
 from app.db.base import db
 from app.db.pool import connect_options, connect_parameters
@@ -25,7 +25,7 @@ class Deployment:
         self.settings: Settings = app.config["SETTINGS"]
         self.keys: tuple[Keys, ...] = app.config[SETTING]
         self.head: str | None = app.extensions[health.EXTENSION].head
-        self.revisions = revisions(Path(app.root_path).parent / "migrations" / "versions")
+        self.revisions = revisions(ROOT / "migrations" / "versions")
         self.url: str = app.config["SQLALCHEMY_DATABASE_URI"]
         self.migration_url: str = app.config["MIGRATION_URL"]
         with app.app_context():

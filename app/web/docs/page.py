@@ -30,7 +30,9 @@ POLICY: Final = (
     "frame-ancestors 'none'"
 )
 
-blueprint: Final = Blueprint("docs", __name__, static_folder="static", static_url_path="/static")
+blueprint: Final = Blueprint(
+    "docs", __name__, static_folder="static", static_url_path="/static", template_folder="templates"
+)
 
 
 @blueprint.get("/")
