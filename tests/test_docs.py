@@ -12,7 +12,8 @@ from app.core.problems import KINDS
 from app.web.docs.page import ASSETS
 from tests.conftest import ROOT
 
-STATIC: Final = sorted(f"/static/{file.name}" for file in (ROOT / "app" / "web" / "docs" / "static").iterdir())
+FILES: Final = ROOT / "app" / "web" / "docs" / "static"
+STATIC: Final = sorted(f"/static/{file.name}" for file in FILES.iterdir())
 OURS: Final = ["/docs", "/problems", *STATIC]
 PAGES: Final = ["/docs", "/problems", f"/problems/{next(iter(KINDS))}"]
 
