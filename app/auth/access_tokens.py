@@ -10,7 +10,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID, uuid5
@@ -22,7 +21,8 @@ from jwt.exceptions import InvalidSignatureError, PyJWKClientConnectionError
 from app.auth import claims as foreign
 from app.auth.jwks import KeySet
 from app.core.config import Settings
-from app.core.problems import ISSUER_UNAVAILABLE, UNAUTHENTICATED, Problem
+from app.core.principal import Principal
+from app.core.problems import ISSUER_UNAVAILABLE, Problem, invalid_token
 from app.core.secrets import Keys
 
 ACCESS_SECONDS: Final = 15 * 60
@@ -44,20 +44,6 @@ ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
 
 with suppress(ValueError):  # PyJWT 2.15 knows the algorithm by its older name, EdDSA, alone
     jwt.register_algorithm("Ed25519", OKPAlgorithm())
-
-
-class Principal(NamedTuple):
-    """Who a request comes from; `external` if another issuer says so.
-
-    With a personal access token, what it may be used for, its id and when it expires; another
-    issuer's token may be limited as well. A sign-in may do everything.
-    """
-
-    user_id: str
-    external: bool
-    scopes: frozenset[str] | None = None
-    token_id: str | None = None
-    expires_at: datetime | None = None
 
 
 class TokenVerifier:
@@ -82,7 +68,7 @@ class TokenVerifier:
     def verify(self, token: str) -> Principal:
         """Who the token speaks for. Raises Problem 401."""
         if len(token) > LONGEST_TOKEN:
-            raise unauthenticated("The access token is not valid here.")
+            raise invalid_token("The access token is not valid here.")
         # A client may spell the signature of its token in many ways, and at any length.
         digest = hashlib.blake2b(token.encode(errors="replace"), digest_size=32).digest()
         remembered = self.verified.get(digest)
@@ -93,7 +79,7 @@ class TokenVerifier:
         except PyJWKClientConnectionError:
             raise Problem(ISSUER_UNAVAILABLE) from None
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-            raise unauthenticated("The access token is not valid here.") from None
+            raise invalid_token("The access token is not valid here.") from None
         self._remember(digest, principal, claims["exp"] + LEEWAY_SECONDS)
         return principal
 
@@ -110,7 +96,7 @@ class TokenVerifier:
         Raises Problem 401 where only another issuer's tokens are taken.
         """
         if not self.own:
-            raise unauthenticated("This service takes another issuer's tokens only.")
+            raise invalid_token("This service takes another issuer's tokens only.")
         issued = int(time.time()) if now is None else now
         claims = {
             "iss": OWN_ISSUER,
@@ -211,9 +197,3 @@ class RefreshToken(NamedTuple):
 
     def __str__(self) -> str:
         return urlsafe_b64encode(UUID(self.user_id).bytes + self.secret).decode()
-
-
-def unauthenticated(detail: str) -> Problem:
-    """401 with the challenge of RFC 6750, section 3."""
-    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-    return Problem(UNAUTHENTICATED, detail, headers=headers)

@@ -9,12 +9,13 @@ from flask import Flask, Response, current_app
 
 from app.api.tokens import queries as personal_tokens
 from app.api.users import queries
-from app.auth.access_tokens import CACHED_TOKENS, Principal, TokenVerifier, unauthenticated
+from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
 from app.auth.token_secret import PREFIX, PersonalToken
 from app.core import callers, secrets, turns
 from app.core.config import Settings
 from app.core.permissions import required
-from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
+from app.core.principal import PRESENTED, PresentedToken, Principal
+from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem, invalid_token
 from app.rows.versioned import NoAccount
 from app.web import errors
 from app.web.exchange import current
@@ -50,6 +51,8 @@ def signed_in() -> None:
     token = token.strip()
     if token.startswith(PREFIX):
         incoming.principal = current_app.extensions[BEARERS](token)
+        if token_id := incoming.principal.token_id:
+            PRESENTED.set(PresentedToken(token_id))
     else:
         incoming.principal = token_verifier().verify(token)
     if not callers.may_go_on(incoming.principal.user_id):
@@ -87,7 +90,8 @@ def confirm(response: Response) -> Response:
     """
     incoming = current()
     principal, status = incoming.principal, response.status_code
-    if principal is None or principal.token_id is None or incoming.token_checked:
+    presented = PRESENTED.get()
+    if principal is None or presented is None or presented.checked:
         return response
     if status in {401, 429} or status >= 500:
         return response
@@ -108,7 +112,7 @@ def bearer(token: str) -> Principal:
     """
     parsed = PersonalToken.parse(token)
     if parsed is None:
-        raise unauthenticated("The access token is not valid here.")
+        raise invalid_token()
     return personal_tokens.find_bearer(parsed)
 
 
@@ -150,8 +154,14 @@ def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
     return wrapper
 
 
+def forget_token() -> None:
+    """Begin a request without a personal access token: threads serve one request after another."""
+    PRESENTED.set(None)
+
+
 def init_app(app: Flask, settings: Settings, *, issues: bool) -> None:
     """Verify tokens by these settings; own ones, if there are any, by the keys."""
     own = app.config[secrets.SETTING] if issues else ()
     app.extensions[EXTENSION] = TokenVerifier(settings, own)
     app.extensions[BEARERS] = lru_cache(CACHED_TOKENS)(bearer)
+    app.before_request(forget_token)

@@ -325,6 +325,12 @@ def not_found() -> Problem:
     return Problem(NOT_FOUND)
 
 
+def invalid_token(detail: str = "The access token is not valid here.") -> Problem:
+    """401 with the challenge of RFC 6750, section 3."""
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return Problem(UNAUTHENTICATED, detail, headers=headers)
+
+
 def invalid(detail: str, code: str, **where: str) -> Problem:
     """One value that the contract does not allow; where: pointer=, parameter= or header=."""
     return Problem(VALIDATION_FAILED, errors=[{**where, "code": code, "detail": detail}])

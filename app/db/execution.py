@@ -6,6 +6,7 @@ Source: PostgreSQL, "Message Flow", "Multiple Statements in a Simple Query".
 """
 
 import logging
+import math
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterable
@@ -13,7 +14,6 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import psycopg2
-from flask import has_request_context
 from sqlalchemy import ClauseElement, Dialect, PoolProxiedConnection
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.core import deadline
 from app.core.metrics import tally
 from app.core.metrics.families import FAILURES, RETRIES
+from app.core.principal import PRESENTED
 from app.core.problems import (
     DATABASE_BUSY,
     DATABASE_UNAVAILABLE,
@@ -33,7 +34,6 @@ from app.db import base, tracing
 from app.db.base import Gate
 from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.db.scope import Scope
-from app.web.exchange import current
 
 DIALECT: Final[Dialect] = psycopg2_dialect(paramstyle="pyformat", dbapi=psycopg2)  # type: ignore[no-untyped-call]
 
@@ -174,14 +174,14 @@ def _send(
 
 
 def note_token(scope: Scope) -> None:
-    """Remember for this request that the database has been asked about its token."""
-    if scope.token_id and has_request_context():
-        current().token_checked = True
+    """Remember that the database has checked the request's personal access token."""
+    if scope.token_id and (presented := PRESENTED.get()):
+        presented.checked = True
 
 
 def report(failure: Failure) -> None:
     """Spare other requests the same, or tell at least; a command of an operator tells by itself."""
-    if not has_request_context():
+    if math.isinf(deadline.left()):
         return
     tally.add(FAILURES, failure.cause.name.lower())
     if failure.for_all:

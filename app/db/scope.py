@@ -7,9 +7,7 @@ from math import inf
 from typing import Final
 from uuid import UUID
 
-from flask import has_request_context
-
-from app.web.exchange import current
+from app.core.principal import PRESENTED
 
 TURN_MILLISECONDS: Final = 500
 """How long a statement waits for its user's turn."""
@@ -30,9 +28,9 @@ class Role(StrEnum):
 
 
 def presented_token() -> str | None:
-    """The id of the personal access token that this thread's request came with, if it did."""
-    principal = current().principal if has_request_context() else None
-    return principal.token_id if principal else None
+    """The id of the personal access token that the current request came with, if it did."""
+    presented = PRESENTED.get()
+    return presented.id if presented else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from app.auth.access_tokens import unauthenticated
 from app.core.metrics import tally
 from app.core.metrics.families import PROBLEMS
 from app.core.problems import (
@@ -20,6 +19,7 @@ from app.core.problems import (
     INTERNAL_ERROR,
     Kind,
     Problem,
+    invalid_token,
 )
 from app.web.exchange import Document, Response, current, new_id
 
@@ -106,7 +106,7 @@ def from_database(error: psycopg2.Error) -> Response:
     """
     code = error.pgcode or ""
     if code == REVOKED:
-        return respond(unauthenticated("The access token is not valid here."))
+        return respond(invalid_token())
     if problem := CONSTRAINTS.get(error.diag.constraint_name or "") or RAISED.get(code):
         return respond(problem)
     if code.startswith(BUSY):

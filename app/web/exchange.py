@@ -10,8 +10,8 @@ import flask
 from flask import request
 from uuid_utils import uuid7
 
-from app.auth.access_tokens import Principal
 from app.core import trace_context
+from app.core.principal import Principal
 from app.web.counters import Limit, seconds_left
 
 JSON: Final = "application/json"
@@ -51,8 +51,6 @@ class Request(flask.Request):
         self.problem: str | None = None
         """The slug of the problem that it is answered with."""
         self.principal: Principal | None = None
-        self.token_checked = False
-        """Whether a statement has found that the personal access token still counts."""
         self.limits: list[tuple[int, Limit]] = []
         """The rate limits it met, and how many more requests each takes."""
 

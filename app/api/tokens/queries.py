@@ -27,10 +27,17 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from app.api.tokens.models import PersonalAccessToken as Token
 from app.api.tokens.schemas import Token as Answer
 from app.api.tokens.schemas import represent
-from app.auth.access_tokens import Principal, unauthenticated
 from app.auth.token_secret import PersonalToken
 from app.core.permissions import granted
-from app.core.problems import PRECONDITION_FAILED, TOO_MANY_TOKENS, Problem, invalid, not_found
+from app.core.principal import Principal
+from app.core.problems import (
+    PRECONDITION_FAILED,
+    TOO_MANY_TOKENS,
+    Problem,
+    invalid,
+    invalid_token,
+    not_found,
+)
 from app.core.secrets import Keys, present
 from app.db.execution import Row, Statement, execute, first
 from app.db.scope import Role, Scope, reading, writing
@@ -76,7 +83,7 @@ def find_bearer(token: PersonalToken) -> Principal:
     scope = Scope(Role.AUTH, token.user_id)
     row = first(execute(scope, FIND, user_id=token.user_id, token_hash=token.hash))
     if row is None:
-        raise unauthenticated("The access token is not valid here.")
+        raise invalid_token()
     return Principal(token.user_id, False, granted(row.scopes), row.id, row.expires_at)
 
 
