@@ -12,7 +12,7 @@ from flask import Response
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.api import health
+from app.api import health, kinds
 from app.auth import passwords, policies
 from app.core import deadline, logs, places, secrets, turns
 from app.core.config import ROOT, ConfigurationError, Settings
@@ -21,8 +21,8 @@ from app.core.secret_file import shared_secret
 from app.core.version import __version__ as __version__
 from app.db import base
 from app.ops import cli, telemetry
-from app.rows import quotas
-from app.web import errors, http, limits
+from app.rows import census, quotas
+from app.web import access_log, errors, http, limits
 from app.web.application import Application
 from app.web.docs import page
 from app.web.openapi import introduction
@@ -69,12 +69,13 @@ def create_app(settings: Settings | None = None) -> APIFlask:
         static_folder=None,  # type: ignore[arg-type]
     )
     configure(app, settings)
-    logs.configure(settings)
-    logs.init_app(app)
+    logs.configure(settings, access_log.context)
+    access_log.init_app(app)
     telemetry.init_app(app, os.environ)
     deadline.init_app(app, settings)
     limits.init_app(app, settings)
     quotas.init_app(app, settings)
+    census.init_app(app, kinds.TABLES.values())
     http.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url

@@ -10,7 +10,7 @@ import pytest
 from apiflask import APIFlask
 
 from app.core.permissions import PERMISSIONS
-from app.ops.purging import KEPT_DAYS
+from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import MAX_LIMIT
 from app.web.exchange import new_id
 from app.web.limits import FAILED_SIGN_INS

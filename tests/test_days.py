@@ -11,8 +11,8 @@ from apiflask import APIFlask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.rows.listing import Position
 from app.web import cursors, fields
-from app.web.cursors import Position
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import ids, page, walk

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from app import create_app
 from app.core.metrics import tally
 from app.core.metrics.families import (
+    FAILURE_CAUSES,
     IN_FLIGHT,
     LONG_POLLS,
     OTHER,
@@ -27,6 +28,7 @@ from app.core.metrics.families import (
 from app.core.metrics.ledger import Ledger
 from app.db.base import GATE
 from app.db.breaker import Breaker
+from app.db.failures import Cause
 from app.db.pool import BREAKER, CountedPool
 from app.web.exchange import new_id
 from tests.conftest import Account, gunicorn_process, settings_for
@@ -504,3 +506,7 @@ def test_what_gunicorn_refuses_by_itself_is_counted(server: Server) -> None:
     before = refused()
     assert server.ask(b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 9000 + b"\r\n\r\n") == 431
     assert refused() == before + 1
+
+
+def test_each_cause_of_a_failure_has_a_series() -> None:
+    assert tuple(cause.name.lower() for cause in Cause) == FAILURE_CAUSES

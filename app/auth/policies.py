@@ -1,29 +1,24 @@
 """Who may call: the policies that blueprints are registered with, and whom a request comes from."""
 
-from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import Final, TypeVar
+from functools import lru_cache
+from typing import Final
 
 import psycopg2
 from flask import Flask, Response, current_app
 
-from app.api.tokens import queries as personal_tokens
-from app.api.users import queries
 from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
-from app.auth.token_secret import PREFIX, PersonalToken
+from app.auth.personal_tokens import find_bearer, require_token
+from app.auth.token_secret import PREFIX
 from app.core import callers, secrets, turns
 from app.core.config import Settings
 from app.core.permissions import required
 from app.core.principal import PRESENTED, PresentedToken, Principal
-from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem, invalid_token
-from app.rows.versioned import NoAccount
+from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
 from app.web import errors
 from app.web.exchange import current
 
 EXTENSION: Final = "token_verifier"
 BEARERS: Final = "bearers"
-
-Result = TypeVar("Result")
 
 
 def public() -> None:
@@ -96,24 +91,12 @@ def confirm(response: Response) -> Response:
     if status in {401, 429} or status >= 500:
         return response
     try:
-        personal_tokens.require_token(principal.user_id)
+        require_token(principal.user_id)
     except Problem as problem:
         return errors.respond(problem)
     except psycopg2.Error as error:
         return errors.from_database(error)
     return response
-
-
-def bearer(token: str) -> Principal:
-    """Whom a personal access token speaks for. Raises Problem 401.
-
-    What no token can be is refused without the database. The rest never changes once it was found,
-    but that the token is revoked or expires, which the database is asked with each statement.
-    """
-    parsed = PersonalToken.parse(token)
-    if parsed is None:
-        raise invalid_token()
-    return personal_tokens.find_bearer(parsed)
 
 
 def current_principal() -> Principal:
@@ -135,27 +118,8 @@ def token_verifier() -> TokenVerifier:
     return verifier
 
 
-def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
-    """Make another issuer's user an account when they first write, and write then.
-
-    An own user without one was erased: 401.
-    """
-
-    @wraps(view)
-    def wrapper(*args: object, **kwargs: object) -> Result:
-        try:
-            return view(*args, **kwargs)
-        except NoAccount:
-            if not current_principal().external:
-                raise
-        queries.create_external_user(current_user_id())
-        return view(*args, **kwargs)
-
-    return wrapper
-
-
-def forget_token() -> None:
-    """Begin a request without a personal access token: threads serve one request after another."""
+def forget_token(_error: BaseException | None) -> None:
+    """Forget the personal access token of a request that is over."""
     PRESENTED.set(None)
 
 
@@ -163,5 +127,5 @@ def init_app(app: Flask, settings: Settings, *, issues: bool) -> None:
     """Verify tokens by these settings; own ones, if there are any, by the keys."""
     own = app.config[secrets.SETTING] if issues else ()
     app.extensions[EXTENSION] = TokenVerifier(settings, own)
-    app.extensions[BEARERS] = lru_cache(CACHED_TOKENS)(bearer)
-    app.before_request(forget_token)
+    app.extensions[BEARERS] = lru_cache(CACHED_TOKENS)(find_bearer)
+    app.teardown_request(forget_token)

@@ -4,16 +4,13 @@ import json
 import logging
 import re
 import sys
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-from flask import Flask, has_request_context
 
-from app.core import deadline
 from app.core.config import Settings
-from app.web.exchange import Request, Response, current
 
 # What must never be read in a log, wherever a message or a traceback got it from. It may come from
 # a client, so no run of characters is gone through more than a few times: an expression begins
@@ -38,8 +35,6 @@ IDS: Final = ("user_id", "request_id", "trace_id", "span_id")
 
 COLORS: Final = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
 
-access: Final = logging.getLogger("app.access")
-
 
 def redact(text: str) -> str:
     """The text without what looks like a token, a password or a URL with credentials."""
@@ -50,8 +45,16 @@ def _masked(match: re.Match[str]) -> str:
     return (match[match.lastgroup or 0] or "") + "********"
 
 
+Context = Callable[[], dict[str, Any]]
+"""Returns the fields that identify the current request; none outside of requests."""
+
+
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON."""
+    """Formats a record as one line of JSON."""
+
+    def __init__(self, context: Context = dict) -> None:
+        super().__init__()
+        self.context = context
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
@@ -61,7 +64,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
-            **_fields(record),
+            **fields_of(record, self.context),
         }
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
@@ -72,16 +75,20 @@ class JsonFormatter(logging.Formatter):
 
 
 class TerminalFormatter(logging.Formatter):
-    """A record for a person to read."""
+    """Formats a record for a person to read; that of a request begins with method and path."""
+
+    def __init__(self, context: Context = dict) -> None:
+        super().__init__()
+        self.context = context
 
     def format(self, record: logging.LogRecord) -> str:
         """The time, the level in its colour, what happened, and last the ids."""
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         level = f"\x1b[{COLORS.get(record.levelname, 0)}m{record.levelname:<7}\x1b[0m"
-        values = dict(_fields(record))
+        values = dict(fields_of(record, self.context))
         message = redact(record.getMessage())
-        if record.name == access.name and has_request_context():
-            message = f"{values.pop('method')} {path(current())} {values.pop('status')}"
+        if path := getattr(record, "path", None):
+            message = f"{values.pop('method')} {shown_path(path)} {values.pop('status')}"
             del values["route"]
             values.pop("path", None)
         ordered = sorted(values.items(), key=lambda item: item[0] in IDS)
@@ -92,29 +99,17 @@ class TerminalFormatter(logging.Formatter):
         return line
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the record is about; the request and its trace whenever there is a request."""
+def fields_of(record: logging.LogRecord, context: Context) -> dict[str, Any]:
+    """The fields that a record was given, or else those of the current request."""
     fields: dict[str, Any] | None = getattr(record, "fields", None)
-    return fields or (about(current()) if has_request_context() else {})
+    return fields or context()
 
 
-def about(incoming: Request) -> dict[str, Any]:
-    """Which request it is, and in which trace (OpenTelemetry, "Trace Context in Log Formats")."""
-    rule, trace = incoming.url_rule, incoming.trace
-    return {
-        "request_id": incoming.id,
-        "trace_id": trace.trace_id,
-        "span_id": trace.span_id,
-        "method": incoming.method,
-        "route": rule.rule if rule else None,
-    }
-
-
-def path(incoming: Request) -> str:
-    """The path of a request in one short line: no query, secrets masked, and nothing that would do
-    something to a terminal.
+def shown_path(path: str) -> str:
+    """The path of a request in one short line: without its query, secrets masked, and without any
+    character that a terminal would interpret.
     """
-    text = redact(incoming.path[:LONGEST_REQUEST_LINE])
+    text = redact(path[:LONGEST_REQUEST_LINE])
     shown = text if len(text) <= LONGEST_PATH else f"{text[:LONGEST_PATH]}\u2026"
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
@@ -134,11 +129,11 @@ class StandardOutput(logging.Handler):
             self.handleError(record)
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, context: Context = dict) -> None:
     """Send every log record of this process to standard output, in one form."""
     handler = StandardOutput()
     terminal = not settings.production and sys.stdout.isatty()
-    handler.setFormatter(TerminalFormatter() if terminal else JsonFormatter())
+    handler.setFormatter((TerminalFormatter if terminal else JsonFormatter)(context))
     logging.root.handlers = [handler]
     # What no line tells is not looked up (Python, Logging HOWTO, "Optimization").
     logging._srcfile = None
@@ -146,26 +141,3 @@ def configure(settings: Settings) -> None:
     logging.root.setLevel(settings.log_level)
     # At each start Alembic lists what it is made of, which nobody asked for.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
-
-
-def finish_request(response: Response) -> Response:
-    """Tell the log what became of the request."""
-    if access.isEnabledFor(logging.INFO):
-        incoming = current()
-        principal = incoming.principal
-        fields = {
-            **about(incoming),
-            "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - incoming.started) * 1000, 2),
-            "database_ms": round(deadline.waited() * 1000, 2),
-            "user_id": principal.user_id if principal else None,
-        }
-        if incoming.url_rule is None:
-            fields["path"] = path(incoming)
-        access.info("request", extra={"fields": fields})
-    return response
-
-
-def init_app(app: Flask) -> None:
-    """Log each request of this application; registered first, so that it finishes last."""
-    app.after_request(finish_request)

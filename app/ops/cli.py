@@ -28,6 +28,7 @@ from app.db.execution import Statement, execute
 from app.db.failures import explained
 from app.ops import composing, purging
 from app.rows.owner import User
+from app.rows.restoring import KEPT_DAYS
 from app.web.exchange import new_id
 
 
@@ -170,7 +171,7 @@ def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
 @click.option(
     "--days",
     type=click.IntRange(0, 36_500),
-    default=purging.KEPT_DAYS,
+    default=KEPT_DAYS,
     show_default=True,
     help="How long deleted tasks and categories are kept.",
 )

@@ -22,18 +22,15 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.api.categories.models import Category
 from app.api.tasks.models import Task
-from app.api.tokens.models import PersonalAccessToken
+from app.auth.models import PersonalAccessToken, RefreshToken
 from app.db.base import Base
 from app.db.execution import Statement, execute
 from app.db.scope import Role, Scope
 from app.rows.idempotency import IdempotencyKey
-from app.rows.owner import RefreshToken, User
+from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, ZERO, stored_size, texts_of
 
 MAINTENANCE: Final = Scope(Role.MAINTENANCE)
-
-KEPT_DAYS: Final = 30
-"""How long what was deleted can be restored, unless the operator says otherwise."""
 
 CHUNK: Final = 1000
 

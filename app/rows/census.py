@@ -4,8 +4,10 @@ The bounds (quotas.py) are never too low, and become too high as rows are purged
 and kept answers expire.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
+from flask import Flask, current_app
 from sqlalchemy import (
     CTE,
     BigInteger,
@@ -21,8 +23,6 @@ from sqlalchemy import (
     update,
 )
 
-from app.api.categories.models import Category
-from app.api.tasks.models import Task
 from app.db.execution import Statement, execute, first
 from app.db.scope import writing
 from app.rows.idempotency import IdempotencyKey
@@ -30,7 +30,7 @@ from app.rows.owner import User
 from app.rows.quotas import NO_QUOTA, ROW_BYTES, ROW_SIZE, Usage, quota, stored_size, texts_of
 from app.rows.statements import USER_ID
 
-TABLES: Final[tuple[Table, ...]] = (Task.__table__, Category.__table__)  # type: ignore[assignment]
+CENSUS: Final = "census"
 
 INTERVAL: Final = text("interval '10 seconds'")
 """How often a user is counted at most, however often a full account is written to."""
@@ -44,20 +44,21 @@ SIGN_IN_ROUTES: Final = "/v1/auth/%"
 
 def take_census(user_id: str) -> Usage | None:
     """The bounds, set to what there is unless that was done just now; None without an account."""
+    statement: Statement = current_app.extensions[CENSUS]
     limits = quota()
     rows = min(limits["quota_rows"], limits["quota_bytes"] // ROW_BYTES)
     most = MOST_COUNTED if rows >= NO_QUOTA // ROW_BYTES else rows + 1
-    row = first(execute(writing(user_id, once=True), CENSUS, user_id=user_id, most=most))
+    row = first(execute(writing(user_id, once=True), statement, user_id=user_id, most=most))
     return Usage(row.used_rows, row.used_bytes) if row else None
 
 
-def census() -> Select[Any]:
+def census(tables: Iterable[Table]) -> Select[Any]:
     """Count the user's rows and their bytes, no more of them than would pass the quota."""
     overdue = or_(User.counted_at.is_(None), User.counted_at < func.clock_timestamp() - INTERVAL)
     owner = select(User.used_rows, User.used_bytes, overdue.label("overdue"))
     before = owner.where(User.id == USER_ID).cte("before")
     due = exists().where(before.c.overdue).select_from(before)
-    sizes = union_all(*(_sizes_of(table).where(due) for table in TABLES), _kept_sizes(due))
+    sizes = union_all(*(_sizes_of(table).where(due) for table in tables), _kept_sizes(due))
     counted = sizes.limit(bindparam("most", type_=BigInteger)).subquery("counted")
     total = select(
         func.count().label("rows"), func.coalesce(func.sum(counted.c.size), 0).label("bytes")
@@ -92,4 +93,6 @@ def _noted(total: CTE, due: Any) -> CTE:
     )
 
 
-CENSUS: Final = Statement(census())
+def init_app(app: Flask, tables: Iterable[Table]) -> None:
+    """Have the census count the rows of these tables."""
+    app.extensions[CENSUS] = Statement(census(tables))

@@ -1,14 +1,20 @@
 """A listing in the order of creation, page by page; each page is one statement and one flight."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select, Text, Uuid, bindparam, cast, tuple_
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.db.execution import Row, Statement, execute
 from app.db.scope import reading
-from app.web.cursors import Position
+
+
+class Position(NamedTuple):
+    """The row after which a page begins: its sort key, as the database writes it, and its id."""
+
+    key: str
+    id: str
 
 
 class OldestFirst:

@@ -1,13 +1,11 @@
-"""The tables of accounts and of their refresh tokens."""
+"""The owner of rows: an account, with the counters that its writes count up."""
 
 from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    ForeignKey,
     Index,
-    LargeBinary,
     Text,
     Uuid,
     func,
@@ -48,26 +46,4 @@ class User(Base):
         CheckConstraint("char_length(time_zone) between 1 and 64", name="time_zone"),
         CheckConstraint("version <= change_seq", name="version"),
         Index("uq_users_email", func.lower(email), unique=True),
-    )
-
-
-class RefreshToken(Base):
-    """A refresh token, known by its SHA-256 alone; a family is one sign-in and its rotations."""
-
-    __tablename__ = "refresh_tokens"
-
-    user_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
-    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    family_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
-    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
-    expires_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
-    spent_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
-
-    __table_args__ = (
-        CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
-        CheckConstraint("expires_at > created_at", name="expires_at"),
-        Index("ix_refresh_tokens_family_id", user_id, family_id),
-        Index("ix_refresh_tokens_expires_at", expires_at),
     )

@@ -5,7 +5,7 @@ and notes its version in `erased_version`: whatever is written to the row later 
 up, and so ends the mark by itself.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
@@ -35,6 +35,9 @@ from app.rows.statements import (
     is_expected,
     stored_answer,
 )
+
+KEPT_DAYS: Final = 30
+"""Days for which a deleted row can be restored, unless the operator purges with another figure."""
 
 
 def is_kept(table: FromClause) -> ColumnElement[bool]:

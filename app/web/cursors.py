@@ -13,6 +13,7 @@ from pydantic import Field
 
 from app.core import secrets
 from app.core.problems import invalid
+from app.rows.listing import Position
 from app.web.exchange import current
 from app.web.fields import WholeNumber
 from app.web.http import json_response
@@ -32,13 +33,6 @@ Cursor = Annotated[
         " same."
     ),
 ]
-
-
-class Position(NamedTuple):
-    """The row after which a page begins: its sort key, as the database writes it, and its id."""
-
-    key: str
-    id: str
 
 
 def encode(position: Position, listing: object) -> str:

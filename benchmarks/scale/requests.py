@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 from apiflask import APIFlask
 
 from app.api.tasks.schemas import TaskFilters
+from app.rows.listing import Position
 from app.web import cursors
-from app.web.cursors import Position
 from benchmarks.scale.data import EACH, Size, user_id
 
 CATEGORY: Final = user_id(3)

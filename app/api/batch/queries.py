@@ -12,13 +12,13 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.api.batch.block import block
 from app.api.batch.operations import failed
 from app.api.batch.replaying import replay
+from app.api.kinds import TYPES
 from app.core.problems import Problem
 from app.db.execution import Row, Statement, first, row_of
 from app.db.scope import writing
 from app.db.transaction import Transaction, in_transaction
 from app.rows import idempotency
 from app.rows.idempotency import Once
-from app.rows.kinds import TYPES
 from app.rows.owner import User
 from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota
 from app.rows.statements import ONE, USER_ID

@@ -19,9 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
 
+from app.api.kinds import TABLES
 from app.db.execution import Statement
 from app.db.transaction import Transaction
-from app.rows.kinds import TABLES
 from app.rows.statements import outlasts
 
 COLUMNS: Final = (

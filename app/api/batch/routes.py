@@ -8,9 +8,10 @@ from flask import Response
 from app.api.batch import queries
 from app.api.batch.operations import writes
 from app.api.batch.schemas import Batch, Results
-from app.auth.policies import current_user_id, provisioning
+from app.auth.policies import current_user_id
+from app.auth.provisioning import provisioning
 from app.core.turns import turns
-from app.rows import idempotency
+from app.web import idempotency_key
 from app.web.exchange import Document
 
 blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
@@ -33,7 +34,7 @@ def run_batch(batch: Batch) -> Response:
     """
     user_id = current_user_id()
     planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted
-    once = idempotency.requested(batch)
+    once = idempotency_key.requested(batch)
     with turns().batch.turn(user_id, "Other batches of this user are still under way."):
         body, replayed = queries.run(user_id, planned, once)
-    return idempotency.mark(Document(body), replayed)
+    return idempotency_key.mark(Document(body), replayed)

@@ -14,10 +14,9 @@ from app.db.execution import Row, Statement, execute, first
 from app.db.scope import reading
 from app.rows import statements
 from app.rows.idempotency import Once
-from app.rows.listing import OldestFirst
+from app.rows.listing import OldestFirst, Position
 from app.rows.statements import ID, USER_ID, Shape
 from app.rows.versioned import Preconditions, Representation, VersionedTable
-from app.web.cursors import Position
 from app.web.errors import CONSTRAINTS
 
 CONSTRAINTS["uq_categories_name"] = Problem(

@@ -15,9 +15,9 @@ from app.api.categories.schemas import (
     CategoryReplace,
     represent,
 )
-from app.auth.policies import current_user_id, provisioning
-from app.rows import idempotency
-from app.web import cursors
+from app.auth.policies import current_user_id
+from app.auth.provisioning import provisioning
+from app.web import cursors, idempotency_key
 from app.web.conditional import preconditions
 from app.web.exchange import new_id
 from app.web.http import created, no_content, resource
@@ -49,11 +49,11 @@ def create_category(category: CategoryCreate) -> Response:
 
     With an `Idempotency-Key`, the same request sent again is answered again and done once.
     """
-    once = idempotency.requested(category)
+    once = idempotency_key.requested(category)
     representation, replayed = queries.create_category(
         current_user_id(), new_id(), category.all(), once
     )
-    return idempotency.mark(created(representation), replayed)
+    return idempotency_key.mark(created(representation), replayed)
 
 
 @blueprint.get("/<id:category_id>")
@@ -118,8 +118,8 @@ def restore_category(category_id: str) -> Response:
     category has its name by now, the answer is 409: rename or delete that one first. `If-Match`
     takes the version that the trash shows.
     """
-    once = idempotency.requested({"id": category_id})
+    once = idempotency_key.requested({"id": category_id})
     representation, replayed = queries.restore_category(
         current_user_id(), category_id, preconditions(), once
     )
-    return idempotency.mark(resource(representation), replayed)
+    return idempotency_key.mark(resource(representation), replayed)

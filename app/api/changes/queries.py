@@ -19,10 +19,10 @@ from sqlalchemy import (
 )
 
 from app.api.changes.position import Position
+from app.api.kinds import TABLES, columns_of
 from app.core.problems import CHANGES_GONE, Problem
 from app.db.execution import Row, Statement, execute
 from app.db.scope import reading
-from app.rows.kinds import TABLES, columns_of
 from app.rows.owner import User
 from app.rows.statements import USER_ID
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.categories import schemas as categories
+from app.api.kinds import REPRESENT
 from app.api.tasks import schemas as tasks
-from app.rows.kinds import REPRESENT
 from app.web.fields import Id, Query, WholeNumber
 
 DEFAULT_LIMIT: Final = 200

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from app.api.tasks.days import INSTANT, Range, placed
 from app.api.tasks.models import Task
-from app.web.cursors import Position
+from app.rows.listing import Position
 
 Element = ColumnElement[Any]
 

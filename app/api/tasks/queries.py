@@ -20,9 +20,10 @@ from app.core.turns import refusal, turns
 from app.db.execution import Row, Statement, execute, first
 from app.db.scope import reading, searching
 from app.rows.idempotency import Once
+from app.rows.listing import Position
 from app.rows.statements import USER_ID, Derived, Shape
 from app.rows.versioned import Preconditions, Representation, VersionedTable
-from app.web.cursors import Position, after
+from app.web.cursors import after
 from app.web.errors import CONSTRAINTS, RAISED
 
 CONSTRAINTS["ck_tasks_due"] = invalid(

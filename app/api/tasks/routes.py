@@ -16,9 +16,9 @@ from app.api.tasks.schemas import (
     TaskReplace,
     represent,
 )
-from app.auth.policies import current_user_id, provisioning
-from app.rows import idempotency
-from app.web import cursors
+from app.auth.policies import current_user_id
+from app.auth.provisioning import provisioning
+from app.web import cursors, idempotency_key
 from app.web.conditional import preconditions
 from app.web.exchange import new_id
 from app.web.http import created, no_content, resource
@@ -56,9 +56,9 @@ def create_task(task: TaskCreate) -> Response:
 
     With an `Idempotency-Key`, the same request sent again is answered again and done once.
     """
-    once = idempotency.requested(task)
+    once = idempotency_key.requested(task)
     representation, replayed = queries.create_task(current_user_id(), new_id(), task.all(), once)
-    return idempotency.mark(created(representation), replayed)
+    return idempotency_key.mark(created(representation), replayed)
 
 
 @blueprint.get("/<id:task_id>")
@@ -120,8 +120,8 @@ def restore_task(task_id: str) -> Response:
     was deleted meanwhile. One that is live already is answered as it is. `If-Match` takes the
     version that the trash shows.
     """
-    once = idempotency.requested({"id": task_id})
+    once = idempotency_key.requested({"id": task_id})
     representation, replayed = queries.restore_task(
         current_user_id(), task_id, preconditions(), once
     )
-    return idempotency.mark(resource(representation), replayed)
+    return idempotency_key.mark(resource(representation), replayed)

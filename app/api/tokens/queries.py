@@ -24,31 +24,27 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
-from app.api.tokens.models import PersonalAccessToken as Token
 from app.api.tokens.schemas import Token as Answer
 from app.api.tokens.schemas import represent
-from app.auth.token_secret import PersonalToken
-from app.core.permissions import granted
-from app.core.principal import Principal
+from app.auth.models import PersonalAccessToken as Token
+from app.auth.personal_tokens import UNEXPIRED
 from app.core.problems import (
     PRECONDITION_FAILED,
     TOO_MANY_TOKENS,
     Problem,
     invalid,
-    invalid_token,
     not_found,
 )
 from app.core.secrets import Keys, present
-from app.db.execution import Row, Statement, execute, first
-from app.db.scope import Role, Scope, reading, writing
+from app.db.execution import Row, Statement, execute
+from app.db.scope import reading, writing
 from app.rows import idempotency, statements
 from app.rows.idempotency import Once
-from app.rows.listing import OldestFirst
+from app.rows.listing import OldestFirst, Position
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota
 from app.rows.statements import ID, USER_ID
 from app.rows.versioned import NoAccount, Preconditions, within_quota
-from app.web.cursors import Position
 from app.web.errors import CONSTRAINTS
 
 MOST: Final = 100
@@ -57,7 +53,6 @@ EXTERNAL_DAYS: Final = 365
 """How long a token of another issuer's user lives at most."""
 
 PUBLIC: Final = [getattr(Token, name) for name in Answer.model_fields]
-UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())
 
 CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
     "must be in the future", "past", pointer="/expires_at"
@@ -73,23 +68,6 @@ class Made(NamedTuple):
     seed: str
     keys: Keys
     replayed: bool
-
-
-def find_bearer(token: PersonalToken) -> Principal:
-    """Whom the token speaks for, which never changes; `require_token` says if it still does.
-
-    Raises Problem 401.
-    """
-    scope = Scope(Role.AUTH, token.user_id)
-    row = first(execute(scope, FIND, user_id=token.user_id, token_hash=token.hash))
-    if row is None:
-        raise invalid_token()
-    return Principal(token.user_id, False, granted(row.scopes), row.id, row.expires_at)
-
-
-def require_token(user_id: str) -> None:
-    """Nothing, if the token that the request came with still counts; its scope asks."""
-    execute(reading(user_id), NOTHING)
 
 
 def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
@@ -209,12 +187,6 @@ def _delete() -> Select[Any]:
     return statements.answer([], after, list(Answer.model_fields), otherwise=before)
 
 
-FIND: Final = Statement(
-    select(Token.id, Token.scopes, Token.expires_at).where(
-        Token.user_id == USER_ID, Token.token_hash == bindparam("token_hash"), UNEXPIRED
-    )
-)
-NOTHING: Final = Statement(select(literal_column("1").label("one")))
 CREATE: Final = Statement(_create(once=False))
 CREATE_ONCE: Final = Statement(_create(once=True))
 DELETE: Final = Statement(_delete())

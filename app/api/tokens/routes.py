@@ -9,12 +9,12 @@ from flask import Response
 
 from app.api.tokens import queries
 from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, TokenQuery, represent
-from app.auth.policies import current_principal, current_user_id, provisioning, require_scopes
+from app.auth.policies import current_principal, current_user_id, require_scopes
+from app.auth.provisioning import provisioning
 from app.auth.token_secret import PersonalToken
 from app.core.problems import invalid
 from app.core.secrets import Keys, present
-from app.rows import idempotency
-from app.web import cursors
+from app.web import cursors, idempotency_key
 from app.web.conditional import preconditions
 from app.web.exchange import new_id
 from app.web.http import created, no_content
@@ -52,13 +52,13 @@ def create_token(wanted: TokenCreate) -> Response:
     """
     require_scopes(*wanted.scopes)
     _require_no_longer_life(wanted.expires_at)
-    once = idempotency.requested(wanted)
+    once = idempotency_key.requested(wanted)
     user_id, seed = current_user_id(), secrets.token_hex(32)
     token = _token(user_id, seed, present())
     values = wanted.all() | {"token_hash": token.hash, "last_four": str(token)[-4:]}
     made = queries.create_token(user_id, new_id(), values, seed, once)
     text = str(_token(user_id, made.seed, made.keys))
-    return idempotency.mark(created({**represent(made.row), "token": text}), made.replayed)
+    return idempotency_key.mark(created({**represent(made.row), "token": text}), made.replayed)
 
 
 @blueprint.delete("/<id:token_id>")

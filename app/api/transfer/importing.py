@@ -22,7 +22,7 @@ from app.api.transfer.in_order import Outcome
 from app.api.transfer.reading import Defects, defect
 from app.api.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine, TaskLine
 from app.api.users import queries as users
-from app.auth.policies import provisioning
+from app.auth.provisioning import with_account
 from app.core import deadline, lifecycle
 from app.core.problems import IMPORT_INTERRUPTED, Problem
 from app.rows.quotas import NoRoom
@@ -263,8 +263,7 @@ class Import:
         """Write the first of these lines or none of them, and count what became of them."""
         self.begin()
         ids = {line["place"]: line["id"] for line in chunk}
-        write = provisioning(partial(within_quota, self.user_id))
-        outcomes = write(lambda: how(self.user_id, kind, chunk))
+        outcomes = self.in_quota(lambda: how(self.user_id, kind, chunk))
         for outcome in outcomes:
             self.note(kind, ids[outcome.place], outcome)
         return len(outcomes)
@@ -281,10 +280,15 @@ class Import:
         if self.plans > MOST_PLANS:
             return
         self.begin()
-        write = provisioning(partial(within_quota, self.user_id))
         with suppress(QueryCanceled):
-            self.plan = write(lambda: renaming.make_room(self.user_id, line, self.last_lines))
+            self.plan = self.in_quota(
+                lambda: renaming.make_room(self.user_id, line, self.last_lines)
+            )
         self.early |= {row_id: self.plan.names[row_id].place for row_id in self.plan.renamed}
+
+    def in_quota(self, write: Callable[[], Item]) -> Item:
+        """What the write returns, for a user who may have no account yet."""
+        return with_account(lambda: within_quota(self.user_id, write))
 
     def written(self, user_id: str, kind: str, chunk: list[Line]) -> list[Outcome]:
         """What became of lines of different ids. Raises NoRoom, also where there is no account."""
@@ -314,7 +318,7 @@ class Import:
         self.begin()
         values = {"name": line.data.name, "time_zone": line.data.time_zone}
         before = users.get_user(self.user_id)
-        after = provisioning(users.update_user)(self.user_id, values, Preconditions())
+        after = with_account(lambda: users.update_user(self.user_id, values, Preconditions()))
         changed = before is None or before["version"] != after["version"]
         self.count(existed=True, changed=changed)
 

@@ -13,10 +13,12 @@ from app.api.transfer.places import take_place
 from app.api.transfer.reading import categories, lines
 from app.api.transfer.schemas import ExportQuery, Report
 from app.api.transfer.upload import Upload, receive
-from app.auth.policies import current_user_id, provisioning
-from app.rows.idempotency import Once, mark, requested_key, requested_with
+from app.auth.policies import current_user_id
+from app.auth.provisioning import with_account
+from app.rows.idempotency import Once
 from app.web.exchange import current
 from app.web.http import json_response, store_nothing
+from app.web.idempotency_key import mark, requested_key, requested_with
 
 blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
 blueprint.after_request(store_nothing)
@@ -65,7 +67,7 @@ def import_account() -> Response:
 
 def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
     """The report on this body, or the one that its idempotency key has been given."""
-    earlier = provisioning(keys.claim)(user_id, once) if once else None
+    earlier = with_account(lambda: keys.claim(user_id, once)) if once else None
     if earlier:
         return mark(report(earlier), True)
     outcome = Import(user_id, partial(categories, upload.file)).run(lines(upload.file))

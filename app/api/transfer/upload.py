@@ -14,8 +14,8 @@ from app.api.transfer.encoding import require_utf_8
 from app.api.transfer.pace import Pace
 from app.core import deadline
 from app.core.problems import BAD_REQUEST, LENGTH_REQUIRED, OVERLOADED, Problem
-from app.rows.idempotency import Fingerprint
 from app.web.exchange import Request
+from app.web.fingerprint import Fingerprint
 from app.web.http import read_piece, require_media_type, too_large
 
 MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")

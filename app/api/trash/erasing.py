@@ -24,12 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from app.api.kinds import REPRESENT, TABLES
 from app.api.trash.queries import items_of
 from app.core import deadline
 from app.core.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
 from app.db.execution import Statement, execute
 from app.db.scope import reading, writing
-from app.rows.kinds import REPRESENT, TABLES
 from app.rows.restoring import in_trash
 from app.rows.statements import ID, USER_ID, Element, is_expected
 from app.rows.versioned import Preconditions

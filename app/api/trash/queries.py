@@ -16,12 +16,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from app.api.kinds import TABLES, columns_of
 from app.db.execution import Row, Statement, execute
 from app.db.scope import reading
-from app.rows.kinds import TABLES, columns_of
+from app.rows.listing import Position
 from app.rows.restoring import in_trash
 from app.rows.statements import USER_ID
-from app.web.cursors import Position
 
 
 def items_of(kind: str) -> Select[Any]:

@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from app.api.categories import schemas as categories
+from app.api.kinds import REPRESENT
 from app.api.tasks import schemas as tasks
-from app.ops.purging import KEPT_DAYS
-from app.rows.kinds import REPRESENT
+from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
 from app.web.fields import Query, Timestamp
 

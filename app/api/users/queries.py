@@ -90,11 +90,6 @@ def find_registration(user_id: str, once: Once) -> Registered | None:
     return Registered(represent(row), bytes(row.fingerprint)) if row else None
 
 
-def create_external_user(user_id: str) -> None:
-    """An account for another issuer's user, unless there is one."""
-    execute(writing(user_id, once=True), CREATE_EXTERNAL, user_id=user_id)
-
-
 def get_user(user_id: str) -> Representation | None:
     """The user's own account, if there is one."""
     row = first(execute(reading(user_id), GET, user_id=user_id))
@@ -189,6 +184,5 @@ FIND_LOGIN: Final = Statement(
 GET: Final = Statement(select(*PUBLIC).where(User.id == USER_ID))
 CREATE: Final = Statement(_create(once=False))
 CREATE_ONCE: Final = Statement(_create(once=True))
-CREATE_EXTERNAL: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
 REPLAY: Final = Statement(_replay())
 DELETE: Final = Statement(_delete())

@@ -19,12 +19,13 @@ from app.api.users.schemas import (
 from app.auth import refresh_tokens
 from app.auth.access_tokens import ACCESS_SECONDS, RefreshToken
 from app.auth.passwords import check_password_hash, generate_password_hash
-from app.auth.policies import current_principal, current_user_id, provisioning, token_verifier
+from app.auth.policies import current_principal, current_user_id, token_verifier
+from app.auth.provisioning import provisioning
 from app.core.problems import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
 from app.core.secrets import Keys, present
-from app.rows import idempotency
 from app.rows.idempotency import Once
 from app.rows.versioned import NoAccount, Representation
+from app.web import idempotency_key
 from app.web.conditional import preconditions
 from app.web.exchange import new_id
 from app.web.http import created_at, json_response, no_content, resource, store_nothing
@@ -47,14 +48,14 @@ def register_account(registration: Registration) -> Response:
 
     The e-mail address is the user's name here, in whatever letter case; nothing is sent to it.
     """
-    once = idempotency.requested(registration)
+    once = idempotency_key.requested(registration)
     request_limits().by_password()
     password_hash = generate_password_hash(registration.password)
     name = registration.name
     user = queries.create_user(new_id(), registration.email, password_hash, name, once)
     replayed = user is None
     account = user or _registered_before(registration, once)
-    return idempotency.mark(created_at("/v1/me", account), replayed)
+    return idempotency_key.mark(created_at("/v1/me", account), replayed)
 
 
 @auth.post("/token")
@@ -74,7 +75,7 @@ def sign_in(credentials: Credentials) -> Response:
     if not check_password_hash(known, credentials.password) or login is None:
         limits.count(keys)
         raise Problem(INVALID_CREDENTIALS)
-    once = idempotency.requested(credentials)
+    once = idempotency_key.requested(credentials)
     seed, now = secrets.token_bytes(32), int(time.time())
     new_hash = _token(login.user_id, seed, present()).hash
     outcome = refresh_tokens.start_session(
@@ -92,7 +93,7 @@ def refresh_session(presented: RefreshRequest) -> Response:
     The token is spent for a new pair. A token that comes back when it is spent already ends the
     session; with an `Idempotency-Key`, a retry is no such reuse.
     """
-    once = idempotency.requested(presented)
+    once = idempotency_key.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         raise Problem(INVALID_CREDENTIALS)
@@ -112,12 +113,12 @@ def sign_out(presented: RefreshRequest) -> Response:
 
     Ends the session that the refresh token belongs to; access tokens run out by themselves.
     """
-    once = idempotency.requested(presented)
+    once = idempotency_key.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         return no_content()
     outcome = refresh_tokens.end_session(token.user_id, token.hash, once)
-    return idempotency.mark(no_content(), outcome.earlier is not None)
+    return idempotency_key.mark(no_content(), outcome.earlier is not None)
 
 
 @me.get("")
@@ -203,4 +204,4 @@ def _pair(user_id: str, seed: bytes, now: int, outcome: refresh_tokens.Outcome) 
         "expires_in": ACCESS_SECONDS,
         "refresh_token": str(_token(user_id, seed, outcome.keys)),
     }
-    return idempotency.mark(json_response(pair), outcome.earlier is not None)
+    return idempotency_key.mark(json_response(pair), outcome.earlier is not None)

@@ -10,12 +10,14 @@ from typing import Final, NamedTuple
 from werkzeug.routing import Map
 
 from app.core.problems import KINDS
-from app.db.failures import Cause
 
 Labels = tuple[str, ...]
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds, of every histogram."""
+
+FAILURE_CAUSES: Final = ("full", "away", "silent", "lost", "tls", "refused")
+"""Why the database failed, as db/failures.py classifies it."""
 
 
 class Kind(StrEnum):
@@ -100,7 +102,7 @@ FAILURES: Final = _counter(
     "tasks_database_failures_total",
     "Requests that the database could not serve, by cause.",
     "cause",
-    (cause.name.lower() for cause in Cause),
+    FAILURE_CAUSES,
 )
 CONNECTIONS: Final = _counter(
     "tasks_database_connections_opened_total", "Connections that were made for the pool."

@@ -5,9 +5,9 @@ from typing import Any, Final, get_args
 
 import orjson
 
+from app.api.kinds import TABLES
 from app.api.tasks.schemas import Priority, SortKey
 from app.core.permissions import Permission
-from app.rows.kinds import TABLES
 
 Schema = dict[str, Any]
 

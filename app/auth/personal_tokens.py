@@ -1,0 +1,48 @@
+"""Personal access tokens: whom one speaks for, and whether it is still valid."""
+
+from typing import Final
+
+from sqlalchemy import bindparam, func, literal_column, or_, select
+
+from app.auth.models import PersonalAccessToken as Token
+from app.auth.token_secret import PersonalToken
+from app.core.permissions import granted
+from app.core.principal import Principal
+from app.core.problems import invalid_token
+from app.db.execution import Statement, execute, first
+from app.db.scope import Role, Scope, reading
+from app.rows.statements import USER_ID
+
+UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())
+
+
+def find_bearer(text: str) -> Principal:
+    """The principal of a personal access token. Raises Problem 401.
+
+    A text that no token can have is refused without the database. What is found never changes while
+    the token exists; every later statement checks that it is neither revoked nor expired.
+    """
+    token = PersonalToken.parse(text)
+    if token is None:
+        raise invalid_token()
+    scope = Scope(Role.AUTH, token.user_id)
+    row = first(execute(scope, FIND, user_id=token.user_id, token_hash=token.hash))
+    if row is None:
+        raise invalid_token()
+    return Principal(token.user_id, False, granted(row.scopes), row.id, row.expires_at)
+
+
+def require_token(user_id: str) -> None:
+    """Check that the request's token is still valid, which the scope of any statement does.
+
+    Raises psycopg2.Error with SQLSTATE TA401 if it is not.
+    """
+    execute(reading(user_id), NOTHING)
+
+
+FIND: Final = Statement(
+    select(Token.id, Token.scopes, Token.expires_at).where(
+        Token.user_id == USER_ID, Token.token_hash == bindparam("token_hash"), UNEXPIRED
+    )
+)
+NOTHING: Final = Statement(select(literal_column("1").label("one")))

@@ -1,0 +1,44 @@
+"""Accounts of another issuer's users, which are made when they first write."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Final, TypeVar
+
+from sqlalchemy.dialects.postgresql import insert
+
+from app.auth.policies import current_principal
+from app.db.execution import Statement, execute
+from app.db.scope import writing
+from app.rows.owner import User
+from app.rows.statements import USER_ID
+from app.rows.versioned import NoAccount
+
+Result = TypeVar("Result")
+
+
+def with_account(write: Callable[[], Result]) -> Result:
+    """Return what the write returns; make another issuer's user an account first if it has none.
+
+    Raises NoAccount (401) for a user of this service, whose account was erased.
+    """
+    try:
+        return write()
+    except NoAccount:
+        principal = current_principal()
+        if not principal.external:
+            raise
+    execute(writing(principal.user_id, once=True), CREATE, user_id=principal.user_id)
+    return write()
+
+
+def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
+    """Decorate a view that writes: it is called within `with_account`."""
+
+    @wraps(view)
+    def wrapper(*args: object, **kwargs: object) -> Result:
+        return with_account(lambda: view(*args, **kwargs))
+
+    return wrapper
+
+
+CREATE: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())

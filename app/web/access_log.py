@@ -1,0 +1,53 @@
+"""The access log: one line for each request."""
+
+import logging
+import time
+from typing import Any, Final
+
+from flask import Flask, has_request_context
+
+from app.core import deadline
+from app.core.logs import shown_path
+from app.web.exchange import Request, Response, current
+
+access: Final = logging.getLogger("app.access")
+
+
+def context() -> dict[str, Any]:
+    """The fields that identify the current request in the log; none outside of requests."""
+    return about(current()) if has_request_context() else {}
+
+
+def about(incoming: Request) -> dict[str, Any]:
+    """Which request it is, and in which trace (OpenTelemetry, "Trace Context in Log Formats")."""
+    rule, trace = incoming.url_rule, incoming.trace
+    return {
+        "request_id": incoming.id,
+        "trace_id": trace.trace_id,
+        "span_id": trace.span_id,
+        "method": incoming.method,
+        "route": rule.rule if rule else None,
+    }
+
+
+def finish_request(response: Response) -> Response:
+    """Log the request with its status, times and user."""
+    if access.isEnabledFor(logging.INFO):
+        incoming = current()
+        principal = incoming.principal
+        fields = {
+            **about(incoming),
+            "status": response.status_code,
+            "duration_ms": round((time.perf_counter() - incoming.started) * 1000, 2),
+            "database_ms": round(deadline.waited() * 1000, 2),
+            "user_id": principal.user_id if principal else None,
+        }
+        if incoming.url_rule is None:
+            fields["path"] = shown_path(incoming.path)
+        access.info("request", extra={"fields": fields, "path": incoming.path})
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Log each request of this application; registered first, so that it finishes last."""
+    app.after_request(finish_request)

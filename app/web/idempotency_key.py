@@ -1,0 +1,54 @@
+"""The Idempotency-Key header: a request that is sent again is done once and answered alike.
+
+Source: IETF draft "The Idempotency-Key HTTP Header Field".
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from flask import Response
+
+from app.core.metrics import tally
+from app.core.metrics.families import REPLAYS
+from app.core.problems import invalid
+from app.rows.idempotency import Once
+from app.web.exchange import current
+from app.web.fields import Body
+from app.web.fingerprint import Fingerprint, fingerprinted
+
+KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def requested(body: Body | Mapping[str, str]) -> Once | None:
+    """The Idempotency-Key of this request with what its body says; None without the header.
+
+    Raises Problem 422.
+    """
+    if (key := requested_key()) is None:
+        return None
+    fingerprint = Fingerprint()
+    fingerprint.update(fingerprinted(body, current().sent))
+    return requested_with(key, fingerprint)
+
+
+def requested_key() -> str | None:
+    """The Idempotency-Key of this request. Raises Problem 422."""
+    key: str | None = current().environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not KEY.fullmatch(key):
+        detail = "must be 1 to 255 visible ASCII characters"
+        raise invalid(detail, "idempotency_key", header="Idempotency-Key")
+    return key
+
+
+def requested_with(key: str, fingerprint: Fingerprint) -> Once:
+    """The key, with the fingerprint of a body."""
+    return Once(str(current().url_rule), key, fingerprint.digests())
+
+
+def mark(response: Response, replayed: bool) -> Response:
+    """Tell the client if it was answered before."""
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+        tally.add(REPLAYS)
+    return response
