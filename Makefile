@@ -85,9 +85,10 @@ clients: .venv/.requirements-dev.txt $(NODE_MODULES) ## generate clients from th
 contract: .venv/.requirements-dev.txt ## keep the contract of a release, unless it breaks clients of the last one
 	@$(ISOLATED); exec $(PYTHON) -m tests.compatibility
 
-check: .venv/.requirements-dev.txt ## what CI runs: format, lint, types, tests, audit
+check: .venv/.requirements-dev.txt ## what CI runs: format, lint, layers, types, tests, audit
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m ruff check
+	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 	@$(PYTHON) -m mypy --strict app wsgi.py gunicorn.conf.py
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-slow

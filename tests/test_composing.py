@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app import create_app
-from app.db.execution import execute
+from app.db.run import execute
 from app.ops import composing
 from tests.composing import (
     COMPOSED,

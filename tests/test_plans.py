@@ -15,8 +15,8 @@ from app.api.tasks.models import INDEXED_AFTER, Task
 from app.api.transfer import queries as transfer
 from app.api.trash import erasing
 from app.api.trash import queries as trash
-from app.db.execution import Statement
 from app.db.scope import reading
+from app.db.statement import Statement
 from app.ops import purging
 
 KEYS = {

@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from app import create_app
 from app.core.trace_context import TraceContext, new, parsed
-from app.db.execution import Statement, execute
+from app.db.run import execute
 from app.db.scope import Role, Scope
+from app.db.statement import Statement
 from app.ops import telemetry
 from app.web.exchange import new_id
 from tests.conftest import Account, settings_for

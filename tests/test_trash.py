@@ -16,7 +16,7 @@ from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import TaskCreate
 from app.api.trash import erasing
 from app.core.problems import DATABASE_BUSY, Problem
-from app.db.execution import Statement
+from app.db.statement import Statement
 from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account, settings_for

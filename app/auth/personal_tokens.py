@@ -9,8 +9,9 @@ from app.auth.token_secret import PersonalToken
 from app.core.permissions import granted
 from app.core.principal import Principal
 from app.core.problems import invalid_token
-from app.db.execution import Statement, execute, first
+from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading
+from app.db.statement import Statement
 from app.rows.statements import USER_ID
 
 UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())

@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.policies import current_principal
-from app.db.execution import Statement, execute
+from app.db.run import execute
 from app.db.scope import writing
+from app.db.statement import Statement
 from app.rows.owner import User
 from app.rows.statements import USER_ID
 from app.rows.versioned import NoAccount

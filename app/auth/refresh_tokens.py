@@ -28,8 +28,9 @@ from app.auth.access_tokens import REFRESH_DAYS
 from app.auth.models import RefreshToken
 from app.core.problems import INVALID_CREDENTIALS, Problem
 from app.core.secrets import Keys, present
-from app.db.execution import Statement, execute
+from app.db.run import execute
 from app.db.scope import writing_sessions
+from app.db.statement import Statement
 from app.rows import idempotency
 from app.rows.idempotency import IdempotencyKey, Once
 from app.rows.statements import USER_ID

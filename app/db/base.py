@@ -58,14 +58,23 @@ def gate() -> Gate:
     return found
 
 
-def send_scope(
+def put_scope(
     connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, many: bool
 ) -> tuple[str, Any]:
-    """Put the scope before the statement. Raises TypeError where there is none."""
-    scope = context.execution_options.get("scope")
+    """Put the scope before a statement, and before both what opens a transaction.
+
+    Within an open transaction, which has its scope already, `milliseconds` is None. Raises
+    TypeError for a statement without a scope.
+    """
+    options = context.execution_options
+    scope = options.get("scope")
     if not isinstance(scope, Scope):
         raise TypeError("a statement without a scope is never sent")
-    return scope.prefix(round(gate().statement_timeout * 1000)) + sql, parameters
+    comment = options.get("comment", "")
+    milliseconds = options.get("milliseconds", round(gate().statement_timeout * 1000))
+    if milliseconds is None:
+        return comment + sql, parameters
+    return comment + options.get("begins", "") + scope.prefix(milliseconds) + sql, parameters
 
 
 def init_app(app: Flask, settings: Settings, url: str) -> None:
@@ -78,4 +87,4 @@ def init_app(app: Flask, settings: Settings, url: str) -> None:
         app.extensions[GATE] = Gate(
             breaker, cast(Pool, db.engine.pool), settings.db_statement_timeout
         )
-        event.listen(db.engine, "before_cursor_execute", send_scope, retval=True)
+        event.listen(db.engine, "before_cursor_execute", put_scope, retval=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg2
 from flask import Flask
 from psycopg2.extensions import UNICODE, new_type, register_type
-from sqlalchemy import Dialect, Engine, PoolProxiedConnection, event
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -45,10 +45,6 @@ class Pool(QueuePool):
     @_timeout.setter
     def _timeout(self, seconds: float) -> None:
         self._patience = seconds
-
-    def forget(self, connection: PoolProxiedConnection, error: BaseException) -> None:
-        """Give up a connection that broke, and those as old as it, which have met the same."""
-        self._invalidate(connection, error)
 
 
 class CountedPool(Pool):

@@ -6,18 +6,19 @@ after a kilobyte. Source: OpenTelemetry, "sqlcommenter".
 """
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import Connection
 
 from app.db.base import Base
 
-Recording = Callable[[Any, str | bytes], AbstractContextManager[str]]
-"""Records one statement, given its cursor and its text; yields the `traceparent` of its span."""
+Recording = Callable[[Any, str], AbstractContextManager[str]]
+"""Records one statement, given psycopg2's ConnectionInfo and a text without values; yields the
+`traceparent` of its span."""
 
 RECORDING: Final[ContextVar[Recording | None]] = ContextVar("recording", default=None)
 """How the statements of the current request are recorded; None if it is not sampled."""
@@ -33,47 +34,26 @@ OPERATIONS: Final = {
 LONGEST_SUMMARY: Final = 255
 
 
-class Cursor:
-    """A database cursor that puts a comment with the `traceparent` before each statement."""
-
-    def __init__(self, cursor: Any, recording: Recording) -> None:
-        self.cursor = cursor
-        self.recording = recording
-
-    def execute(self, text: str | bytes, parameters: Any = None) -> None:
-        """Execute the statement. The comment holds hexadecimal digits and hyphens only."""
-        with self.recording(self.cursor, text) as traceparent:
-            comment = f"/*traceparent='{traceparent}'*/ "
-            whole = comment.encode() + text if isinstance(text, bytes) else comment + text
-            self.cursor.execute(whole, parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.cursor, name)
-
-
-def cursor(connection: PoolProxiedConnection) -> Any:
-    """A cursor of the connection for the statements of the current request."""
-    plain = connection.cursor()
-    recording = RECORDING.get()
-    return Cursor(plain, recording) if recording else plain
-
-
-def summary(text: str | bytes) -> str:
-    """The operations and tables of a statement, in the order of its text, without any value.
-
-    For example `UPDATE users INSERT tasks`. Bytes hold several statements with their values, and
-    are summed up as `BATCH`.
-    """
-    if isinstance(text, bytes):
-        return "COMMIT" if text == b"commit" else "BATCH"
-    return _summary(text.rpartition("; ")[2])  # without the settings, which hold the user's id
+@contextmanager
+def traced(connection: Connection, sql: str) -> Iterator[str]:
+    """Record a statement if its request is sampled; the comment to put before it, or nothing."""
+    if (recording := RECORDING.get()) is None:
+        yield ""
+        return
+    database: Any = connection.connection.dbapi_connection
+    with recording(database.info, sql) as traceparent:
+        yield f"/*traceparent='{traceparent}'*/ "
 
 
 @lru_cache(maxsize=512)
-def _summary(statement: str) -> str:
-    steps = (f"{OPERATIONS[verb.lower()]} {table}" for verb, table in _steps().findall(statement))
+def summary(sql: str) -> str:
+    """The operations and tables of a statement, in the order of its text, without any value.
+
+    For example `UPDATE users INSERT tasks`; of a text without tables its first word.
+    """
+    steps = (f"{OPERATIONS[verb.lower()]} {table}" for verb, table in _steps().findall(sql))
     said = " ".join(dict.fromkeys(steps))
-    return said[:LONGEST_SUMMARY] or statement.split(" ", 1)[0].upper()
+    return said[:LONGEST_SUMMARY] or sql.split(" ", 1)[0].upper()
 
 
 @cache

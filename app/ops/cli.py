@@ -24,8 +24,9 @@ from app.core.config import Settings
 from app.core.problems import Problem
 from app.core.version import __version__
 from app.db.base import db
-from app.db.execution import Statement, execute
 from app.db.failures import explained
+from app.db.run import execute
+from app.db.statement import Statement
 from app.ops import composing, purging
 from app.rows.owner import User
 from app.rows.restoring import KEPT_DAYS

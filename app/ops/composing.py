@@ -13,8 +13,9 @@ import orjson
 from sqlalchemy import Connection, text
 
 from app.core.texts import composed, trimmed
-from app.db.execution import Row, Statement
 from app.db.scope import Role, Scope, reading, writing
+from app.db.sending import Row
+from app.db.statement import Statement
 
 Run = Callable[..., list[Row]]
 """What runs a statement in a scope, as `execution.execute` does."""
@@ -218,16 +219,15 @@ def through(connection: Connection) -> Run:
     """What runs statements on this connection, each in a transaction of its own."""
 
     def run(scope: Scope, statement: Statement, **parameters: object) -> list[Row]:
-        raw: Any = connection.connection
-        with raw.cursor() as cursor:
-            try:
-                prefix = scope.prefix(CHUNK_MILLISECONDS)
-                cursor.execute(prefix + statement.sql, statement.constants | parameters)
-                rows = statement.rows(cursor)
-                raw.commit()
-            except BaseException:
-                raw.rollback()
-                raise
+        raw = connection.connection
+        try:
+            sql = scope.prefix(CHUNK_MILLISECONDS) + statement.sql
+            result = connection.exec_driver_sql(sql, statement.constants | parameters)
+            rows = list(result.all()) if result.returns_rows else []
+            raw.commit()
+        except BaseException:
+            raw.rollback()
+            raise
         return rows
 
     return run

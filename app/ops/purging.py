@@ -24,8 +24,9 @@ from app.api.categories.models import Category
 from app.api.tasks.models import Task
 from app.auth.models import PersonalAccessToken, RefreshToken
 from app.db.base import Base
-from app.db.execution import Statement, execute
+from app.db.run import execute
 from app.db.scope import Role, Scope
+from app.db.statement import Statement
 from app.rows.idempotency import IdempotencyKey
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, ZERO, stored_size, texts_of

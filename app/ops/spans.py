@@ -71,12 +71,12 @@ class Recorder:
             spans.close()
 
     @contextmanager
-    def statement(self, cursor: Any, text: str | bytes) -> Iterator[str]:
+    def statement(self, database: Any, sql: str) -> Iterator[str]:
         """Record a statement without its values; an error has its class and SQLSTATE."""
         with self.tracer.start_as_current_span(
-            said := summary(text),
+            said := summary(sql),
             kind=SpanKind.CLIENT,
-            attributes=described_statement(cursor.connection.info, said),
+            attributes=described_statement(database, said),
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

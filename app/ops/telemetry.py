@@ -48,7 +48,7 @@ def begin_anew() -> None:
 def begin() -> None:
     """Mark the statements of the current request if it is sampled."""
     if (trace := current().trace).sampled:
-        RECORDING.set(lambda _cursor, _text: nullcontext(trace.traceparent))
+        RECORDING.set(lambda _database, _sql: nullcontext(trace.traceparent))
 
 
 def end(_error: BaseException | None) -> None:

@@ -23,8 +23,9 @@ from sqlalchemy import (
     update,
 )
 
-from app.db.execution import Statement, execute, first
+from app.db.run import execute, first
 from app.db.scope import writing
+from app.db.statement import Statement
 from app.rows.idempotency import IdempotencyKey
 from app.rows.owner import User
 from app.rows.quotas import NO_QUOTA, ROW_BYTES, ROW_SIZE, Usage, quota, stored_size, texts_of

@@ -6,8 +6,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Select, Text, Uuid, bindparam, cast, tuple_
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from app.db.execution import Row, Statement, execute
+from app.db.run import execute
 from app.db.scope import reading
+from app.db.sending import Row
+from app.db.statement import Statement
 
 
 class Position(NamedTuple):

@@ -19,8 +19,10 @@ from app.core.problems import (
     invalid,
     not_found,
 )
-from app.db.execution import Row, Statement, execute
+from app.db.run import execute
 from app.db.scope import writing
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows import restoring, statements
 from app.rows.census import take_census
 from app.rows.idempotency import Once

@@ -1,7 +1,9 @@
 """A batch in the database: one transaction, whose flights do not grow with it."""
 
+from collections import namedtuple
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -14,9 +16,10 @@ from app.api.batch.operations import failed
 from app.api.batch.replaying import replay
 from app.api.kinds import TYPES
 from app.core.problems import Problem
-from app.db.execution import Row, Statement, first, row_of
+from app.db.run import first, in_transaction
 from app.db.scope import writing
-from app.db.transaction import Transaction, in_transaction
+from app.db.sending import Row, Transaction
+from app.db.statement import Statement
 from app.rows import idempotency
 from app.rows.idempotency import Once
 from app.rows.owner import User
@@ -125,9 +128,14 @@ def _result(index: int, write: Write, row: Row) -> dict[str, Any]:
     return {"status": 201 if new else 200, "etag": etag, "body": representation}
 
 
-def _row(answer: dict[str, Any]) -> Row:
+def _row(answer: dict[str, Any]) -> Any:
     """The row that a statement would have answered alone, of an object of JSON."""
     for name in INSTANTS & answer.keys():
         if answer[name] is not None:
             answer[name] = datetime.fromisoformat(answer[name])
-    return row_of(tuple(answer))(answer.values())
+    return _row_type(tuple(answer))(*answer.values())
+
+
+@lru_cache(maxsize=64)
+def _row_type(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names)

@@ -20,8 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
 
 from app.api.kinds import TABLES
-from app.db.execution import Statement
-from app.db.transaction import Transaction
+from app.db.sending import Transaction
+from app.db.statement import Statement
 from app.rows.statements import outlasts
 
 COLUMNS: Final = (

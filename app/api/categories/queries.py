@@ -10,8 +10,10 @@ from app.api.categories.models import Category
 from app.api.categories.schemas import represent
 from app.api.tasks.models import Task
 from app.core.problems import CONFLICT, Problem, not_found
-from app.db.execution import Row, Statement, execute, first
+from app.db.run import execute, first
 from app.db.scope import reading
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows import statements
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst, Position

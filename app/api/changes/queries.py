@@ -21,8 +21,10 @@ from sqlalchemy import (
 from app.api.changes.position import Position
 from app.api.kinds import TABLES, columns_of
 from app.core.problems import CHANGES_GONE, Problem
-from app.db.execution import Row, Statement, execute
+from app.db.run import execute
 from app.db.scope import reading
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows.owner import User
 from app.rows.statements import USER_ID
 

@@ -17,8 +17,10 @@ from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, repr
 from app.core import deadline
 from app.core.problems import SEARCH_TOO_SLOW, Problem, invalid, not_found
 from app.core.turns import refusal, turns
-from app.db.execution import Row, Statement, execute, first
+from app.db.run import execute, first
 from app.db.scope import reading, searching
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows.idempotency import Once
 from app.rows.listing import Position
 from app.rows.statements import USER_ID, Derived, Shape

@@ -36,8 +36,10 @@ from app.core.problems import (
     not_found,
 )
 from app.core.secrets import Keys, present
-from app.db.execution import Row, Statement, execute
+from app.db.run import execute
 from app.db.scope import reading, writing
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst, Position

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from app.api.tasks.schemas import PRIORITIES
 from app.api.transfer import queries
 from app.api.transfer.formats import Counts, Form, Part
-from app.db.execution import Row
+from app.db.sending import Row
 
 if TYPE_CHECKING:
     from icalendar import Calendar, Todo

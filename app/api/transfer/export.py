@@ -7,7 +7,6 @@ until then is answered with a problem; what breaks later breaks a body whose len
 import errno
 import logging
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final
@@ -20,12 +19,11 @@ from app.api.transfer.pace import Pace
 from app.api.transfer.places import take_place
 from app.api.transfer.table import TABLE
 from app.core import deadline
-from app.core.metrics import tally
-from app.core.metrics.families import RETRIES
 from app.core.places import Place
-from app.core.problems import DATABASE_UNAVAILABLE, OVERLOADED, Problem
-from app.db import snapshot
+from app.core.problems import OVERLOADED, Problem
+from app.db.run import in_snapshot
 from app.db.scope import reading
+from app.db.sending import Snapshot
 from app.web.exchange import Document, Response, current
 
 FORMS: Final = {form.extension: form for form in (JSON_LINES, TABLE, CALENDAR)}
@@ -98,12 +96,7 @@ def spooled(user_id: str, form: Form) -> IO[bytes]:
     """A file with all of it, at its end. Raises Problem 503."""
     file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
     try:
-        try:
-            write(file, user_id, form)
-        except snapshot.Lost:
-            logger.info("a connection to the database died; the export begins again")
-            tally.add(RETRIES)
-            write_again(file, user_id, form)
+        in_snapshot(reading(user_id), lambda snapshot: write(file, snapshot, user_id, form))
     except OSError as error:
         file.close()
         logger.error("an export cannot be put into a file: %s", error.strerror)
@@ -114,24 +107,16 @@ def spooled(user_id: str, form: Form) -> IO[bytes]:
     return file
 
 
-def write(file: IO[bytes], user_id: str, form: Form) -> None:
-    """Read all parts and write them."""
+def write(file: IO[bytes], snapshot: Snapshot, user_id: str, form: Form) -> None:
+    """Read all parts and write them; from the beginning, if this is done again."""
+    if file.tell():
+        file.seek(0)
+        file.truncate()
+        deadline.renew(current_app.config["SETTINGS"].request_deadline)
     counts = dict.fromkeys(form.parts, 0)
-    statements = {name: part.statement for name, part in form.parts.items()}
     file.write(form.begin())
-    with closing(snapshot.read(reading(user_id), statements, user_id=user_id)) as found:
-        for name, rows in found:
-            file.write(form.parts[name].write(rows))
+    for name, part in form.parts.items():
+        for rows in snapshot.read(name, part.statement, user_id=user_id):
+            file.write(part.write(rows))
             counts[name] += len(rows)
     file.write(form.end(counts))
-
-
-def write_again(file: IO[bytes], user_id: str, form: Form) -> None:
-    """Do so once more, as nothing of it has been seen. Raises Problem 503."""
-    file.seek(0)
-    file.truncate()
-    deadline.renew(current_app.config["SETTINGS"].request_deadline)
-    try:
-        write(file, user_id, form)
-    except snapshot.Lost as error:
-        raise Problem(DATABASE_UNAVAILABLE) from error

@@ -8,7 +8,8 @@ import orjson
 from app.api.tasks.schemas import PRIORITIES
 from app.api.transfer import queries
 from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
-from app.db.execution import Row, Statement
+from app.db.sending import Row
+from app.db.statement import Statement
 
 Counts = Mapping[str, int]
 

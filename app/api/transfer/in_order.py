@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from app.api.transfer import rows
 from app.api.transfer.renaming import Plan
 from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
-from app.db.execution import Row
+from app.db.run import in_transaction
 from app.db.scope import writing
-from app.db.transaction import Transaction, in_transaction
+from app.db.sending import Row, Transaction
 
 FIELDS: Final = {"category": CATEGORY_FIELDS, "task": TASK_FIELDS}
 KEYS: Final = ("place", "id", "name", "category_id")

@@ -10,8 +10,9 @@ import orjson
 from sqlalchemy import bindparam, cast, exists, literal_column, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.db.execution import Statement, execute, first
+from app.db.run import execute, first
 from app.db.scope import writing
+from app.db.statement import Statement
 from app.rows import idempotency
 from app.rows.idempotency import IdempotencyKey, Once
 from app.rows.owner import User

@@ -7,7 +7,7 @@ from sqlalchemy import and_, select
 from app.api.categories.models import Category
 from app.api.tasks.models import Task
 from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
-from app.db.execution import Statement
+from app.db.statement import Statement
 from app.rows.owner import User
 from app.rows.statements import USER_ID
 

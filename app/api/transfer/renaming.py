@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from app.api.transfer import rows
 from app.api.transfer.schemas import CategoryLine
-from app.db.execution import Row
+from app.db.run import in_transaction
 from app.db.scope import writing
-from app.db.transaction import Transaction, in_transaction
+from app.db.sending import Row, Transaction
 
 MOST_CATEGORIES: Final = 10_000
 """Of a file, whose last lines are looked at: more than an account of a person has."""

@@ -37,8 +37,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 from app.api.categories.models import Category
 from app.api.tasks.models import Task
 from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
-from app.db.execution import Row, Statement, execute
+from app.db.run import execute
 from app.db.scope import writing
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota, stored_size, texts_of
 from app.rows.statements import USER_ID, count_change

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.api.tasks.schemas import PRIORITIES
 from app.api.transfer import queries, schemas
 from app.api.transfer.formats import Form, Part
-from app.db.execution import Row
+from app.db.sending import Row
 
 FIELDS: Final = tuple("category" if name == "category_id" else name for name in schemas.TASK_FIELDS)
 

@@ -28,8 +28,9 @@ from app.api.kinds import REPRESENT, TABLES
 from app.api.trash.queries import items_of
 from app.core import deadline
 from app.core.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
-from app.db.execution import Statement, execute
+from app.db.run import execute
 from app.db.scope import reading, writing
+from app.db.statement import Statement
 from app.rows.restoring import in_trash
 from app.rows.statements import ID, USER_ID, Element, is_expected
 from app.rows.versioned import Preconditions
@@ -137,7 +138,8 @@ def empty_trash(user_id: str) -> None:
     Raises Problem 503 `unfinished` if there is no time for all of it.
     """
     after: dict[str, object] = dict.fromkeys(TABLES, "-infinity")
-    for number, (kind, until) in enumerate(execute(reading(user_id), BOUNDS, user_id=user_id)):
+    for number, bound in enumerate(execute(reading(user_id), BOUNDS, user_id=user_id)):
+        kind, until = bound.type, bound.until
         if number and deadline.left() < SPARE_SECONDS:
             raise Problem(UNFINISHED)
         try:

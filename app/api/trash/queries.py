@@ -17,8 +17,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.api.kinds import TABLES, columns_of
-from app.db.execution import Row, Statement, execute
+from app.db.run import execute
 from app.db.scope import reading
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows.listing import Position
 from app.rows.restoring import in_trash
 from app.rows.statements import USER_ID

@@ -22,8 +22,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.api.users.schemas import represent
 from app.core.problems import PRECONDITION_FAILED, Problem
-from app.db.execution import Row, Statement, execute, first
+from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading, writing
+from app.db.sending import Row
+from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.idempotency import Once
 from app.rows.owner import User

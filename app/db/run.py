@@ -1,0 +1,173 @@
+"""Running statements: through the session, in a scope, within the deadline, with one retry.
+
+What is run is tried once more where its connection died and doing it twice is harmless: it reads,
+it was not committed yet, or an idempotency key makes it happen once (docs/decisions/0014).
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg2
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.core import deadline
+from app.core.metrics import tally
+from app.core.metrics.families import FAILURES, RETRIES
+from app.core.problems import (
+    DATABASE_BUSY,
+    DATABASE_UNAVAILABLE,
+    OUTCOME_UNKNOWN,
+    OVERLOADED,
+    Problem,
+)
+from app.db.base import db, gate
+from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
+from app.db.scope import Scope
+from app.db.sending import Row, Rows, Sending, Snapshot, Transaction
+from app.db.statement import Statement
+
+Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound=Sending)
+
+logger = logging.getLogger(__name__)
+
+
+class Broken(Exception):
+    """A connection died; `may_be_done` if what was sent on it may have been committed."""
+
+    def __init__(self, failure: Failure, sending: Sending) -> None:
+        super().__init__(failure.advice)
+        self.failure = failure
+        self.may_be_done = sending.may_be_done and (failure.sent or bool(sending.begins))
+
+
+def execute(scope: Scope, statement: Statement, **parameters: object) -> Rows:
+    """The rows of a statement, run in the scope and committed in one round trip.
+
+    Raises Problem 503, or psycopg2.Error for what the database refused.
+    """
+    return run(scope, Sending, lambda sending: sending.execute(statement, parameters))
+
+
+def first(rows: Rows) -> Row | None:
+    """The first row, if there is one."""
+    return rows[0] if rows else None
+
+
+def in_transaction(scope: Scope, work: Callable[[Transaction], Result]) -> Result:
+    """What the work returns; all that it sent is committed then, and nothing of it if it raises.
+
+    The work is called again if the connection dies before the commit. Raises as `execute` does.
+    """
+    return run(scope, Transaction, work)
+
+
+def in_snapshot(scope: Scope, work: Callable[[Snapshot], Result]) -> Result:
+    """What the work returns, which only reads, and reads everything as it was at one instant.
+
+    The work is called again if the connection dies. Raises as `execute` does.
+    """
+    return run(scope, Snapshot, work)
+
+
+def run(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Result:
+    """Have the work done on a connection; once more, on another, if the first one died.
+
+    Its time counts as time that the request waited for the database. Raises Problem 503, or
+    psycopg2.Error for what the database refused.
+    """
+    started = time.perf_counter()
+    try:
+        try:
+            return _attempt(scope, kind, work)
+        except Broken as broken:
+            if broken.failure.cause is not Cause.LOST or (broken.may_be_done and not scope.once):
+                raise _reported(broken) from broken
+            lost = broken
+        logger.info("a connection to the database died; its work is done again")
+        tally.add(RETRIES)
+        try:
+            return _attempt(scope, kind, work)
+        except (Broken, psycopg2.Error, Problem) as error:
+            problem = _reported(error) if isinstance(error, Broken) else error
+            raise (Problem(OUTCOME_UNKNOWN) if lost.may_be_done else problem) from error
+    finally:
+        deadline.note_wait(time.perf_counter() - started)
+
+
+def _attempt(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Result:
+    """Do the work on one connection. Raises Broken if that dies."""
+    try:
+        connection = _connect()
+        sending = kind(connection, scope, gate().statement_timeout)
+        try:
+            result = work(sending)
+            sending.finish()
+        except psycopg2.Error as error:
+            if connection.invalidated:
+                raise Broken(while_waiting(error), sending) from error
+            sending.undo()
+            raise
+        except Problem:
+            sending.undo()
+            raise
+        except BaseException:  # the protocol's state is unknown
+            connection.invalidate()
+            raise
+        return result
+    finally:
+        db.session.close()
+
+
+def _connect() -> Connection:
+    """The session's connection, as long as the request has time left; nothing is sent on it.
+
+    Raises Problem 503.
+    """
+    left = deadline.left()
+    if left <= 0:
+        raise Problem(OVERLOADED)
+    gate().breaker.check()
+    try:
+        with deadline.within(left):
+            return db.session.connection()
+    except PoolTimeout:
+        report(POOL_FULL)
+        raise Problem(DATABASE_BUSY) from None
+    except InvalidRequestError:  # each new connection died before it was used; the pool gave up
+        report(LOST)
+        raise Problem(DATABASE_UNAVAILABLE) from None
+    except DBAPIError as error:
+        failure = while_connecting(error.orig)
+        report(failure)
+        raise _problem(failure) from error
+
+
+def _reported(broken: Broken) -> Problem:
+    """The problem that a client is answered, after operators were told."""
+    report(broken.failure)
+    return Problem(OUTCOME_UNKNOWN) if broken.may_be_done else _problem(broken.failure)
+
+
+def report(failure: Failure) -> None:
+    """Open the breaker for a failure that every request would meet, log any other one.
+
+    An operator's command, which has no deadline, prints its failure itself.
+    """
+    if math.isinf(deadline.left()):
+        return
+    tally.add(FAILURES, failure.cause.name.lower())
+    if failure.for_all:
+        gate().breaker.open(failure)
+    else:
+        logger.warning("the database did not serve a request: %s", failure.advice)
+
+
+def _problem(failure: Failure) -> Problem:
+    """The problem that a client is answered where nothing was changed."""
+    return Problem(DATABASE_BUSY if failure.cause is Cause.FULL else DATABASE_UNAVAILABLE)
