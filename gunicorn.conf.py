@@ -26,6 +26,7 @@ threads = settings.web_threads
 worker_connections = 900  # with the database's, below the usual limit of 1024 open files
 keepalive = 65  # longer than a balancer's, so that it is never the server that hangs up first
 graceful_timeout = math.ceil(settings.shutdown_grace + settings.request_deadline) + 5
+sendfile = False  # files are sent like all else, by a socket that gives up slow clients
 limit_request_line = 8190
 limit_request_field_size = 8190
 logger_class = Logger

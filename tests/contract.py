@@ -55,8 +55,21 @@ class Route(NamedTuple):
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:
-    """What the contract says of a model."""
-    return model.model_json_schema()
+    """What the contract says of a model, each name of a type replaced by what it stands for."""
+    found = model.model_json_schema()
+    return in_full(found, found.get("$defs", {}))
+
+
+def in_full(value: Any, definitions: dict[str, Any]) -> Any:
+    """A part of a schema without references."""
+    if isinstance(value, list):
+        return [in_full(each, definitions) for each in value]
+    if not isinstance(value, dict):
+        return value
+    members = {key: in_full(each, definitions) for key, each in value.items()}
+    if name := members.pop("$ref", ""):
+        return in_full(definitions[name.split("/")[-1]], definitions) | members
+    return members
 
 
 def types(field: dict[str, Any]) -> set[str]:

@@ -5,6 +5,7 @@ import re
 from importlib.metadata import files
 from typing import Final
 
+import httpx
 import pytest
 from flask.testing import FlaskClient
 
@@ -38,6 +39,12 @@ def test_everything_a_page_leads_to_is_there(client: FlaskClient, page: str) -> 
     found = references(client.get(page, buffered=True).text)
     assert found
     assert [path for path in found if client.get(path, buffered=True).status_code != 200] == []
+
+
+def test_our_own_files_arrive_whole_from_the_server(server: str) -> None:
+    for path in STATIC:
+        file = ROOT / "app" / path.removeprefix("/")
+        assert httpx.get(f"{server}{path}").content == file.read_bytes()
 
 
 def test_the_page_fetches_the_contract_from_where_it_came(client: FlaskClient) -> None:

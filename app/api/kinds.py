@@ -1,14 +1,21 @@
 """Tasks and categories side by side: rows of both, each with the columns of either."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+from pydantic import Field
 from sqlalchemy import ColumnElement, Table, cast, literal, null
+from typing_extensions import TypeAliasType
 
 from app.api.categories import schemas as categories
 from app.api.categories.models import Category
 from app.api.tasks import schemas as tasks
 from app.api.tasks.models import Task
+
+Kind = TypeAliasType(
+    "Kind",
+    Annotated[Literal["task", "category"], Field(title="Kind", description="What an item is.")],
+)
 
 TABLES: Final[dict[str, Table]] = {
     "task": Task.__table__,  # type: ignore[dict-item]

@@ -10,6 +10,7 @@ from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Flask, Request, current_app
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import UUIDConverter
 
 from app.core.hosts import host_of, is_trusted
@@ -141,8 +142,26 @@ def _query(incoming: Request) -> dict[str, str]:
     return values
 
 
+class ContractSchema(GenerateJsonSchema):
+    """How pydantic writes the JSON schemas of the contract."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never, as generators of clients take titles of fields for names of types."""
+        return False
+
+    def sort(self, value: dict[str, Any], parent_key: str | None = None) -> dict[str, Any]:
+        """The schema as it is, which leaves the members of examples in the order of the model."""
+        return value
+
+
 class StrictAdapter(PydanticAdapter):
     """How APIFlask reads a request into a model: by this module's rules, errors with pointers."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> dict[str, Any]:
+        """The model's JSON schema, which refers to other models and types by their own names."""
+        return self.model_class.model_json_schema(
+            ref_template="#/components/schemas/{model}", schema_generator=ContractSchema
+        )
 
     def validate_input(self, request: Request, location: str, **kwargs: Any) -> BaseModel:
         """The validated model. Raises Problem 400, 411, 413, 415, 422."""

@@ -7,7 +7,7 @@ from flask import Response
 
 from app.api.batch import queries
 from app.api.batch.operations import writes
-from app.api.batch.schemas import Batch, Results
+from app.api.batch.schemas import Batch, BatchResults
 from app.auth.policies import current_user_id
 from app.auth.provisioning import provisioning
 from app.core.turns import turns
@@ -19,7 +19,7 @@ blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
 
 @blueprint.post("")
 @blueprint.input(Batch, arg_name="batch")
-@blueprint.output(Results)
+@blueprint.output(BatchResults)
 @provisioning
 def run_batch(batch: Batch) -> Response:
     """Run a batch

@@ -2,10 +2,20 @@
 
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    create_model,
+)
 from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import union_schema
 
 from app.api.categories import schemas as categories
+from app.api.kinds import Kind
 from app.api.tasks import schemas as tasks
 from app.web.fields import Body, Id, Matching
 
@@ -55,13 +65,24 @@ BODIES: Final[dict[tuple[str, str], type[Body]]] = {
     ("update", "category"): categories.CategoryPatch,
 }
 
-LEFT_OUT: Final = {"create": ("if_match",), "delete": ("body",)}
-"""Members that do not go with an operation."""
-
-Kind = Literal["task", "category"]
 EntityTag = Annotated[
     str, Matching(r'^"[1-9][0-9]{0,17}"$', "entity_tag", 'must be an entity tag such as "7"', 20)
 ]
+
+
+def form(op: str, kind: str | None, body: type[Body] | None) -> type[Body]:
+    """The model of the operations that do this, which has no member that does not go with it."""
+    members: dict[str, Any] = {"op": Literal[op], "type": Literal[kind] if kind else Kind, "id": Id}
+    if op != "create":
+        members["if_match"] = (EntityTag | None, None)
+    if body:
+        members["body"] = body
+    return create_model(
+        f"{op.title()}{(kind or '').title()}Operation",
+        __base__=Body,
+        __doc__=f"{op.title()} a {kind or 'task or category'}.",
+        **members,
+    )
 
 
 class Operation(Body):
@@ -73,38 +94,21 @@ class Operation(Body):
     type: Kind
     id: Id
     if_match: EntityTag | None = None
-    body: dict[str, Any] | None = Field(
-        None, description="What the body of the request alone would be; none for delete."
-    )
+    body: dict[str, Any] | None = None
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The schema, with the forms of an operation, each with the members that go with it.
+        """The choice between the forms.
 
-        What does not go with a form is not among its members. Null is taken there too, but a member
-        whose only type is null is one that generators of clients cannot make anything of.
+        Forms do not validate: null is accepted for a member that does not go with an operation, and
+        no body is validated before all operations are.
         """
-        document = handler.resolve_ref_schema(handler(schema))
-        members = document["properties"]
-        document["oneOf"] = [
-            {
-                "properties": {
-                    **{name: members[name] for name in members if name not in LEFT_OUT.get(op, ())},
-                    "op": {"type": "string", "const": op},
-                    "type": {"type": "string", "const": kind},
-                    "body": model.model_json_schema(),
-                },
-                "required": ["body"],
-            }
-            for (op, kind), model in BODIES.items()
-        ]
-        deletion = {name: members[name] for name in members if name not in LEFT_OUT["delete"]}
-        document["oneOf"].append(
-            {"properties": {**deletion, "op": {"type": "string", "const": "delete"}}}
-        )
-        return document
+        forms = [form(op, kind, body) for (op, kind), body in BODIES.items()]
+        forms.append(form("delete", None, None))
+        choice = handler(union_schema([TypeAdapter(each).core_schema for each in forms]))
+        return {"title": cls.__name__, "description": cls.__doc__, "oneOf": choice["anyOf"]}
 
 
 def _of_few_members(value: object) -> object:
@@ -125,7 +129,7 @@ class Batch(Body):
     )
 
 
-class Result(BaseModel):
+class BatchResult(BaseModel):
     """What the operation would have been answered alone."""
 
     status: Literal[200, 201, 204]
@@ -133,9 +137,9 @@ class Result(BaseModel):
     body: tasks.Task | categories.Category | None
 
 
-class Results(BaseModel):
+class BatchResults(BaseModel):
     """The results in the order of the operations."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
 
-    results: list[Result]
+    results: list[BatchResult]

@@ -1,11 +1,11 @@
 """What clients see of changes, and how they ask for them."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.categories import schemas as categories
-from app.api.kinds import REPRESENT
+from app.api.kinds import REPRESENT, Kind
 from app.api.tasks import schemas as tasks
 from app.web.fields import Id, Query, WholeNumber
 
@@ -38,7 +38,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 class Change(BaseModel):
     """A task or a category as it now is, or the news that it was deleted."""
 
-    type: Literal["task", "category"]
+    type: Kind
     id: Id
     version: int = Field(ge=1)
     deleted: bool

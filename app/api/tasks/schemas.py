@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
 from app.web.fields import (
@@ -25,7 +26,13 @@ from app.web.fields import (
     TimeZone,
 )
 
-Priority = Literal["none", "low", "medium", "high"]
+Priority = TypeAliasType(
+    "Priority",
+    Annotated[
+        Literal["none", "low", "medium", "high"],
+        Field(title="Priority", description="How much a task matters."),
+    ],
+)
 PRIORITIES: Final = ("none", "low", "medium", "high")
 """In the order of their rank, which is how the database keeps them."""
 
@@ -41,6 +48,16 @@ SortKey = Literal[
     "title",
     "-title",
 ]
+TaskOrder = TypeAliasType(
+    "TaskOrder",
+    Annotated[
+        SortKey,
+        Field(
+            title="TaskOrder",
+            description="What tasks are sorted by; with `-` from the greatest on.",
+        ),
+    ],
+)
 
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50",
@@ -148,7 +165,7 @@ class TaskPatch(Patch):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
     model_config = ConfigDict(
-        json_schema_extra={**DUE_ONCE, "examples": [{"complete": True, "description": None}]}
+        json_schema_extra={**DUE_ONCE, "examples": [{"description": None, "complete": True}]}
     )
 
     title: Title = ""
@@ -192,7 +209,7 @@ class TaskFilters(Query):
 
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor = None
-    sort: Annotated[SortKey, Field(description=SORT)] = "-created_at"
+    sort: Annotated[TaskOrder, Field(description=SORT)] = "-created_at"
     complete: Annotated[
         Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")
     ] = None

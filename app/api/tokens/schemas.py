@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.core.permissions import PERMISSIONS, Permission
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
@@ -29,8 +30,15 @@ def _each_once(scopes: list[Permission]) -> list[Permission]:
 
 
 Name = Annotated[str, Line(100)]
+Scope = TypeAliasType(
+    "Scope",
+    Annotated[
+        Permission,
+        Field(title="Scope", description="What a personal access token may be used for."),
+    ],
+)
 Scopes = Annotated[
-    list[Permission],
+    list[Scope],
     Field(min_length=1, max_length=len(PERMISSIONS), json_schema_extra={"uniqueItems": True}),
     AfterValidator(_each_once),
 ]

@@ -11,7 +11,7 @@ from app.api.transfer.export import export
 from app.api.transfer.importing import Import
 from app.api.transfer.places import take_place
 from app.api.transfer.reading import categories, lines
-from app.api.transfer.schemas import ExportQuery, Report
+from app.api.transfer.schemas import ExportQuery, ImportReport
 from app.api.transfer.upload import Upload, receive
 from app.auth.policies import current_user_id
 from app.auth.provisioning import with_account
@@ -41,7 +41,7 @@ def export_account(query: ExportQuery) -> Response:
 
 
 @blueprint.post("/import")
-@blueprint.output(Report)
+@blueprint.output(ImportReport)
 def import_account() -> Response:
     """Import an account
 
@@ -78,4 +78,4 @@ def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
 
 def report(outcome: dict[str, Any]) -> Response:
     """The report, its members in the order of the contract."""
-    return json_response(Report.model_validate(outcome).model_dump())
+    return json_response(ImportReport.model_validate(outcome).model_dump())

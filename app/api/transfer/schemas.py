@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.api.categories import schemas as categories
 from app.api.tasks import schemas as tasks
@@ -41,12 +42,21 @@ EXAMPLE: Final = b"".join(
 ).decode()
 
 
+ExportFormat = TypeAliasType(
+    "ExportFormat",
+    Annotated[
+        Literal["jsonl", "csv", "ics"],
+        Field(title="ExportFormat", description="In which form an account is exported."),
+    ],
+)
+
+
 class ExportQuery(Query):
     """In which form: all there is as JSON lines, or tasks for a spreadsheet or a calendar."""
 
-    format: Annotated[
-        Literal["jsonl", "csv", "ics"], Field(description="In which form the account is exported.")
-    ] = "jsonl"
+    format: Annotated[ExportFormat, Field(description="In which form the account is exported.")] = (
+        "jsonl"
+    )
 
 
 def completed(completed_at: datetime | None, info: ValidationInfo) -> datetime | None:
@@ -120,7 +130,7 @@ AnyLine = AccountLine | CategoryLine | TaskLine | EndLine
 LINE: Final[TypeAdapter[AnyLine]] = TypeAdapter(Annotated[AnyLine, Field(discriminator="type")])
 
 
-class Defect(BaseModel):
+class ImportDefect(BaseModel):
     """One value that was not accepted; `pointer` is a place in the line (RFC 6901)."""
 
     pointer: str
@@ -128,14 +138,14 @@ class Defect(BaseModel):
     detail: str
 
 
-class Refusal(BaseModel):
+class ImportRefusal(BaseModel):
     """A line that was not imported, and why."""
 
     line: int = Field(ge=1)
-    errors: list[Defect]
+    errors: list[ImportDefect]
 
 
-class Report(BaseModel):
+class ImportReport(BaseModel):
     """What became of the lines; of the refused ones, the first hundred are told of.
 
     `complete` says that the end of an export came, with as many categories and tasks as it counts.
@@ -173,4 +183,4 @@ class Report(BaseModel):
     unchanged: int = 0
     refused: int = 0
     complete: bool = False
-    refusals: list[Refusal] = []
+    refusals: list[ImportRefusal] = []

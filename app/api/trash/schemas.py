@@ -1,12 +1,12 @@
 """What clients see of the trash, and how they ask for it."""
 
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from app.api.categories import schemas as categories
-from app.api.kinds import REPRESENT
+from app.api.kinds import REPRESENT, Kind
 from app.api.tasks import schemas as tasks
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
@@ -34,7 +34,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 class TrashItem(BaseModel):
     """A task or a category as it was when it was deleted, and when it may go for good."""
 
-    type: Literal["task", "category"]
+    type: Kind
     deleted_at: Timestamp
     purged_after: Timestamp
     data: tasks.Task | categories.Category

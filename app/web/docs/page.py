@@ -1,8 +1,7 @@
-"""The pages for people: the contract at /docs, the problems at /problems/<slug>."""
+"""The pages for people: the contract at /docs, the problems at /problems."""
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, Final
 
 import orjson
@@ -53,7 +52,7 @@ def openapi() -> Response:
 
 @blueprint.get("/docs")
 def docs() -> Response:
-    """The contract as a page to try it on."""
+    """The contract as a page that sends requests."""
     return _page("docs.html", title=TITLE)
 
 
@@ -67,10 +66,9 @@ def asset(name: str) -> Response:
 
 @cache
 def installed(name: str) -> Asset:
-    """A file of the package, read once."""
-    spec = find_spec("flask_swagger_ui")
-    folder = Path(spec.origin or "").parent / "dist" if spec else Path()
-    return Asset.of((folder / name).read_bytes(), ASSETS[name])
+    """A file of the package flask-swagger-ui, read once."""
+    content = files("flask_swagger_ui").joinpath("dist", name).read_bytes()
+    return Asset.of(content, ASSETS[name])
 
 
 @blueprint.get("/problems")

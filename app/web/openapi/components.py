@@ -1,4 +1,4 @@
-"""Headers and parameters that operations share, and references to them."""
+"""Components that operations share: headers, parameters, and references to components."""
 
 from typing import Any, Final
 
@@ -76,10 +76,14 @@ PARAMETERS: Final = {
 }
 
 
+def reference(kind: str, name: str) -> dict[str, str]:
+    """A reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
 def headers(names: list[str]) -> dict[str, Any]:
-    """References to the headers with these names."""
+    """References to the headers with these names, by these names."""
     components = {"X-Request-ID": "RequestId"}
     return {
-        name: {"$ref": f"#/components/headers/{components.get(name, name.replace('-', ''))}"}
-        for name in names
+        name: reference("headers", components.get(name, name.replace("-", ""))) for name in names
     }

@@ -1,4 +1,4 @@
-"""What the document says before its operations: the chapters, and what tags are about."""
+"""The introduction of the contract: its chapters, and its tags in groups."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -40,11 +40,11 @@ GROUPS: Final = {
         "Health": "For balancers and monitors; no token is needed.",
     },
 }
-"""Each tag, in the order in which a newcomer meets them, under the heading of its group."""
+"""The tags and their descriptions by group, in the order in which a newcomer needs them."""
 
 
 def introduce(spec: dict[str, Any]) -> None:
-    """Say what each tag is about, and group the tags where viewers look for it."""
+    """Add descriptions of the tags, and their groups as Redoc and Scalar read them."""
     spec["tags"] = [
         {"name": name, "description": text}
         for tags in GROUPS.values()

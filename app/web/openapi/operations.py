@@ -1,11 +1,12 @@
-"""What follows from an operation's method, path and policy: headers, statuses, problems."""
+"""Headers, parameters, statuses and problems that follow from an operation's method and path."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
+from app.web.exchange import JSON
 from app.web.http import MERGE_PATCH
 from app.web.limits import LIMITED_PATH
-from app.web.openapi.components import LIMITS, headers
+from app.web.openapi.components import LIMITS, headers, reference
 
 CONFLICTING: Final = {
     "register_account",
@@ -21,21 +22,25 @@ CONFLICTING: Final = {
     "create_token",
     "import_account",
 }
+"""Operations that can answer 409."""
+
 REPLAYING: Final = {"create_category", "create_task", "restore_category", "restore_task"}
-"""Whose answer may be of what has been erased since."""
+"""Operations that answer 410 where a replay would show what has been erased since."""
+
 CHECKING: Final = {"sign_in", "refresh_session"}
-"""Whose body holds what they check, and which are 401 without being secured."""
+"""Operations that take credentials in the body: 401 without being secured."""
+
 OWN_FORM: Final = {
     "get_health": "The service is about to end.",
     "get_database_health": "The database does not answer.",
 }
-"""What 503 means where it is no problem document but has the form of 200."""
+"""What 503 means where its body has the schema of 200 and is no problem document."""
 
 
 def complete(
     operation: dict[str, Any], path: str, method: str, endpoint: str, *, scope: str | None
 ) -> None:
-    """Add to an operation what its path, its method and the scope it takes say of it."""
+    """Add to an operation all that follows from its path, its method and its scope."""
     name = endpoint.split(".")[-1]
     single = "{" in path or path.endswith("/me")
     writes = (single and method != "GET") or method == "DELETE"
@@ -45,7 +50,7 @@ def complete(
     if body := operation.get("requestBody"):
         body["required"] = True
         if method == "PATCH":
-            body["content"][MERGE_PATCH] = body["content"]["application/json"]
+            body["content"][MERGE_PATCH] = body["content"][JSON]
     _complete_parameters(operation, method, single=single, writes=writes)
     _complete_responses(operation, method, single=single, limited=limited)
     conditional = single or writes
@@ -62,16 +67,19 @@ def _complete_parameters(
             parameter["description"] = f"The id of the {parameter['name'].removesuffix('_id')}."
             parameter["schema"] = {"type": "string", "format": "uuid"}
         else:
+            # Viewers show what describes the parameter, not what describes its schema.
+            description = parameter["schema"].pop("description")
+            parameter["description"] = " ".join(description.split())
             parameter["schema"] = _without_null(parameter["schema"])
     names = ["IdempotencyKey"] if method == "POST" else []
     names += ["IfMatch"] if single or writes else []
     names += ["IfNoneMatchToWrite"] if writes else []
     names += ["IfNoneMatch"] if single and method == "GET" else []
-    parameters += [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    parameters += [reference("parameters", name) for name in names]
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What a query can hold of this schema: a value, or else the parameter is absent."""
+    """The schema without null, which a query cannot hold; the parameter is absent instead."""
     some = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
     if len(some) == len(schema.get("anyOf", [])):
         return schema
@@ -103,7 +111,7 @@ def _complete_responses(
 def _statuses(
     operation: dict[str, Any], path: str, *, conditional: bool, limited: bool
 ) -> Iterator[int]:
-    """The problems that the operation can have."""
+    """The statuses of the problems that the operation can answer with."""
     name, secured = operation["operationId"], operation["security"]
     yield from {400, 414, 431} | (set() if name == "get_health" else {500, 503})
     yield from {401} if secured or name in CHECKING else set()
@@ -120,7 +128,7 @@ def _statuses(
 def _add_problems(operation: dict[str, Any], statuses: Iterator[int]) -> None:
     name, responses = operation["operationId"], operation["responses"]
     for status in statuses:
-        responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+        responses[str(status)] = reference("responses", f"Problem{status}")
     if name in OWN_FORM:
         responses["503"] = {**responses["200"], "description": OWN_FORM[name]}
     operation["responses"] = dict(sorted(responses.items()))

@@ -1,4 +1,4 @@
-"""What the document says of problems: their schema, and a response for each status."""
+"""Problem documents in the contract: their schemas, and a response for each status."""
 
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ from app.core.problems import (
     VALIDATION_FAILED,
     Kind,
 )
-from app.web.openapi.components import LIMITS, TEXT, headers
+from app.web.errors import MEDIA_TYPE
+from app.web.openapi.components import LIMITS, TEXT, headers, reference
 
 STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
-"""Of the problems that an operation can answer with."""
+"""The statuses of problems that an operation can answer with."""
 
 ALONE: Final = {
     "type": {
@@ -33,8 +34,7 @@ ALONE: Final = {
     "current": {
         "description": "Of precondition-failed: the resource as it is now.",
         "anyOf": [
-            *({"$ref": f"#/components/schemas/{name}"} for name in ("Task", "Category", "User")),
-            {"$ref": "#/components/schemas/Token"},
+            *(reference("schemas", name) for name in ("Task", "Category", "User", "Token")),
             {"type": "null"},
         ],
     },
@@ -45,7 +45,7 @@ ALONE: Final = {
         "description": "Of quota-exceeded: how much is stored, which the request would add to.",
     },
 }
-"""Members that the problem of one operation of a batch has as well."""
+"""The members that a problem has alone and as the problem of one operation of a batch."""
 
 PROBLEM: Final = {
     "type": "object",
@@ -57,7 +57,7 @@ PROBLEM: Final = {
         "errors": {
             "type": "array",
             "description": "Of validation-failed: each value that is not as it should be.",
-            "items": {"$ref": "#/components/schemas/FieldError"},
+            "items": reference("schemas", "FieldError"),
         },
         "operation": {
             "type": "integer",
@@ -65,7 +65,7 @@ PROBLEM: Final = {
             "description": "Of batch-failed: which operation cannot be done.",
         },
         "problem": {
-            "$ref": "#/components/schemas/OperationProblem",
+            **reference("schemas", "OperationProblem"),
             "description": "Of batch-failed: what that would have been answered with alone.",
         },
         "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
@@ -119,7 +119,7 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
     IMPORT_INTERRUPTED: {"line": 1200},
     QUOTA_EXCEEDED: {"quota": "rows", "limit": 250_000, "used": 250_000},
 }
-"""What the examples of these problems hold beyond the members that all have."""
+"""Members of examples, beyond those that all problems have."""
 
 
 def problem_response(status: int) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def problem_response(status: int) -> dict[str, Any]:
         "description": "Gone" if status == 410 else BY_STATUS[status].title,
         "headers": headers(names),
         "content": {
-            "application/problem+json": {
-                "schema": {"$ref": "#/components/schemas/Problem"},
+            MEDIA_TYPE: {
+                "schema": reference("schemas", "Problem"),
                 "examples": {
                     kind.slug: {"summary": kind.title, "value": _example(kind)}
                     for kind in KINDS.values()

@@ -1,18 +1,19 @@
 """A request in Python, with httpx."""
 
 import json
-from typing import Any
+import re
+from typing import Final
 
 from app.web.openapi.samples.request import ETAG, FILE, Request
 
-CONSTANTS = {True: "True", False: "False", None: "None"}
+CONSTANTS: Final = {"true": "True", "false": "False", "null": "None"}
 
 
 def source(request: Request) -> str:
     """The program; it expects `API` and, where a token is needed, `TOKEN` in the environment."""
     arguments = [f'f"{{API}}{request.path}"', *_headers(request)]
     if request.body is not None:
-        arguments.append(f"json={_literal(request.body, '    ')}")
+        arguments.append(f"json={_literal(request.body)}")
     if request.file_type:
         arguments.append(f'content=Path("{FILE}").read_bytes()')
     lines = "".join(f"    {argument},\n" for argument in arguments)
@@ -46,18 +47,12 @@ def _headers(request: Request) -> list[str]:
     return [f"headers={{\n{lines}    }}"] if headers else []
 
 
-def _literal(value: Any, indent: str) -> str:
-    """The JSON value as Python writes it, a line for each member."""
-    inner = indent + "    "
-    if isinstance(value, dict):
-        lines = (f"{inner}{json.dumps(k)}: {_literal(v, inner)},\n" for k, v in value.items())
-        return f"{{\n{''.join(lines)}{indent}}}"
-    if isinstance(value, list):
-        lines = (f"{inner}{_literal(item, inner)},\n" for item in value)
-        return f"[\n{''.join(lines)}{indent}]"
-    if value is None or isinstance(value, bool):
-        return CONSTANTS[value]
-    return json.dumps(value, ensure_ascii=False)
+def _literal(value: object) -> str:
+    """The JSON value as Python writes it, a comma after each member."""
+    text = json.dumps(value, indent=4, ensure_ascii=False)
+    text = re.sub(r"([^{\[,])\n", r"\1,\n", text)
+    text = re.sub(r"\b(true|false|null)(?=,$)", lambda m: CONSTANTS[m[0]], text, flags=re.MULTILINE)
+    return text.replace("\n", "\n    ")
 
 
 def _outcome(request: Request) -> str:

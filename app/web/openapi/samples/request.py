@@ -1,21 +1,21 @@
-"""What a sample sends: an operation with the values of the document's own examples."""
+"""The request of a sample: an operation with the values of the document's examples."""
 
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.web.openapi.examples import resolved
+from app.web.exchange import JSON
 
 QUERIES: Final[dict[str, dict[str, str | int]]] = {
     "list_tasks": {"complete": "false", "sort": "due", "limit": 100},
     "get_changes": {"limit": 200},
     "export_account": {"format": "jsonl"},
 }
-"""The query of a sample, where one says more than none."""
+"""The queries of samples; other samples have none."""
 
 IDS: Final = {"item_id": "Task"}
-"""Which schema's example has the id, where the parameter's name does not say it."""
+"""The schema whose example has the id, where the parameter is not named after it."""
 
 ETAG: Final = '"7"'
 FILE: Final = "export.jsonl"
@@ -29,13 +29,14 @@ class Request:
     path: str
     secured: bool
     keyed: bool
-    """Whether it is done once however often it is sent."""
+    """Whether it has an Idempotency-Key."""
     conditional: bool
+    """Whether it has an If-Match."""
     body: Any
     file_type: str | None
     """The media type of a body that comes from a file."""
     answer: str
-    """What there is to read: `json`, `file`, or `nothing`."""
+    """What the body of the answer is: `json`, `file`, or `nothing`."""
 
     @classmethod
     def of(
@@ -52,7 +53,7 @@ class Request:
             keyed=secured and method == "post",
             conditional=method == "patch",
             body=_example(spec, content),
-            file_type=None if "application/json" in content else next(iter(content), None),
+            file_type=None if JSON in content else next(iter(content), None),
             answer=_answer(operation),
         )
 
@@ -70,9 +71,10 @@ def _with_ids(spec: dict[str, Any], path: str) -> str:
 
 def _example(spec: dict[str, Any], content: dict[str, Any]) -> Any:
     """The example of a JSON body."""
-    if "application/json" not in content:
+    if JSON not in content:
         return None
-    return resolved(spec, content["application/json"]["schema"])["examples"][0]
+    name = content[JSON]["schema"]["$ref"].split("/")[-1]
+    return spec["components"]["schemas"][name]["examples"][0]
 
 
 def _answer(operation: dict[str, Any]) -> str:
@@ -80,4 +82,4 @@ def _answer(operation: dict[str, Any]) -> str:
     content = (responses.get("200") or responses.get("201") or {}).get("content")
     if content is None:
         return "nothing"
-    return "json" if "application/json" in content else "file"
+    return "json" if JSON in content else "file"

@@ -3,6 +3,7 @@
 import json
 import re
 
+from app.web.exchange import JSON
 from app.web.openapi.samples.request import ETAG, FILE, Request
 
 
@@ -46,7 +47,7 @@ def _headers(request: Request) -> list[str]:
     if request.conditional:
         headers.append(f"\"If-Match\": '{ETAG}'")
     if request.body is not None or request.file_type:
-        headers.append(f'"Content-Type": "{request.file_type or "application/json"}"')
+        headers.append(f'"Content-Type": "{request.file_type or JSON}"')
     return headers
 
 
