@@ -2,7 +2,6 @@
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 from gunicorn.arbiter import Arbiter
@@ -11,7 +10,6 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.server import GUNICORN_NAMES
-from tests.conftest import ROOT
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\none"
 
@@ -67,13 +65,3 @@ def test_all_that_is_overridden_is_listed() -> None:
     inherited = set(dir(ThreadWorker)) | set(vars(FOUND["worker"]))
     own = {name for name in vars(Worker) if not name.startswith("__")}
     assert own & inherited <= set(GUNICORN_NAMES["worker"].split()) | {"alive"}
-
-
-def test_the_package_is_small_and_knows_only_what_every_part_may_know() -> None:
-    known = {"callers", "deadline", "lifecycle", "places", "server", "tally"}
-    for path in Path(ROOT, "app", "server").glob("*.py"):
-        for line in path.read_text().splitlines():
-            if line.startswith(("from app import ", "from app.")):
-                source = line.removeprefix("from app.").removeprefix("from app import ")
-                names = source.split(" import ")[0] if " import " in source else source
-                assert {name.split(".")[0] for name in names.split(", ")} <= known
