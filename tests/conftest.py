@@ -27,6 +27,7 @@ from app.core.config import Settings
 from app.db.base import db
 from app.dev.embedded import throwaway
 from app.web.exchange import new_id
+from tests.issuer import AUDIENCE, NAME, Issuer, running_issuer
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.programs import free_port
 from tests.rig.proxy import Proxy
@@ -143,6 +144,12 @@ def settings_for(database_url: str, **environment: str) -> Settings:
     )
 
 
+def trusting(database_url: str, issuer: Issuer, **environment: str) -> Settings:
+    """Settings of a service that takes the issuer's tokens beside its own."""
+    names = {"JWT_JWKS_URL": issuer.url, "JWT_ISSUER": NAME, "JWT_AUDIENCE": AUDIENCE}
+    return settings_for(database_url, **names, **environment)
+
+
 def pytest_configure() -> None:
     """Heed what nohup or a shell's background job ignores: programs that are tested inherit it."""
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -200,6 +207,12 @@ def app(database_url: str) -> APIFlask:
     return create_app(settings_for(database_url))
 
 
+@pytest.fixture(scope="session")
+def patient(database_url: str) -> APIFlask:
+    """An application that waits for a slow machine: no answer of it depends on speed."""
+    return create_app(settings_for(database_url, DB_POOL_TIMEOUT="60", DB_STATEMENT_TIMEOUT="60"))
+
+
 @pytest.fixture
 def client(app: APIFlask) -> FlaskClient:
     """A client that is nobody yet."""
@@ -246,6 +259,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     monkeypatch.setattr(time, "time", lambda: now() + moved)
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + moved)
     return forward
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """Another issuer of access tokens, which answers."""
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture
@@ -300,8 +320,8 @@ def gunicorn_process(
     root: Path = ROOT,
     **environment: str,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """As `gunicorn`, with the process to send signals to; by another module, or of another release
-    at `root`, if one is named.
+    """As `gunicorn`, with the process to send signals to; by another module with its arguments, or
+    of another release at `root`, if one is named.
     """
     port = free_port()
     variables = {
@@ -311,6 +331,7 @@ def gunicorn_process(
         "DATABASE_URL": database_url,
         "JWT_SECRET": SECRET,
         "PORT": str(port),
+        "GRANIAN_PORT": str(port),
         "RATELIMIT_PER_USER": "0",
         "RATELIMIT_PER_ADDRESS": "0",
         "SHUTDOWN_GRACE": "0",
@@ -318,7 +339,7 @@ def gunicorn_process(
     }
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", *module.split()],
             cwd=root,
             env=variables,
             stdout=output,

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg2
+from apiflask import APIFlask
 from flask_migrate import downgrade, upgrade
 from psycopg2 import sql
 
 from app import create_app
-from tests.conftest import ROOT, settings_for
+from app.web.exchange import new_id
+from tests.conftest import ROOT, Account, settings_for
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -47,9 +50,26 @@ def own_database(cluster: str, *, owner: str | None = None, password: str = "") 
             cursor.execute(drop)
 
 
+def user_of(url: str, **environment: str) -> Account:
+    """A user of this database, and of an application of its own."""
+    application, user_id = create_app(settings_for(url, **environment)), new_id()
+    email = f"{user_id}@example.com"
+    with opened(url) as cursor:
+        insert = "insert into users (id, email, password_hash) values (%s, %s, 'none')"
+        cursor.execute(insert, (user_id, email))
+    token = application.extensions["token_verifier"].issue(user_id)
+    return Account(user_id, email, token, application.test_client())
+
+
+@lru_cache(maxsize=1)
+def migrating(url: str) -> APIFlask:
+    """The application that migrates this database."""
+    return create_app(settings_for(url))
+
+
 def migrate(url: str, revision: str = "head", *, how: Callable[..., None] = upgrade) -> None:
     """Bring the database to the revision, as `flask db upgrade` does."""
-    with create_app(settings_for(url)).app_context():
+    with migrating(url).app_context():
         how(directory=MIGRATIONS, revision=revision)
 
 

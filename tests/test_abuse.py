@@ -21,8 +21,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.auth import access_tokens, jwks
-from tests import issuer as issuing
-from tests.conftest import SECRET, Account, settings_for
+from tests.conftest import SECRET, Account, settings_for, trusting
 from tests.contract import ROUTES, Route
 from tests.issuer import Issuer, claims_of, running_issuer
 from tests.test_server import exchange
@@ -75,29 +74,26 @@ def nobody_comes() -> Iterator[str]:
             listener.accept()
 
 
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with running_issuer() as running:
-        yield running
+Presenting = Callable[[str], TestResponse]
 
 
-@pytest.fixture
-def trusting(database_url: str, issuer: Issuer) -> APIFlask:
-    """An application that takes the issuer's tokens beside its own."""
-    settings = settings_for(
-        database_url,
-        JWT_JWKS_URL=issuer.url,
-        JWT_ISSUER=issuing.NAME,
-        JWT_AUDIENCE=issuing.AUDIENCE,
-    )
-    return create_app(settings)
-
-
-@pytest.fixture
-def present(trusting: APIFlask) -> Callable[[str], TestResponse]:
-    """Asks for an account with the token."""
-    client = trusting.test_client()
+def presenting(database_url: str, issuer: Issuer) -> Presenting:
+    """Asks a service of its own for an account, with the token."""
+    client = create_app(trusting(database_url, issuer)).test_client()
     return lambda token: client.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture(scope="module")
+def present(database_url: str) -> Iterator[Presenting]:
+    """Asks for an account with the token, where the issuer stays as it is."""
+    with running_issuer() as unchanged:
+        yield presenting(database_url, unchanged)
+
+
+@pytest.fixture
+def afresh(database_url: str, issuer: Issuer) -> Presenting:
+    """The same, where the issuer is a test's own."""
+    return presenting(database_url, issuer)
 
 
 # Where the token is
@@ -162,14 +158,12 @@ def test_a_token_of_any_size_is_refused_by_the_server(server: str, size: int) ->
 @pytest.mark.parametrize(
     "garbage", ["a" * 2**20, "." * 2**20, "a.b." + "c" * 2**20, "eyJ" * 350_000]
 )
-def test_a_megabyte_of_token_is_not_believed(
-    present: Callable[[str], TestResponse], garbage: str
-) -> None:
+def test_a_megabyte_of_token_is_not_believed(present: Presenting, garbage: str) -> None:
     assert_not_valid(present(garbage))
 
 
 def test_a_good_token_with_a_megabyte_behind_it_is_not_believed(
-    present: Callable[[str], TestResponse], alice: Account
+    present: Presenting, alice: Account
 ) -> None:
     assert_not_valid(present(alice.token + "A" * 2**20))
 
@@ -189,7 +183,7 @@ def test_a_good_token_with_anything_behind_it_is_not_believed(
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "none ", "\u0000none"])
 @pytest.mark.parametrize("signature", [b"", b"none", bytes(32)])
 def test_no_spelling_of_none_is_an_algorithm(
-    present: Callable[[str], TestResponse], alice: Account, algorithm: str, signature: bytes
+    present: Presenting, alice: Account, algorithm: str, signature: bytes
 ) -> None:
     claims = claims_of(**OWN, sub=alice.user_id)
     assert_not_valid(present(encoded({"alg": algorithm, "kid": "es256"}, claims, signature)))
@@ -213,7 +207,7 @@ def test_no_spelling_of_none_is_an_algorithm(
     ids=str,
 )
 def test_a_header_that_asks_for_what_is_not_done_here_is_refused_though_signed(
-    present: Callable[[str], TestResponse], alice: Account, header: Any
+    present: Presenting, alice: Account, header: Any
 ) -> None:
     assert_not_valid(present(signed(header, claims_of(**OWN, sub=alice.user_id))))
 
@@ -244,7 +238,7 @@ LATE = ["Infinity", "1e400", "1e18", "9" * 400, "9" * 5000, "253402300800"]
     ids=lambda member: member[:30],
 )
 def test_a_claim_that_is_given_again_and_wrong_is_refused_though_signed(
-    present: Callable[[str], TestResponse], alice: Account, member: str
+    present: Presenting, alice: Account, member: str
 ) -> None:
     raw = with_raw_claim(alice.user_id, member)
     assert_not_valid(present(signed({"alg": "HS256"}, raw)))
@@ -266,7 +260,7 @@ def test_a_claim_that_is_given_again_and_wrong_is_refused_though_signed(
     ids=lambda claims: repr(claims[:12]),
 )
 def test_claims_that_are_no_object_are_refused_though_signed(
-    present: Callable[[str], TestResponse], claims: bytes
+    present: Presenting, claims: bytes
 ) -> None:
     assert_not_valid(present(signed({"alg": "HS256"}, claims)))
 
@@ -276,20 +270,20 @@ def test_claims_that_are_no_object_are_refused_though_signed(
 
 @pytest.mark.parametrize("kid", TRICKS, ids=lambda kid: repr(kid)[:24])
 def test_a_key_id_is_compared_and_nothing_else(
-    present: Callable[[str], TestResponse], issuer: Issuer, alice: Account, kid: object
+    afresh: Presenting, issuer: Issuer, alice: Account, kid: object
 ) -> None:
     claims = claims_of(sub=f"auth0|{uuid4()}")
     for algorithm in ("ES256", "RS256", "EdDSA"):
-        assert_not_valid(present(signed({"alg": algorithm, "kid": kid}, claims, b"")))
+        assert_not_valid(afresh(signed({"alg": algorithm, "kid": kid}, claims, b"")))
     # For our own tokens there is one key, whatever the token says.
     empty = signed({"alg": "HS256", "kid": kid}, claims_of(**OWN, sub=alice.user_id), b"")
-    assert_not_valid(present(empty))
+    assert_not_valid(afresh(empty))
     assert len(issuer.requests) <= 1
 
 
 @pytest.mark.parametrize("place", ["jku", "x5u", "jwk", "x5c", "iss", "kid", "x5t"])
 def test_a_url_that_a_token_names_is_never_asked(
-    present: Callable[[str], TestResponse], alice: Account, place: str
+    present: Presenting, alice: Account, place: str
 ) -> None:
     with nobody_comes() as address:
         for scheme in ("http", "https"):
@@ -302,7 +296,7 @@ def test_a_url_that_a_token_names_is_never_asked(
 
 
 def test_our_own_token_that_names_a_url_is_believed_without_a_look_at_it(
-    present: Callable[[str], TestResponse], alice: Account
+    present: Presenting, alice: Account
 ) -> None:
     with nobody_comes() as address:
         url = f"http://{address}/"
@@ -311,7 +305,7 @@ def test_our_own_token_that_names_a_url_is_believed_without_a_look_at_it(
         assert present(token).status_code == 200
 
 
-def test_a_signature_of_nought_is_none(present: Callable[[str], TestResponse]) -> None:
+def test_a_signature_of_nought_is_none(present: Presenting) -> None:
     claims = claims_of(sub="alice")
     for algorithm, size in (("ES256", 64), ("EdDSA", 64), ("RS256", 256)):
         for signature in (b"", bytes(size), bytes(size - 1) + b"\1", b"\xff" * size):
@@ -319,9 +313,7 @@ def test_a_signature_of_nought_is_none(present: Callable[[str], TestResponse]) -
             assert_not_valid(present(encoded(header, claims, signature)))
 
 
-def test_an_issuers_symmetric_key_signs_nothing(
-    present: Callable[[str], TestResponse], issuer: Issuer
-) -> None:
+def test_an_issuers_symmetric_key_signs_nothing(afresh: Presenting, issuer: Issuer) -> None:
     key = b"a key that the issuer should never have published"
     k = base64.urlsafe_b64encode(key).rstrip(b"=").decode()
     keys = json.loads(issuer.published())["keys"]
@@ -331,29 +323,29 @@ def test_an_issuers_symmetric_key_signs_nothing(
     issuer.body = json.dumps({"keys": keys}).encode()
     for algorithm in ("HS256", "RS256"):
         header = {"alg": algorithm, "kid": f"oct-{algorithm}"}
-        assert_not_valid(present(signed(header, claims_of(sub="alice"), key)))
+        assert_not_valid(afresh(signed(header, claims_of(sub="alice"), key)))
 
 
 # What is believed for how long
 
 
 def test_a_token_whose_key_was_withdrawn_is_believed_no_longer_than_the_keys_are(
-    present: Callable[[str], TestResponse], issuer: Issuer, clock: Callable[[float], None]
+    afresh: Presenting, issuer: Issuer, clock: Callable[[float], None]
 ) -> None:
     token = issuer.sign(sub=f"auth0|{uuid4()}", exp=int(time()) + 23 * 3600)
-    assert present(token).status_code == 200
+    assert afresh(token).status_code == 200
     del issuer.private["es256"]
     clock(jwks.LIFETIME_SECONDS - 1)
-    assert present(token).status_code == 200
+    assert afresh(token).status_code == 200
     clock(access_tokens.REMEMBERED_SECONDS + 1)
-    assert_not_valid(present(token))
+    assert_not_valid(afresh(token))
 
 
 def test_keys_that_were_not_seen_for_a_day_are_no_longer_good(
-    present: Callable[[str], TestResponse], issuer: Issuer, clock: Callable[[float], None]
+    afresh: Presenting, issuer: Issuer, clock: Callable[[float], None]
 ) -> None:
     def another() -> TestResponse:
-        return present(issuer.sign(sub=f"auth0|{uuid4()}"))
+        return afresh(issuer.sign(sub=f"auth0|{uuid4()}"))
 
     assert another().status_code == 200
     issuer.status = 500

@@ -1,8 +1,6 @@
 """The benchmark compares like with like, and its figures mean what they say."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,20 +13,11 @@ from benchmarks.contestants import FLOOR, OURS, Contestant, started
 from benchmarks.data import Ground, ground
 from benchmarks.load import fire
 from benchmarks.measure import Plan, Run
-from benchmarks.processes import cpu_seconds, worker_megabytes
 from benchmarks.results import collect
 from tests.databases import opened
 from tests.rig.programs import need
 
 pytestmark = pytest.mark.slow
-
-BURN = """
-import subprocess, sys, time
-busy = "import time\\nwhile time.process_time() < 0.3: pass"
-subprocess.run([sys.executable, "-c", busy])
-print("burnt", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -106,28 +95,6 @@ def test_failing_requests_are_no_result(prepared: Ground, tmp_path: Path) -> Non
         fire(running.base, "get", targets, 1, "the test")
 
 
-def test_processor_time_counts_children_that_have_ended() -> None:
-    command = [sys.executable, "-c", BURN]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"burnt\n"
-        assert cpu_seconds(process.pid) >= 0.3
-        process.communicate()
-
-
-def test_memory_is_that_of_the_workers_and_not_of_who_started_them() -> None:
-    sleeper = (
-        "import sys; held = bytearray(b'x' * 50_000_000); print(1, flush=True); sys.stdin.read()"
-    )
-    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeper!r}])"
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        assert 50 < worker_megabytes(process.pid, workers=1) < 100
-        process.communicate()
-
-
 def results(*rounds: tuple[float, float]) -> table.Results:
     """What a run would have found, of the floor's and the service's time in each round."""
     load = {"requests": 1000, "seconds": 2.0, "errors": 0, "p50_ms": 1.0, "p99_ms": 2.0}
@@ -144,36 +111,6 @@ def results(*rounds: tuple[float, float]) -> table.Results:
         for name, time in zip(("floor", "service"), times, strict=True)
     ]
     return {"samples": samples, "titles": {"floor": "the floor", "service": "this service"}}
-
-
-def test_a_ratio_is_of_neighbours_so_that_a_slow_round_does_not_count() -> None:
-    found = results((100, 150), (400, 600), (100, 160))
-    assert table.ratio(found, "service", "floor", "get") == 1.5
-    assert table.usual(found, "service", "get", table.application) == 160
-    assert table.usual(found, "floor", "get", table.rate) == 500
-    assert "| this service                      | 1.50 (160 µs) |" in table.summary(found)
-
-
-def test_a_table_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(f"Before.\n\n{table.BEGIN}old\n{table.END}\nAfter.\n")
-    for text in ("new\n", "newer\n"):
-        table.fill(page, text)
-        assert page.read_text() == f"Before.\n\n{table.BEGIN}\n{text}\n{table.END}\nAfter.\n"
-
-
-def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text("Before.\n")
-    with pytest.raises(ValueError, match="lacks the lines"):
-        table.fill(page, "new\n")
-    assert page.read_text() == "Before.\n"
-
-
-@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
-def test_the_pages_have_a_place_for_the_table(page: str) -> None:
-    text = (Path(__file__).parent.parent / page).read_text()
-    assert text.count(table.BEGIN) == text.count(table.END) == 1
 
 
 def test_bulk_requests_are_measured_beside_their_own_statements(prepared: Ground) -> None:

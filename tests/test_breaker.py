@@ -4,7 +4,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,13 +25,6 @@ from tests.rig.proxy import Proxy
 PATIENCE_SECONDS = 30.0
 
 
-@pytest.fixture
-def way(database_url: str) -> Iterator[Proxy]:
-    """The way to the database, which a test may close."""
-    with Proxy(database_url) as proxy:
-        yield proxy
-
-
 def state(account: Account) -> Breaker:
     found: Breaker = account.client.application.extensions["database_breaker"]
     return found
@@ -41,12 +34,12 @@ def state(account: Account) -> Breaker:
 
 
 def test_after_the_first_failure_nobody_tries_to_connect(
-    way: Proxy, auth: Callable[..., Account]
+    proxy: Proxy, auth: Callable[..., Account]
 ) -> None:
-    way.refuse()
-    with socket.create_server(("127.0.0.1", way.port)) as listener:
+    proxy.refuse()
+    with socket.create_server(("127.0.0.1", proxy.port)) as listener:
         listener.settimeout(0)
-        hasty = auth(create_app(settings_for(way.url, DB_CONNECT_TIMEOUT="1")))
+        hasty = auth(create_app(settings_for(proxy.url, DB_CONNECT_TIMEOUT="1")))
         state(hasty).probe = refuse
         assert hasty.get("/v1/tasks").status_code == 503
         listener.accept()[0].close()
@@ -59,7 +52,7 @@ def test_after_the_first_failure_nobody_tries_to_connect(
             assert answer.headers["Retry-After"] == "1"
         with pytest.raises(BlockingIOError):
             listener.accept()
-    way.accept()
+    proxy.accept()
 
 
 def refuse() -> None:
@@ -67,14 +60,14 @@ def refuse() -> None:
 
 
 def test_the_first_success_of_the_probe_lets_requests_through_again(
-    way: Proxy, auth: Callable[..., Account]
+    proxy: Proxy, auth: Callable[..., Account]
 ) -> None:
-    caller = auth(create_app(settings_for(way.url)))
+    caller = auth(create_app(settings_for(proxy.url)))
     assert caller.get("/v1/tasks").status_code == 200
-    way.refuse()
+    proxy.refuse()
     assert caller.get("/v1/tasks").status_code == 503
     assert state(caller).failure is not None
-    way.accept()
+    proxy.accept()
     until(lambda: state(caller).failure is None)
     assert caller.get("/v1/tasks").status_code == 200
 

@@ -1,7 +1,6 @@
 """Browsers: pages of other origins are let in by name, and told what they need."""
 
 from collections.abc import Callable
-from urllib.request import Request, urlopen
 
 import pytest
 from apiflask import APIFlask
@@ -15,7 +14,6 @@ from tests.contract import ROUTES, Route
 PAGE = "https://app.example.com"
 OTHER_PAGE = "https://other.example.com"
 VERSION_1 = [route for route in ROUTES if route.rule.startswith("/v1/")]
-EACH = pytest.mark.parametrize("route", VERSION_1, ids=lambda route: route.name)
 
 
 @pytest.fixture(scope="module")
@@ -48,32 +46,29 @@ def preflight(client: FlaskClient, route: Route, origin: str) -> TestResponse:
     return client.options(route.path, headers=asks)
 
 
-@EACH
-def test_no_other_origin_is_let_in_by_default(alice: Account, route: Route) -> None:
-    response = preflight(alice.client, route, PAGE)
-    assert allowed(response) == {}
+def test_no_other_origin_is_let_in_by_default(alice: Account) -> None:
+    for route in VERSION_1:
+        assert allowed(preflight(alice.client, route, PAGE)) == {}, route.name
     assert allowed(alice.get("/v1/tasks", headers={"Origin": PAGE})) == {}
 
 
-@EACH
-def test_a_page_of_a_configured_origin_may_send_every_request(
-    welcoming: APIFlask, route: Route
-) -> None:
-    response = preflight(welcoming.test_client(), route, PAGE)
-    assert response.status_code == 200
-    headers = allowed(response)
-    assert headers["access-control-allow-origin"] == PAGE
-    assert route.method in headers["access-control-allow-methods"].split(", ")
-    names = {name.lower() for name in headers["access-control-allow-headers"].split(", ")}
-    assert names >= {"authorization", "content-type", "idempotency-key", "if-match"}
-    assert int(headers["access-control-max-age"]) > 0
-    assert "access-control-allow-credentials" not in headers
+def test_a_page_of_a_configured_origin_may_send_every_request(welcoming: APIFlask) -> None:
+    for route in VERSION_1:
+        response = preflight(welcoming.test_client(), route, PAGE)
+        assert response.status_code == 200, route.name
+        headers = allowed(response)
+        assert headers["access-control-allow-origin"] == PAGE
+        assert route.method in headers["access-control-allow-methods"].split(", ")
+        names = {name.lower() for name in headers["access-control-allow-headers"].split(", ")}
+        assert names >= {"authorization", "content-type", "idempotency-key", "if-match"}
+        assert int(headers["access-control-max-age"]) > 0
+        assert "access-control-allow-credentials" not in headers
 
 
-@EACH
-def test_a_page_of_another_origin_may_not(welcoming: APIFlask, route: Route) -> None:
-    for origin in (OTHER_PAGE, "null", f"{PAGE}.evil.example", "http://app.example.com", "x"):
-        assert allowed(preflight(welcoming.test_client(), route, origin)) == {}
+def test_a_page_of_another_origin_may_not(welcoming: APIFlask) -> None:
+    for route in VERSION_1:
+        for origin in (OTHER_PAGE, "null", f"{PAGE}.evil.example", "http://app.example.com", "x"):
+            assert allowed(preflight(welcoming.test_client(), route, origin)) == {}, route.name
 
 
 def test_every_answer_is_readable_to_the_page_with_the_headers_it_needs(
@@ -208,34 +203,3 @@ def test_no_cache_keeps_the_account_or_a_copy_of_it(alice: Account) -> None:
         alice.get("/v1/export?format=xml"),
     ):
         assert answer.headers["Cache-Control"] == "no-store"
-
-
-def test_https_is_insisted_on_behind_a_proxy_that_is_trusted_to_tell(database_url: str) -> None:
-    told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
-    for proxies, insists in (("0", False), ("1", True)):
-        client = create_app(settings_for(database_url, TRUSTED_PROXIES=proxies)).test_client()
-        assert "Strict-Transport-Security" not in client.get("/health").headers
-        headers = client.get("/health", headers=told).headers
-        assert ("Strict-Transport-Security" in headers) == insists
-
-
-def test_the_server_does_not_believe_a_proxy_that_is_not_configured(server: str) -> None:
-    told = Request(f"{server}/health", headers={"X-Forwarded-Proto": "https"})
-    with urlopen(told, timeout=20) as response:
-        assert "Strict-Transport-Security" not in response.headers
-
-
-@pytest.mark.parametrize(("proxies", "last"), [("0", 429), ("1", 401)])
-def test_the_clients_address_is_a_proxys_word_only_where_proxies_are_trusted(
-    database_url: str, proxies: str, last: int
-) -> None:
-    client = create_app(settings_for(database_url, TRUSTED_PROXIES=proxies)).test_client()
-    statuses = [
-        client.post(
-            "/v1/auth/token",
-            json={"email": f"nobody-{number}@example.com", "password": "wrong password"},
-            headers={"X-Forwarded-For": f"192.0.2.{number}", "X-Forwarded-Host": "evil.example"},
-        ).status_code
-        for number in range(11)
-    ]
-    assert statuses == [401] * 10 + [last]

@@ -47,18 +47,12 @@ def test_names_are_trimmed(alice: Account) -> None:
         ("name", "", "string_blank"),
         ("name", "x" * 101, "string_too_long"),
         ("name", None, "string_type"),
-        ("name", 1, "string_type"),
-        ("name", "\0", "string_blank"),
         ("color", "red", "color"),
-        ("color", "#12345", "color"),
         ("color", "#1234567", "color"),
-        ("color", "#123456\n", "color"),
         ("color", 0, "string_type"),
         ("id", "0198c0de-0000-7000-8000-000000000000", "extra_forbidden"),
         ("user_id", "0198c0de-0000-7000-8000-000000000000", "extra_forbidden"),
         ("version", 1, "extra_forbidden"),
-        ("created_at", "2026-01-01T00:00:00Z", "extra_forbidden"),
-        ("deleted_at", None, "extra_forbidden"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_by_every_write_and_changes_nothing(
@@ -210,22 +204,6 @@ def test_categories_made_at_one_instant_are_listed_once_each(
             "update categories set created_at = '2026-01-01' where user_id = %s", (alice.user_id,)
         )
     assert ids(walk(alice, "/v1/categories", limit=2)) == sorted(created)
-
-
-@pytest.mark.parametrize(
-    ("query", "parameter", "code"),
-    [
-        ("limit=0", "limit", "greater_than_equal"),
-        ("limit=201", "limit", "less_than_equal"),
-        ("limit=1&limit=1", "limit", "repeated"),
-        ("sort=name", "sort", "extra_forbidden"),
-        ("cursor=abc", "cursor", "cursor"),
-    ],
-)
-def test_a_query_that_is_not_allowed_is_refused(
-    alice: Account, query: str, parameter: str, code: str
-) -> None:
-    assert refused(alice.get(f"/v1/categories?{query}"), code, parameter=parameter)
 
 
 def test_a_cursor_of_tasks_is_none_of_categories(alice: Account) -> None:

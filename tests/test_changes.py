@@ -24,7 +24,7 @@ from app.core.places import POLLS, for_polls
 from app.db.base import db
 from app.web.exchange import new_id
 from tests.conftest import PASSWORD, Account, settings_for
-from tests.databases import migrate, opened, own_database
+from tests.databases import migrate, opened, own_database, user_of
 from tests.locks import until
 from tests.parallel import callers
 from tests.syncing import Copy, page
@@ -37,17 +37,12 @@ def own(cluster: str) -> Iterator[tuple[Account, Any, Purge]]:
     """A database of its own with one user, a cursor into it, and what purges it."""
     with own_database(cluster) as url, opened(url) as cursor:
         migrate(url)
-        application = create_app(settings_for(url))
-        user_id = new_id()
-        cursor.execute(
-            "insert into users (id, email, password_hash) values (%s, 'alice@example.com', 'none')",
-            (user_id,),
-        )
-        token = application.extensions["token_verifier"].issue(user_id)
-        alice = Account(user_id, "alice@example.com", token, application.test_client())
+        alice = user_of(url)
 
         def purge() -> None:
-            result = application.test_cli_runner().invoke(args=["purge", "--days", "0"])
+            result = alice.client.application.test_cli_runner().invoke(
+                args=["purge", "--days", "0"]
+            )
             assert result.exit_code == 0, result.output
 
         yield alice, cursor, purge

@@ -7,14 +7,13 @@ import subprocess
 from typing import Any, NamedTuple
 
 import pytest
-from apiflask import APIFlask
 
 from app.core.permissions import PERMISSIONS
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import MAX_LIMIT
 from app.web.exchange import new_id
 from app.web.limits import FAILED_SIGN_INS
-from app.web.openapi.introduction import CHAPTERS, DESCRIPTION
+from app.web.openapi.introduction import DESCRIPTION
 from tests.conftest import Account
 from tests.rig.programs import need
 
@@ -113,12 +112,6 @@ def test_the_walk_in_python_prints_every_title_that_there_is(
     assert sorted(printed) == ["Task 0", "Task 1", "Task 2"]
 
 
-def test_each_chapter_has_a_heading_and_each_heading_is_a_chapter(app: APIFlask) -> None:
-    document = app.test_client().get("/openapi.json").json
-    headings = re.findall(r"^## (.*)$", document["info"]["description"], re.M)
-    assert [heading.lower().replace(" ", "-") for heading in headings] == list(CHAPTERS[1:])
-
-
 def test_the_figures_of_the_chapters_are_those_of_the_code() -> None:
     figures = dict(re.findall(r"^\| ([^|]+) \| ([\d, ]+)\D*\|$", DESCRIPTION, re.M))
     assert figures["Items of a page"].strip() == str(MAX_LIMIT)
@@ -127,13 +120,3 @@ def test_the_figures_of_the_chapters_are_those_of_the_code() -> None:
     assert FAILED_SIGN_INS.amount == 10
     scopes = re.findall(r"^\| `([a-z:]+)` \|", DESCRIPTION, re.M)
     assert tuple(scopes) == PERMISSIONS
-
-
-def test_every_tag_says_what_it_is_about_and_is_in_one_group(app: APIFlask) -> None:
-    document = app.test_client().get("/openapi.json").json
-    named = [tag["name"] for tag in document["tags"] if tag["description"]]
-    grouped = [name for group in document["x-tagGroups"] for name in group["tags"]]
-    used = {tag for path in document["paths"].values() for o in path.values() for tag in o["tags"]}
-    assert named == grouped
-    assert set(named) == used
-    assert len(set(named)) == len(named)

@@ -332,11 +332,16 @@ def test_what_is_in_the_trash_is_restored_and_erased_under_the_same_conditions(
 
 
 def test_a_token_is_revoked_under_the_same_conditions(alice: Account) -> None:
-    made = alice.create_token()
-    path = f"/v1/tokens/{made['id']}"
-    for tags in (none_matching(f'"{made["version"]}"'), matching('"0"')):
-        assert alice.delete(path, **tags).status_code == 412
-    assert alice.delete(path, **none_matching('"0"')).status_code == 204
+    for current in (matching('"{}"'), none_matching('"{}0"')):
+        made = alice.create_token()
+        [token] = alice.get("/v1/tokens").json["items"]
+        path, version = f"/v1/tokens/{made['id']}", made["version"]
+        for tags in (none_matching(f'"{version}"'), matching(f'"{version}0"')):
+            stale = alice.delete(path, **tags)
+            assert (stale.status_code, stale.json["current"]) == (412, token)
+        headers = {name: tag.format(version) for name, tag in current["headers"].items()}
+        assert alice.delete(path, headers=headers).status_code == 204
+        assert alice.delete(path, headers=headers).status_code == 404
 
 
 # If-Match of reads

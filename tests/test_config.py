@@ -5,7 +5,7 @@ import subprocess
 import sys
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 from string import ascii_letters, digits
@@ -122,6 +122,7 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
     "WEB_THREADS": [("1", 1), ("64", 64)],
     "LOG_LEVEL": [("DEBUG", "DEBUG"), ("ERROR", "ERROR")],
 }
+# What no number is written like; of the settings that are numbers, one of each kind is tried.
 NOT_NUMBERS = ["x1", "-1", "1.5.2", "1e3", "0x10", "1_0", "\u0661", "1 0", "NaN", "'5'", '"5"']
 REFUSED: dict[str, list[str]] = {
     "APP_ENV": ["prod", "Production", "'production'", "production development"],
@@ -188,18 +189,18 @@ REFUSED: dict[str, list[str]] = {
     "JWT_ISSUER": ["hidden text"],
     "JWT_AUDIENCE": ["hidden text"],
     "JWT_SCOPES": ["hidden", "hidden=", "=tasks:read", "hidden=tasks", "a=account,b=account"],
-    "DB_POOL_SIZE": ["0", "101", *NOT_NUMBERS],
-    "DB_MAX_OVERFLOW": ["101", *NOT_NUMBERS],
+    "DB_POOL_SIZE": ["0", "101", "x1"],
+    "DB_MAX_OVERFLOW": ["101", "x1"],
     "DB_POOL_TIMEOUT": ["0", "61", "inf", "2s", *NOT_NUMBERS],
-    "DB_CONNECT_TIMEOUT": ["0", "61", "2.5", *NOT_NUMBERS],
-    "REQUEST_DEADLINE": ["0.4", "61", *NOT_NUMBERS],
-    "SHUTDOWN_GRACE": ["-1", "61", *NOT_NUMBERS],
-    "RATELIMIT_PER_USER": ["-1", "1000001", "1.5", *NOT_NUMBERS],
-    "QUOTA_ROWS": ["-1", "10000001", "1.5", *NOT_NUMBERS],
-    "QUOTA_BYTES": ["-1", "1000000000000", "256MB", *NOT_NUMBERS],
-    "RATELIMIT_PER_ADDRESS": ["-1", "1000001", "1.5", *NOT_NUMBERS],
-    "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", *NOT_NUMBERS],
-    "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, *NOT_NUMBERS],
+    "DB_CONNECT_TIMEOUT": ["0", "61", "2.5", "x1"],
+    "REQUEST_DEADLINE": ["0.4", "61", "x1"],
+    "SHUTDOWN_GRACE": ["-1", "61", "x1"],
+    "RATELIMIT_PER_USER": ["-1", "1000001", "1.5", "x1"],
+    "QUOTA_ROWS": ["-1", "10000001", "1.5", "x1"],
+    "QUOTA_BYTES": ["-1", "1000000000000", "256MB", "x1"],
+    "RATELIMIT_PER_ADDRESS": ["-1", "1000001", "1.5", "x1"],
+    "DB_STATEMENT_TIMEOUT": ["0", "61", "5000ms", "x1"],
+    "MAX_BODY_BYTES": ["1023", "104857601", "1MiB", "1" * 5000, "x1"],
     "CORS_ORIGINS": [
         "*",
         "null",
@@ -213,7 +214,7 @@ REFUSED: dict[str, list[str]] = {
         *("*", "https://hidden", "hidden text", "a:80", "*.example.com", "[::1]:80", "[a]"),
         *("[::1", "::1%eth0", ".", "a/b", "[1.2.3.4]"),
     ],
-    "TRUSTED_PROXIES": ["11", "true", *NOT_NUMBERS],
+    "TRUSTED_PROXIES": ["11", "true", "x1"],
     "RATELIMIT_STORAGE_URI": [
         "hidden",
         "memory://hidden",
@@ -231,8 +232,8 @@ REFUSED: dict[str, list[str]] = {
         "ä-hidden-token-longer-than-it-must-be",
     ],
     "PORT": ["0", "65536", "http", *NOT_NUMBERS],
-    "WEB_CONCURRENCY": ["0", "65", "auto", *NOT_NUMBERS],
-    "WEB_THREADS": ["0", "65", *NOT_NUMBERS],
+    "WEB_CONCURRENCY": ["0", "65", "auto", "x1"],
+    "WEB_THREADS": ["0", "65", "x1"],
     "LOG_LEVEL": ["info", "TRACE", "hidden"],
 }
 
@@ -307,7 +308,7 @@ GENERATED: dict[str, Callable[[Random], str]] = {
 @pytest.mark.parametrize("form", GENERATED)
 def test_no_generated_secret_is_taken_for_a_weak_one(form: str) -> None:
     random = Random(form)
-    assert [text for _ in range(10_000) if is_weak(text := GENERATED[form](random))] == []
+    assert [text for _ in range(2_000) if is_weak(text := GENERATED[form](random))] == []
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\n"])
@@ -315,25 +316,11 @@ def test_an_empty_variable_counts_as_unset(nothing: str) -> None:
     assert read(**dict.fromkeys(FIELDS, nothing)) == read()
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
-    settings = read()
-    assert settings.app_env == "development"
-    assert (settings.db_pool_size, settings.db_max_overflow) == (5, 15)
-    assert (settings.db_pool_timeout, settings.db_connect_timeout) == (2, 5)
-    assert (settings.db_statement_timeout, settings.max_body_bytes) == (5, 2**20)
-    assert (settings.cors_origins, settings.trusted_hosts, settings.trusted_proxies) == ((), (), 0)
-    assert (settings.ratelimit_storage_uri, settings.port) == ("memory://", 8000)
-
-
-def test_settings_cannot_be_changed() -> None:
-    with pytest.raises(FrozenInstanceError):
-        read().port = 1  # type: ignore[misc]
-
-
 # What is unsafe
 
 
 def test_production_takes_what_is_safe() -> None:
+    assert read(**SAFE, JWT_SECRETS_ACCEPTED=RANDOM).jwt_secrets_accepted == (RANDOM,)
     assert read(**SAFE).production
     assert read(APP_ENV="production", DATABASE_URL=REMOTE, **EXTERNAL).production
 
@@ -345,57 +332,29 @@ def test_production_needs_a_database_and_a_secret(variable: str) -> None:
     assert "required in production" in line
 
 
-def test_production_takes_an_issuers_keys_over_https_alone() -> None:
-    keys = {"JWT_JWKS_URL": "http://issuer.example.com/keys"}
-    assert stopped(**SAFE, **EXTERNAL | keys).startswith("JWT_JWKS_URL expects an https://")
-    assert read(**EXTERNAL | keys).jwt_jwks_url == keys["JWT_JWKS_URL"]
-
-
-def test_accepted_secrets_need_one_that_signs() -> None:
-    assert read(**SAFE, JWT_SECRETS_ACCEPTED=RANDOM).jwt_secrets_accepted == (RANDOM,)
-    alone = {**EXTERNAL, "JWT_SECRETS_ACCEPTED": RANDOM}
-    assert stopped(**alone) == "JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it"
-
-
-def test_names_of_scopes_need_an_issuer_that_uses_them() -> None:
-    names = {"JWT_SCOPES": "read:tasks=tasks:read"}
-    assert stopped(**SAFE, **names) == "JWT_SCOPES needs JWT_JWKS_URL beside it"
-    assert read(**EXTERNAL, **names).masked()["JWT_SCOPES"] == "read:tasks=tasks:read"
-
-
-@pytest.mark.parametrize("missing", ["JWT_ISSUER", "JWT_AUDIENCE"])
-def test_an_issuers_keys_need_the_issuers_name_and_an_audience(missing: str) -> None:
-    assert stopped(**{**EXTERNAL, missing: ""}).startswith("JWT_JWKS_URL needs")
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({**EXTERNAL, "JWT_SECRETS_ACCEPTED": RANDOM}, "JWT_SECRETS_ACCEPTED needs JWT_SECRET b"),
+        ({**SAFE, "JWT_SCOPES": "read:tasks=tasks:read"}, "JWT_SCOPES needs JWT_JWKS_URL beside"),
+        ({**EXTERNAL, "JWT_ISSUER": ""}, "JWT_JWKS_URL needs"),
+        ({**EXTERNAL, "JWT_AUDIENCE": ""}, "JWT_JWKS_URL needs"),
+        (
+            {**SAFE, **EXTERNAL, "JWT_JWKS_URL": "http://issuer.example.com/keys"},
+            "JWT_JWKS_URL expects an https://",
+        ),
+    ],
+)
+def test_a_setting_that_lacks_another_or_is_unsafe_stops_the_start(
+    environment: dict[str, str], line: str
+) -> None:
+    assert stopped(**environment).startswith(line)
 
 
 def test_the_application_never_starts_the_embedded_database_in_production() -> None:
     unsafe = Settings(app_env="production", jwt_secret=SECRET)
     with pytest.raises(ConfigurationError, match="DATABASE_URL"):
         create_app(unsafe)
-
-
-def test_without_a_database_the_embedded_one_is_started_and_used(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped: list[str] = []
-
-    class Running:
-        def __init__(self, directory: Path) -> None:
-            assert directory == embedded.default_directory()
-
-        def start(self) -> str:
-            return database_url
-
-        def stop(self) -> None:
-            stopped.append(database_url)
-
-    registered: list[Any] = []
-    monkeypatch.setattr(embedded, "Server", Running)
-    monkeypatch.setattr("app.atexit.register", registered.append)
-    client = create_app(read(APP_ENV="test")).test_client()
-    assert client.get("/health/db").status_code == 200
-    registered[0]()
-    assert stopped == [database_url]
 
 
 def test_an_embedded_database_that_does_not_start_stops_the_start(
@@ -408,13 +367,6 @@ def test_an_embedded_database_that_does_not_start_stops_the_start(
     monkeypatch.setattr("app.atexit.register", lambda _stop: None)
     with pytest.raises(ConfigurationError, match=r"DATABASE_URL is not set, and .* no space left"):
         create_app(read(APP_ENV="test"))
-
-
-def test_two_processes_of_one_checkout_share_the_secret_of_development(database_url: str) -> None:
-    apps = [create_app(read(APP_ENV="test", DATABASE_URL=database_url)) for _ in range(2)]
-    one, other = (app.extensions["token_verifier"] for app in apps)
-    user_id = "00000000-0000-7000-8000-000000000000"
-    assert other.verify(one.issue(user_id)).user_id == user_id
 
 
 # Masking
@@ -437,12 +389,6 @@ def test_masked_settings_tell_no_secret() -> None:
     assert (masked["JWT_SECRET"], masked["JWT_SECRETS_ACCEPTED"]) == ("********", "********")
     assert masked["TRUSTED_HOSTS"] == "a.example.com,b.example.com"
     assert masked["JWT_JWKS_URL"] == ""
-
-
-def test_masked_settings_without_secrets_are_as_they_are(database_url: str) -> None:
-    masked = settings_for("postgresql://[::1]:5433/tasks").masked()
-    assert masked["DATABASE_URL"] == "postgresql+psycopg2://[::1]:5433/tasks"
-    assert masked["RATELIMIT_STORAGE_URI"] == "memory://"
 
 
 @pytest.mark.parametrize("tail", ["?key=hidden", "#hidden", "?a=1&key=hidden#hidden"])

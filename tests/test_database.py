@@ -18,8 +18,7 @@ from app.db.statement import Statement
 from app.rows.owner import User
 from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
-from tests.databases import migrate, opened, own_database
-from tests.parallel import at_once, callers
+from tests.databases import migrate, opened, own_database, user_of
 
 STATE = (
     "select pg_backend_pid(), current_user = session_user,"
@@ -180,12 +179,6 @@ def test_a_write_that_waited_sees_what_it_waited_for(
     assert (answer.status_code, answer.json["current"]["title"]) == (412, "Buy bread")
 
 
-def test_parallel_writes_of_one_user_get_versions_without_a_gap(alice: Account) -> None:
-    same = callers(alice, 8)
-    made = at_once([lambda a=a: a.create_task()["version"] for a in same])
-    assert sorted(made) == list(range(1, 9))
-
-
 # What comes back
 
 
@@ -196,12 +189,7 @@ def test_instants_are_in_utc_whatever_the_database_prefers(cluster: str) -> None
         cursor.execute(f"alter database {name} set timezone to 'Asia/Tokyo'")
         cursor.execute(f"alter role current_user in database {name} set timezone to 'Asia/Tokyo'")
         cursor.execute(f"alter role current_user in database {name} set datestyle to 'German'")
-        application = create_app(settings_for(url))
-        user_id = new_id()
-        insert = "insert into users (id, email, password_hash) values (%s, 'a@example.com', 'none')"
-        cursor.execute(insert, (user_id,))
-        token = application.extensions["token_verifier"].issue(user_id)
-        account = Account(user_id, "a@example.com", token, application.test_client())
+        account = user_of(url)
         made = account.create_task(due_at="2026-01-31T23:30:00+02:00", complete=True)
         listed = account.get("/v1/tasks?sort=due&due_after=2026-01-31T21:00:00Z").json["items"]
         assert listed == [made]
@@ -226,60 +214,3 @@ def test_a_percent_sign_in_a_statement_is_one(app: APIFlask) -> None:
     with app.app_context():
         question = Statement(text("select 7 % 4 as rest, 'a%' as literal where 'ab' like :pattern"))
         assert execute(reading(new_id()), question, pattern="a%") == [(3, "a%")]
-
-
-def test_ids_are_text_everywhere(app: APIFlask, alice: Account) -> None:
-    with app.app_context():
-        rows = execute(reading(alice.user_id), Statement(text("select id from users")))
-    assert rows == [(alice.user_id,)]
-
-
-# The pool
-
-
-def test_the_pool_is_as_it_was_configured(database_url: str) -> None:
-    settings = settings_for(
-        database_url, DB_POOL_SIZE="3", DB_MAX_OVERFLOW="4", DB_POOL_TIMEOUT="0.5"
-    )
-    with create_app(settings).app_context():
-        pool: Any = db.engine.pool
-        assert (pool.size(), pool._max_overflow, pool._timeout) == (3, 4, 0.5)
-        assert pool._recycle < 300, "Neon suspends after five minutes"
-        assert not pool._pre_ping
-
-
-def test_a_connection_is_as_it_was_configured(app: APIFlask) -> None:
-    with app.app_context():
-        connection = db.engine.raw_connection()
-        try:
-            driver: Any = connection.driver_connection
-            told, autocommit = driver.info.dsn_parameters, driver.autocommit
-        finally:
-            connection.close()
-    assert autocommit
-    expected = {
-        "connect_timeout": "5",
-        "application_name": "tasks-api",
-        "keepalives_idle": "5",
-        "keepalives_interval": "2",
-        "keepalives_count": "2",
-        "tcp_user_timeout": "5000",
-    }
-    assert told.items() >= expected.items()
-
-
-def test_a_request_that_gets_no_connection_is_told_to_come_back(
-    database_url: str, auth: Any
-) -> None:
-    pool = {"DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0", "DB_POOL_TIMEOUT": "0.1"}
-    application = create_app(settings_for(database_url, **pool))
-    account = auth(application)
-    with application.app_context():
-        connection = db.engine.raw_connection()
-        try:
-            answer = account.get("/v1/tasks")
-        finally:
-            connection.close()
-    assert (answer.status_code, answer.json["type"]) == (503, "/problems/database-busy")
-    assert int(answer.headers["Retry-After"]) >= 1
-    assert account.get("/v1/tasks").status_code == 200

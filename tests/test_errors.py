@@ -96,11 +96,6 @@ def test_a_method_that_a_path_does_not_take_is_405_and_says_which_it_takes(
         assert set(response.headers["Allow"].split(", ")) == taken
 
 
-def test_a_range_of_a_file_that_is_none_is_416(client: FlaskClient) -> None:
-    response = client.get("/static/docs.js", headers={"Range": "bytes=99999999-"})
-    problem(response, "range-not-satisfiable")
-
-
 # What nobody foresaw
 
 

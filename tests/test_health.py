@@ -12,14 +12,14 @@ from typing import Any, Final
 import psycopg2
 import pytest
 from apiflask import APIFlask
-from flask_migrate import upgrade
 from werkzeug.test import TestResponse
 
 from app import create_app
 from app.db.base import db
 from app.dev.embedded import throwaway
-from tests.conftest import ROOT, settings_for
+from tests.conftest import settings_for
 from tests.contract import NOWHERE
+from tests.databases import migrate
 from tests.parallel import at_once
 
 SECONDS: Final = 2
@@ -49,8 +49,7 @@ def is_unavailable(response: TestResponse) -> bool:
 def own() -> Iterator[str]:
     """The URL of a database that a test may break, in a cluster of its own."""
     with throwaway() as url:
-        with create_app(settings_for(url)).app_context():
-            upgrade(directory=str(ROOT / "migrations"))
+        migrate(url)
         yield url
 
 

@@ -133,12 +133,15 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
     """Makes users who call the application; each is as new as the other."""
 
     def make(application: APIFlask) -> Intruder:
-        account = auth(application)
-        category_id = account.create_category(name="Work")["id"]
-        trashed_id = account.create_task()["id"]
-        assert account.delete(f"/v1/tasks/{trashed_id}").status_code == 204
-        task_id, token_id = account.create_task()["id"], account.create_token()["id"]
-        return Intruder(account, task_id, category_id, trashed_id, token_id)
+        account, category_id, trashed_id, task_id = auth(application), new_id(), new_id(), new_id()
+        operations = [
+            {"op": "create", "type": "category", "id": category_id, "body": {"name": "Work"}},
+            {"op": "create", "type": "task", "id": trashed_id, "body": {"title": "Buy milk"}},
+            {"op": "delete", "type": "task", "id": trashed_id},
+            {"op": "create", "type": "task", "id": task_id, "body": {"title": "Buy milk"}},
+        ]
+        assert account.post("/v1/batch", json={"operations": operations}).status_code == 200
+        return Intruder(account, task_id, category_id, trashed_id, account.create_token()["id"])
 
     return make
 

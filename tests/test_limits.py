@@ -18,11 +18,13 @@ from app.web.counters import LastMinute, PresentMinute, Shared
 from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
-from tests.people import sign_in
 from tests.redis_server import RedisServer
 
 POLICY = re.compile(r'"(?:user|address)";q=[1-9]\d*;w=60')
 STATE = re.compile(r'"(user|address)";r=(\d+);t=([1-9]|[1-5]\d|60)')
+
+
+Member = Callable[..., Account]
 
 
 class Clock:
@@ -58,6 +60,12 @@ def limited(database_url: str, clock: Clock) -> Callable[..., APIFlask]:
     return make
 
 
+@pytest.fixture
+def member(limited: Callable[..., APIFlask], auth: Callable[..., Account]) -> Member:
+    """Makes users of applications with limits."""
+    return lambda **limits: auth(limited(**limits))
+
+
 def comes_from(address: str) -> dict[str, Any]:
     return {"environ_overrides": {"REMOTE_ADDR": address}}
 
@@ -84,20 +92,16 @@ def refused(answer: TestResponse, whose: str) -> bool:
 # Whose requests
 
 
-def test_a_user_has_so_many_requests_a_minute(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=3))
+def test_a_user_has_so_many_requests_a_minute(member: Member) -> None:
+    user = member(user=3)
     answers = [user.get("/v1/tasks") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
     assert [told(answer)[1] for answer in answers] == [2, 1, 0]
     assert refused(user.get("/v1/tasks"), "user")
 
 
-def test_requests_are_counted_by_user_whichever_token_they_come_with(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=5))
+def test_requests_are_counted_by_user_whichever_token_they_come_with(member: Member) -> None:
+    user = member(user=5)
     scripts = [user._replace(token=user.create_token()["token"]) for _ in range(2)]
     answers = [caller.get("/v1/tasks") for caller in (user, *scripts)]
     assert [told(answer)[1] for answer in answers] == [2, 1, 0]
@@ -126,19 +130,15 @@ def test_an_address_has_fewer_passwords_hashed_than_it_has_requests(
     assert client.get("/v1/tasks").status_code == 401
 
 
-def test_a_guess_at_a_token_does_not_count_against_the_user_whom_it_names(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=1))
+def test_a_guess_at_a_token_does_not_count_against_the_user_whom_it_names(member: Member) -> None:
+    user = member(user=1)
     guess = user._replace(token=str(PersonalToken(user.user_id, bytes(24))))
     assert [guess.get("/v1/tasks").status_code for _ in range(3)] == [401] * 3
     assert user.get("/v1/tasks").status_code == 200
 
 
-def test_the_next_minute_begins_anew(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account], clock: Clock
-) -> None:
-    user = auth(limited(user=1))
+def test_the_next_minute_begins_anew(member: Member, clock: Clock) -> None:
+    user = member(user=1)
     assert told(user.get("/v1/me")) == ("user", 0, 50)
     clock.forward(49)
     answer = user.get("/v1/me")
@@ -158,10 +158,8 @@ def test_one_users_requests_are_not_anothers(
     assert other.get("/v1/me").status_code == 200
 
 
-def test_a_user_has_no_more_from_several_addresses_and_with_several_tokens(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=2))
+def test_a_user_has_no_more_from_several_addresses_and_with_several_tokens(member: Member) -> None:
+    user = member(user=2)
     again = user.client.application.extensions["token_verifier"].issue(user.user_id, seconds=300)
     assert user.get("/v1/me", **comes_from("192.0.2.1")).status_code == 200
     assert user.get("/v1/me", **comes_from("192.0.2.2")).status_code == 200
@@ -215,20 +213,16 @@ def test_an_address_past_its_limit_has_no_token_verified_and_no_statement_sent(
     assert sent == []
 
 
-def test_a_forged_token_counts_for_no_user(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=1))
+def test_a_forged_token_counts_for_no_user(member: Member) -> None:
+    user = member(user=1)
     forged = user._replace(token=user.token[:-5] + "AAAAA")
     for _ in range(3):
         assert forged.get("/v1/me").status_code == 401
     assert user.get("/v1/me").status_code == 200
 
 
-def test_a_replay_counts_as_any_request(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=2))
+def test_a_replay_counts_as_any_request(member: Member) -> None:
+    user = member(user=2)
     options = {"json": {"title": "Buy milk"}, "headers": {"Idempotency-Key": "once"}}
     assert told(user.post("/v1/tasks", **options))[1] == 1
     replayed = user.post("/v1/tasks", **options)
@@ -262,10 +256,8 @@ def test_a_request_counts_once_more_for_each_further_16_kib_of_its_body(
     assert told(answer)[1] == 100 - weight
 
 
-def test_a_minute_takes_no_more_bytes_than_its_requests_weigh(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account], clock: Clock
-) -> None:
-    user = auth(limited(user=10))
+def test_a_minute_takes_no_more_bytes_than_its_requests_weigh(member: Member, clock: Clock) -> None:
+    user = member(user=10)
     assert [create(user, 65_536).status_code for _ in range(2)] == [201, 201]
     answer = create(user, 65_536)
     assert refused(answer, "user")
@@ -275,19 +267,17 @@ def test_a_minute_takes_no_more_bytes_than_its_requests_weigh(
 
 
 def test_a_body_that_outweighs_a_whole_minute_is_taken_once_in_it(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account], clock: Clock
+    member: Member, clock: Clock
 ) -> None:
-    user = auth(limited(user=5))
+    user = member(user=5)
     assert create(user, 1_000_000).status_code == 201
     assert refused(create(user, 30), "user")
     clock.forward(60)
     assert create(user, 1_000_000).status_code == 201
 
 
-def test_a_body_of_unknown_length_weighs_what_was_read_of_it(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    user = auth(limited(user=5))
+def test_a_body_of_unknown_length_weighs_what_was_read_of_it(member: Member) -> None:
+    user = member(user=5)
 
     def send() -> TestResponse:
         chunked = {"Transfer-Encoding": "chunked"}
@@ -300,25 +290,6 @@ def test_a_body_of_unknown_length_weighs_what_was_read_of_it(
     assert first.status_code == 201, first.text
     assert told(first)[1] == 1
     assert send().status_code == 429
-
-
-def test_work_that_shows_only_later_is_counted_with_its_request(
-    limited: Callable[..., APIFlask], auth: Callable[..., Account]
-) -> None:
-    application = limited(user=10)
-    user = auth(application)
-    waits = []
-
-    @application.get("/v1/chunks")
-    def chunks() -> str:
-        counts = limits.request_limits()
-        waits.extend(counts.count_more(user.user_id, weight) for weight in (0, 4, 4, 4))
-        return "done"
-
-    assert told(user.get("/v1/me"))[1] == 9
-    assert user.get("/v1/chunks").status_code == 200
-    assert waits == [0, 0, 0, 50]
-    assert refused(user.get("/v1/me"), "user")
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/db", "/openapi.json", "/docs", "/problems/x"])
@@ -413,28 +384,22 @@ def test_the_limit_that_is_nearest_is_told_and_all_that_were_met(
     [
         ("192.0.2.1", "192.0.2.1", True),
         ("192.0.2.1", "192.0.2.2", False),
-        ("192.0.2.1:40000", "192.0.2.1:40001", True),
         ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
-        ("2001:db8::1", "2001:DB8:0:0::2", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
         ("::ffff:192.0.2.1", "192.0.2.1", True),
         ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
         ("fe80::1%eth0", "fe80::2%eth0", True),
         ("192.0.2.1", "192.0.2.1:40000", True),
         ("192.0.2.1:_hidden", ' "192.0.2.1" ', True),
-        ("[2001:db8::1]:4001", "[2001:db8::1]:4002", True),
         ("[2001:db8::1]", "2001:db8::1", True),
         ("[2001:DB8::1]:_port", '"[2001:db8::2]:80"', True),
         ("[2001:db8::1]:80", "[2001:db8:0:1::1]:80", False),
         ("2001:db8:0:0:0:0:0:1:4001", "2001:db8::1", True),
-        ("2001:db8::1:4001", "2001:db8::1:4002", True),
         ("[::ffff:192.0.2.1]:4001", "192.0.2.1", True),
         ("::ffff:192.0.2.1:4001", "192.0.2.1", True),
         ("::FFFF:C000:0201", "192.0.2.1", True),
-        ("0:0:0:0:0:ffff:192.0.2.1", "192.0.2.1", True),
         ("[fe80::1%25eth0]:80", "fe80::1%eth1", True),
         ("", "unix:", False),
-        ("", "unknown", False),
         ("unknown", "unknown", True),
     ],
 )
@@ -444,88 +409,27 @@ def test_an_address_is_a_host_or_what_one_subscriber_has_of_ipv6(
     assert (limits.network(one) == limits.network(other)) is same
 
 
-def test_another_address_of_the_same_network_has_no_more_requests(
-    limited: Callable[..., APIFlask],
-) -> None:
-    client = limited(address=1).test_client()
-    assert client.get("/v1/me", **comes_from("2001:db8::1")).status_code == 401
-    assert refused(client.get("/v1/me", **comes_from("2001:db8::2")), "address")
-    assert client.get("/v1/me", **comes_from("2001:db8:1::1")).status_code == 401
-
-
 @pytest.mark.parametrize(
     "form",
     [
-        "{}:{}",
-        "[2001:db8::{}]:{}",
-        "[::ffff:192.0.2.7]:{1}",
-        '"[2001:DB8::{}]:{}"',
-        "[fe80::1%{1}]",
+        *("192.0.2.7:400{}", "[2001:db8::7]:400{}", "[2001:db8::{}]", '"[2001:DB8::7]:400{}"'),
+        *("[::ffff:192.0.2.7]:400{}", "[fe80::1%{}]", '"{}, 192.0.2.1'),
+        # What is no address is one client as well.
+        *("unknown{}", "_hidden{}", "1.2.3.{}00", "{}", "'1.2.3.{}", "[{}", "x{}" * 1000),
+        *("::{}::", "%{}"),
     ],
+    ids=lambda form: form[:16],
 )
 def test_a_client_is_one_however_the_proxy_writes_its_address(
     limited: Callable[..., APIFlask], form: str
 ) -> None:
     client = limited(address=2, TRUSTED_PROXIES="1").test_client()
-    forms = [form.format("192.0.2.7" if form[0] == "{" else 7, port) for port in range(4001, 4004)]
-    answers = [client.get("/v1/me", headers={"X-Forwarded-For": node}) for node in forms]
-    assert [answer.status_code for answer in answers] == [401, 401, 429], forms
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        "unknown{}",
-        "_hidden{}",
-        "1.2.3.{}00",
-        "{}",
-        "'1.2.3.{}",
-        "[{}",
-        "x{}" * 1000,
-        "::{}::",
-        "%{}",
-    ],
-)
-def test_all_that_are_no_address_are_one_client(
-    limited: Callable[..., APIFlask], form: str
-) -> None:
-    client = limited(address=2, TRUSTED_PROXIES="1").test_client()
-    forms = [form.replace("{}", str(number)) for number in range(3, 6)]
-    answers = [client.get("/v1/me", headers={"X-Forwarded-For": node}) for node in forms]
-    assert [answer.status_code for answer in answers] == [401, 401, 429]
-
-
-def test_an_open_quotation_mark_of_the_client_makes_no_other_client_of_it(
-    limited: Callable[..., APIFlask],
-) -> None:
-    client = limited(address=2, TRUSTED_PROXIES="1").test_client()
-    headers = [{"X-Forwarded-For": f'"{number}, 192.0.2.1'} for number in range(3)]
-    assert [client.get("/v1/me", headers=h).status_code for h in headers] == [401, 401, 429]
-
-
-def test_failed_sign_ins_from_one_address_are_counted_whatever_its_port_is(
-    limited: Callable[..., APIFlask],
-) -> None:
-    client = limited(TRUSTED_PROXIES="1").test_client()
-    statuses = [
-        sign_in(
-            client,
-            f"{number}@nowhere.example.com",
-            headers={"X-Forwarded-For": f"[2001:db8:77::1]:{4000 + number}"},
-        ).status_code
-        for number in range(11)
-    ]
-    assert statuses == [401] * 10 + [429]
+    nodes = [form.replace("{}", str(number)) for number in range(3, 6)]
+    answers = [client.get("/v1/me", headers={"X-Forwarded-For": node}) for node in nodes]
+    assert [answer.status_code for answer in answers] == [401, 401, 429], nodes
 
 
 # Memory
-
-
-def test_a_long_node_is_not_remembered() -> None:
-    before = limits._network.cache_info().currsize
-    for number in range(10):
-        assert limits.network(f"{number}" * 10_000) == limits.NO_ADDRESS
-    assert limits._network.cache_info().currsize == before
 
 
 def test_the_addresses_of_a_minute_are_forgotten_with_it(clock: Clock) -> None:

@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import SortKey, TaskFilters, TaskPatch
 from app.web import counters
 from app.web.counters import LastMinute, PresentMinute
@@ -122,16 +121,6 @@ def test_a_worker_that_was_asked_for_every_shape_is_little_larger(
             caller.ask("POST", "/v1/batch", {"operations": [operation]})
         grown = memory(worker) - before
         assert grown < MOST_GROWTH
-
-
-def test_a_table_keeps_so_many_statements(alice: Account) -> None:
-    assert TASKS.built.cache_info().maxsize
-    task = alice.create_task()
-    for patch in patches(alice.create_category()["id"]):
-        assert alice.patch(f"/v1/tasks/{task['id']}", json=patch).status_code == 200
-    info = TASKS.built.cache_info()
-    assert info.maxsize
-    assert info.currsize <= info.maxsize
 
 
 def test_requests_of_so_many_callers_are_counted_at_a_time(

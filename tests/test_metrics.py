@@ -29,7 +29,7 @@ from app.core.metrics.ledger import Ledger
 from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import Cause
-from app.db.pool import BREAKER, CountedPool
+from app.db.pool import BREAKER
 from app.web.exchange import new_id
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
@@ -100,13 +100,8 @@ def told(client: FlaskClient) -> Scrape:
 # Who may look
 
 
-def test_without_a_token_set_there_are_no_metrics_and_nothing_is_measured(app: APIFlask) -> None:
+def test_without_a_token_set_there_are_no_metrics(app: APIFlask) -> None:
     assert app.test_client().get("/metrics", headers=BEARER).status_code == 404
-    assert not isinstance(app.extensions[GATE].pool, CountedPool)
-    assert {each.__module__ for each in app.after_request_funcs[None]} == {
-        "app.auth.policies",
-        "app.core.logs",
-    }
 
 
 @pytest.mark.parametrize(
@@ -366,38 +361,6 @@ def test_a_statement_that_is_sent_again_is_counted(
 # The numbers themselves
 
 
-class Interrupted:
-    """A row whose reader is interrupted by another thread before it can write."""
-
-    def __init__(self, row: Any) -> None:
-        self.row = row
-
-    def __getitem__(self, place: int) -> float:
-        value = self.row[place]
-        time.sleep(0)
-        return value
-
-    def __setitem__(self, place: int, value: float) -> None:
-        self.row[place] = value
-
-
-def test_no_count_is_lost_between_threads() -> None:
-    ledger = Ledger(PLAIN)
-    ledger.row = Interrupted(ledger.row)
-    place = ledger.places[("tasks_worker_starts_total",)]
-    histogram = ledger.places[("tasks_database_flight_seconds",)]
-
-    def count() -> None:
-        for _ in range(500):
-            ledger.add(place)
-            ledger.observe(histogram, 0.002)
-
-    at_once([count] * 4)
-    totals = ledger.totals()
-    assert totals[place] == 2000
-    assert totals[histogram + 2] == 2000  # from 0.001 to 0.0025
-
-
 def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
     ledger, present = Ledger(PLAIN), []
     ledger.look = lambda: present.append(1)
@@ -419,16 +382,6 @@ def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
     assert [told[each] for each in (LONG_POLLS, THREADS, IN_FLIGHT, QUEUED)] == [2, 8, 6, 4]
     assert ledger.used[0] == 3
     assert len(present) == 2000
-
-
-def test_what_nobody_wants_to_know_is_not_counted() -> None:
-    assert not tally.wanted()
-    tally.assign_seat(1)
-    tally.take_seat(1)
-    tally.add(LONG_POLLS)
-    tally.note_threads(threads=4, in_flight=3, queued=2)
-    tally.leave_seat(1)
-    assert not tally.wanted()
 
 
 # Across processes

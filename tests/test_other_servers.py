@@ -4,9 +4,6 @@ What holds there without app/server; docs/operations/other-servers.md says what 
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, SECRET, Account, wait_until_ready
+from tests.conftest import ROOT, Account, gunicorn_process
 from tests.locks import held, until, waiting
 from tests.raw import GET, PROMPT, answered, ask, asking, connect, connections
-from tests.rig.programs import free_port
 from tests.rig.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -31,38 +27,12 @@ COMMANDS = {
 
 
 @contextmanager
-def serving(name: str, database_url: str, log: Path, **environment: str) -> Iterator[str]:
+def serving(name: str, database_url: str, log: Path) -> Iterator[str]:
     """The application under this server, with four threads; yields its base URL."""
-    port = free_port()
-    variables = {
-        **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}},
-        "APP_ENV": "test",
-        "FLASK_SKIP_DOTENV": "1",
-        "DATABASE_URL": database_url,
-        "JWT_SECRET": SECRET,
-        "PORT": str(port),
-        "GRANIAN_PORT": str(port),
-        "WEB_CONCURRENCY": "1",
-        "WEB_THREADS": "4",
-        "RATELIMIT_PER_USER": "0",
-        "RATELIMIT_PER_ADDRESS": "0",
-        "SHUTDOWN_GRACE": "0",
-        "DB_STATEMENT_TIMEOUT": "1",
-        "REQUEST_DEADLINE": "3",
-        **environment,
-    }
-    command = [sys.executable, "-m", *COMMANDS[name].split()]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT
-        )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_ready(base, process)
+    few = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "4"}
+    short = {"DB_STATEMENT_TIMEOUT": "1", "REQUEST_DEADLINE": "3"}
+    with gunicorn_process(database_url, log, COMMANDS[name], **few, **short) as (base, _):
         yield base
-    finally:
-        process.terminate()
-        process.wait(timeout=40)
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

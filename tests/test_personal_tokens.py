@@ -13,7 +13,7 @@ from app.core.logs import redact
 from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account, settings_for
-from tests.databases import migrate, opened, own_database
+from tests.databases import migrate, opened, own_database, user_of
 from tests.parallel import at_once, callers
 from tests.walking import walk
 
@@ -344,11 +344,7 @@ def test_no_request_waits_to_write_when_a_token_was_used(alice: Account, connect
 def test_a_database_that_takes_no_writes_still_serves_reads_to_tokens(cluster: str) -> None:
     with own_database(cluster) as url, opened(url) as cursor:
         migrate(url)
-        user_id, application = new_id(), create_app(settings_for(url))
-        cursor.execute("insert into users (id) values (%s)", (user_id,))
-        jwt = application.extensions["token_verifier"].issue(user_id)
-        account = Account(user_id, "", jwt, application.test_client())
-        script = bearing(account)
+        script = bearing(user_of(url))
         name = url.rpartition("/")[2]
         cursor.execute(f"alter database {name} set default_transaction_read_only = on")
         serving = create_app(settings_for(url)).test_client()

@@ -5,9 +5,8 @@ user takes the last place.
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from threading import Thread, active_count
+from contextlib import ExitStack, closing
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,7 +27,6 @@ from app.core.places import (
     for_polls,
     for_transfers,
     reserve_thread,
-    threads_in_all,
 )
 from app.server.lanes import Lanes
 from tests.conftest import Account, gunicorn, settings_for
@@ -56,13 +54,10 @@ BODY = b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
     ("head", "name"),
     [
         (b"GET /v1/changes?wait=25" + REST, "polls"),
-        (b"GET /v1/changes?since=a&wait=1&limit=2" + REST, "polls"),
         (b"HEAD /v1/changes?wait=25" + REST, "polls"),
         (b"GET /v1/export" + REST, "transfers"),
-        (b"GET /v1/export?format=csv" + REST, "transfers"),
         (b"HEAD /v1/export" + REST, "transfers"),
         (b"POST /v1/import" + BODY, "transfers"),
-        (b"POST /v1/import" + BODY + b"begun", "transfers"),
         (b"GET /v1/changes" + REST, "ordinary"),
         (b"GET /v1/changes?since=await=1" + REST, "ordinary"),
         (b"POST /v1/changes?wait=1" + BODY, "ordinary"),
@@ -72,30 +67,16 @@ BODY = b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
         (b"GET http://localhost/v1/export" + REST, "ordinary"),
         (b"GET /v1/export HTTP/1.1\r\nHost: loc", "ordinary"),
         (b"GET /v1/export" + BODY, "ordinary"),
-        (b"get /v1/export" + REST, "ordinary"),
         (b"GET /v1/export/" + REST, "ordinary"),
         (b"GET /v1/import" + REST, "ordinary"),
-        (b"POST /v1/import HTTP/1.1\r\nHost: loc", "ordinary"),
         (b"\r\nGET /v1/export" + REST, "ordinary"),
-        (b"GET  /v1/export" + REST, "ordinary"),
-        (b"GET /v1/export HTTP/2.0\r\n\r\n", "ordinary"),
         (b"GET /v1/tasks" + REST, "ordinary"),
-        (b"GET /v1/export", "ordinary"),
-        (b"\r\n\r\n", "ordinary"),
     ],
 )
 def test_a_request_that_may_take_long_gets_a_thread_that_is_there_for_such(
     lanes: Lanes, head: bytes, name: str
 ) -> None:
     assert lanes.choose(head) is getattr(lanes, name)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 4, 64])
-def test_there_are_as_many_threads_as_are_counted_on(threads: int) -> None:
-    before = active_count()
-    Lanes(threads)
-    for_health = 3
-    assert active_count() - before == threads_in_all(threads) + for_health
 
 
 # Places
@@ -242,17 +223,29 @@ def test_a_body_that_trickles_in_gives_up_its_place(
 # gunicorn with our worker
 
 
-@contextmanager
-def serving(database_url: str, log: Path, threads: int) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def serving(
+    database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[int], str]]:
+    """Starts a server with so many threads, or finds it when nobody waits there any more."""
     environment = {
         "WEB_CONCURRENCY": "1",
-        "WEB_THREADS": str(threads),
         "METRICS_TOKEN": TOKEN,
         "REQUEST_DEADLINE": "30",
         "DB_STATEMENT_TIMEOUT": "30",
     }
-    with gunicorn(database_url, log, **environment) as base:
-        yield base
+    started: dict[int, str] = {}
+    with ExitStack() as stack:
+
+        def serve(threads: int) -> str:
+            if threads not in started:
+                log = tmp_path_factory.mktemp("places") / "log"
+                server = gunicorn(database_url, log, WEB_THREADS=str(threads), **environment)
+                started[threads] = stack.enter_context(server)
+            until(lambda: polls(started[threads]) == 0)
+            return started[threads]
+
+        yield serve
 
 
 def polling(account: Account, path: str = "/v1/changes") -> bytes:
@@ -277,11 +270,10 @@ def polls(base: str) -> float:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_requests_are_answered_at_once_while_others_wait_export_and_import(
-    database_url: str,
+    serving: Callable[[int], str],
     auth: Callable[..., Account],
     alice: Account,
     connection: Any,
-    tmp_path: Path,
     threads: int,
 ) -> None:
     fill(connection, alice, 10_000, 1000)  # more than the buffers of a connection take
@@ -290,7 +282,8 @@ def test_requests_are_answered_at_once_while_others_wait_export_and_import(
     begun = [importing_slowly(auth(), "/v1/%69mport"), polling(auth(), "/v1/chang%65s")]
     begun += [plain("/v1/export", alice), importing_slowly(bob)]
     begun += [polling(each) for each in [auth() for _ in range(for_polls(threads) + 4)]]
-    with serving(database_url, tmp_path / "log", threads) as base, ExitStack() as stack:
+    base = serving(threads)
+    with ExitStack() as stack:
         for request in begun:
             stack.enter_context(connections(base, 1, request))
         until(lambda: polls(base) == for_polls(threads))
@@ -314,9 +307,10 @@ def transfer(base: str, method: str, account: Account) -> tuple[int, dict[str, s
 
 
 def test_one_user_leaves_places_to_wait_to_others(
-    database_url: str, alice: Account, bob: Account, tmp_path: Path
+    serving: Callable[[int], str], alice: Account, bob: Account
 ) -> None:
-    with serving(database_url, tmp_path / "log", 2) as base, ExitStack() as stack:
+    base = serving(2)
+    with ExitStack() as stack:
         request = polling(alice)
         stack.enter_context(connections(base, 1, request))
         until(lambda: polls(base) == 1)
@@ -327,17 +321,17 @@ def test_one_user_leaves_places_to_wait_to_others(
         until(lambda: polls(base) == 2)
 
 
-def test_who_hangs_up_waits_no_longer(database_url: str, alice: Account, tmp_path: Path) -> None:
-    with serving(database_url, tmp_path / "log", 1) as base:
-        with connections(base, 1, polling(alice)):
-            until(lambda: polls(base) == 1)
-            started = time.monotonic()
-        until(lambda: polls(base) == 0)
-        assert time.monotonic() - started < 20  # of 25
+def test_who_hangs_up_waits_no_longer(serving: Callable[[int], str], alice: Account) -> None:
+    base = serving(1)
+    with connections(base, 1, polling(alice)):
+        until(lambda: polls(base) == 1)
+        started = time.monotonic()
+    until(lambda: polls(base) == 0)
+    assert time.monotonic() - started < 20  # of 25
 
 
 def test_an_import_ends_when_its_client_has_gone(
-    database_url: str, alice: Account, connection: Any, tmp_path: Path
+    serving: Callable[[int], str], alice: Account, connection: Any
 ) -> None:
     size = importing.CHUNK_LINES
     data = jsonl(*(task() for _ in range(4 * size)))
@@ -348,10 +342,10 @@ def test_an_import_ends_when_its_client_has_gone(
             client.sendall(plain("/v1/export", alice))
             return answered(client)[0] == 200
 
-    with serving(database_url, tmp_path / "log", 1) as base:
-        with held(connection, alice.user_id), connections(base, 1, request):
-            until(lambda: waiting(connection))
-        until(is_over)
+    base = serving(1)
+    with held(connection, alice.user_id), connections(base, 1, request):
+        until(lambda: waiting(connection))
+    until(is_over)
     with connection.cursor() as cursor:
         cursor.execute("select count(*) from tasks where user_id = %s", (alice.user_id,))
         assert cursor.fetchone() == (size,)

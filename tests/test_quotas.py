@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 import pytest
 from apiflask import APIFlask
 from werkzeug.test import TestResponse
@@ -13,6 +12,8 @@ from app.rows.census import census
 from app.rows.quotas import ROW_BYTES
 from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
+from tests.lines import category, jsonl, send
+from tests.lines import task as task_line
 from tests.parallel import at_once, callers
 from tests.rig.proxy import Proxy
 from tests.walking import walk
@@ -192,7 +193,7 @@ def test_what_a_key_is_answered_is_a_row_too(anna: Account, connection: Any) -> 
     full(anna.post("/v1/tokens", json={"name": "x", "scopes": ["account"]}, **keyed), "rows")
     operation = {"op": "update", "type": "task", "id": task["id"], "body": {"title": "x"}}
     full(anna.post("/v1/batch", json={"operations": [operation]}, **keyed), "rows")
-    full(send_lines(anna, [], **keyed), "rows")
+    full(send(anna, b"\n", **keyed["headers"]), "rows")
     replay = anna.post("/v1/tasks", json={"title": "x"}, **keyed)
     assert (replay.status_code, replay.headers["Idempotency-Replayed"]) == (201, "true")
     assert anna.get(f"/v1/tasks/{task['id']}").json == task
@@ -209,7 +210,7 @@ def test_what_is_kept_of_each_route_is_counted(anna: Account, connection: Any) -
     answer = anna.post("/v1/batch", json={"operations": [operation]}, **keyed())
     assert answer.status_code == 200
     before = usage(anna)
-    assert send_lines(anna, [], **keyed()).status_code == 200
+    assert send(anna, b"\n", **keyed()["headers"]).status_code == 200
     assert usage(anna)["rows"] == stored(connection, anna) == ROWS
     assert usage(anna)["bytes"] > before["bytes"] + ROW_BYTES
     assert before["bytes"] > 4 * ROW_BYTES + len(answer.data)
@@ -232,7 +233,7 @@ def test_a_text_too_long_for_what_is_left_is_refused_by_each_way_to_write_one(
     operation = {"op": "replace", "type": "task", "id": other["id"], "body": long}
     batch = ben.post("/v1/batch", json={"operations": [operation]})
     assert (batch.status_code, batch.json["problem"]["quota"]) == (409, "bytes")
-    full(send_lines(ben, [line("task", {"id": other["id"], **long})]), "bytes")
+    full(send(ben, jsonl(task_line(id=other["id"], **long))), "bytes")
     assert ben.get(path).json == other
 
     assert ben.patch(f"/v1/tasks/{task['id']}", json={"description": None}).status_code == 200
@@ -251,37 +252,24 @@ def test_what_a_batch_is_answered_takes_room_under_a_key(ben: Account) -> None:
 # Import
 
 
-def line(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "data": data}
-
-
-def send_lines(account: Account, lines: list[dict[str, Any]], **options: Any) -> TestResponse:
-    data = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in lines)
-    return account.post(
-        "/v1/import", data=data or b"\n", content_type="application/jsonl", **options
-    )
-
-
 def test_an_import_ends_at_the_line_that_there_is_no_room_for_and_goes_on_when_there_is(
     anna: Account, forget_census: Callable[[Account], None], connection: Any
 ) -> None:
-    lines = [line("category", {"id": new_id(), "name": "Home"})]
-    lines += [line("task", {"id": new_id(), "title": f"Task {number}"}) for number in range(10)]
-    refusal = full(send_lines(anna, lines), "rows")
+    lines = jsonl(category(), *(task_line(title=f"Task {number}") for number in range(10)))
+    refusal = full(send(anna, lines), "rows")
     assert (refusal["line"], stored(connection, anna)) == (ROWS, ROWS)
     assert {task["title"] for task in walk(anna)} == {f"Task {number}" for number in range(4)}
 
-    assert full(send_lines(anna, lines), "rows")["line"] == ROWS
+    assert full(send(anna, lines), "rows")["line"] == ROWS
     roomier = create_app(settings_for(anna.client.application.config["MIGRATION_URL"]))
     again = anna._replace(client=roomier.test_client())
-    report = send_lines(again, lines).json
+    report = send(again, lines).json
     assert (report["created"], report["unchanged"], report["refused"]) == (6, ROWS, 0)
 
 
 def test_an_import_that_changes_what_is_there_needs_no_room(anna: Account) -> None:
     tasks = fill(anna)
-    lines = [line("task", {"id": task["id"], "title": "Changed"}) for task in tasks]
-    report = send_lines(anna, lines)
+    report = send(anna, jsonl(*(task_line(id=task["id"], title="Changed") for task in tasks)))
     assert (report.status_code, report.json["updated"]) == (200, ROWS)
 
 
@@ -402,7 +390,7 @@ def test_batches_and_imports_at_once_never_pass_the_quota(anna: Account, connect
         return caller.post("/v1/batch", json={"operations": operations})
 
     def load(caller: Account) -> TestResponse:
-        return send_lines(caller, [line("task", {"id": new_id(), "title": "x"}) for _ in range(2)])
+        return send(caller, jsonl(task_line(), task_line()))
 
     calls: list[Callable[[], TestResponse]] = [
         lambda caller=caller, send=send: send(caller)

@@ -2,21 +2,19 @@
 
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection
 from threading import Event, Thread
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
-from apiflask import APIFlask
 
 from app import create_app
-from app.db.scope import Role, reading, writing
+from app.db.scope import Role
 from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.locks import until, waiting
 from tests.parallel import at_once, callers
+from tests.raw import ask, asking
 from tests.rig.proxy import Proxy
 
 
@@ -37,14 +35,9 @@ def script_of(account: Account) -> Script:
     return Script(account._replace(token=made["token"]), made["id"])
 
 
-def status(base: str, token: str, path: str = "/v1/tasks") -> int:
-    """What another process answers to a GET with this token."""
-    connection = HTTPConnection(urlsplit(base).netloc, timeout=30)
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
+def status(base: str, account: Account, path: str = "/v1/tasks") -> int:
+    """What another process answers to a GET of this user."""
+    return ask(base, asking(path, account))[0]
 
 
 # At once
@@ -55,9 +48,9 @@ def test_a_revoked_token_is_refused_by_every_process_at_its_very_next_use(
 ) -> None:
     for _ in range(20):
         account, token_id = script_of(alice)
-        assert status(server, account.token) == 200
+        assert status(server, account) == 200
         assert alice.delete(f"/v1/tokens/{token_id}").status_code == 204
-        assert status(server, account.token) == 401
+        assert status(server, account) == 401
 
 
 def test_no_request_that_begins_after_the_revocation_is_served(
@@ -69,7 +62,7 @@ def test_no_request_that_begins_after_the_revocation_is_served(
     def use() -> None:
         while not ended.is_set():
             began = time.monotonic()
-            answers.append((began, status(server, script.account.token)))
+            answers.append((began, status(server, script.account)))
 
     threads = [Thread(target=use) for _ in range(6)]
     for thread in threads:
@@ -132,25 +125,13 @@ def test_twenty_tokens_that_revoke_themselves_at_once_are_all_gone(alice: Accoun
     assert alice.get("/v1/tokens").json["items"] == []
 
 
-def test_tokens_are_revoked_under_their_etag_as_everything_is(
-    alice: Account, script: Script
-) -> None:
-    path = f"/v1/tokens/{script.token_id}"
-    [token] = alice.get("/v1/tokens").json["items"]
-    stale = alice.delete(path, headers={"If-Match": f'"{token["version"] + 1}"'})
-    assert (stale.status_code, stale.json["current"]) == (412, token)
-    current = {"If-Match": f'"{token["version"]}"'}
-    assert alice.delete(path, headers=current).status_code == 204
-    assert alice.delete(path, headers=current).status_code == 404
-
-
 def test_a_long_poll_ends_when_its_token_is_revoked(
     server: str, alice: Account, script: Script
 ) -> None:
     since = alice.get("/v1/changes").json["next_token"]
     path = f"/v1/changes?since={since}&wait=25"
     answers: list[int] = []
-    waits = Thread(target=lambda: answers.append(status(server, script.account.token, path)))
+    waits = Thread(target=lambda: answers.append(status(server, script.account, path)))
     waits.start()
     try:
         until(lambda: alice.get("/v1/tokens").json["items"][0]["last_used_at"])
@@ -193,18 +174,14 @@ def test_a_revoked_token_is_told_nothing_even_where_no_statement_is_needed(
 def test_a_token_that_expires_while_it_is_in_use_is_refused_from_then_on(
     alice: Account, script: Script, server: str, connection: Any
 ) -> None:
-    assert (
-        status(server, script.account.token) == script.account.get("/v1/tasks").status_code == 200
-    )
+    assert status(server, script.account) == script.account.get("/v1/tasks").status_code == 200
     with connection.cursor() as cursor:
         cursor.execute(
             "update personal_access_tokens set created_at = now() - interval '1 day',"
             " expires_at = now() where user_id = %s",
             (alice.user_id,),
         )
-    assert (
-        status(server, script.account.token) == script.account.get("/v1/tasks").status_code == 401
-    )
+    assert status(server, script.account) == script.account.get("/v1/tasks").status_code == 401
     fresh = create_app(alice.client.application.config["SETTINGS"]).test_client()
     assert script.account._replace(client=fresh).get("/v1/tasks").status_code == 401
 
@@ -300,16 +277,3 @@ def test_no_role_sees_anothers_tokens_and_the_service_never_their_hashes(
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             asked(connection, role, alice.user_id, sql)
-
-
-def test_every_scope_that_is_made_during_a_request_asks_for_its_token(
-    app: APIFlask, script: Script
-) -> None:
-    headers = {"Authorization": f"Bearer {script.account.token}"}
-    with app.test_request_context("/v1/tasks", headers=headers):
-        assert app.preprocess_request() is None
-        for scope in (reading(script.account.user_id), writing(script.account.user_id)):
-            prefix = scope.prefix(1000)
-            assert prefix.endswith(f"select require_token('{script.token_id}'); ")
-            assert prefix.startswith("set local role tasks_app;")
-    assert "require_token" not in reading(script.account.user_id).prefix(1000)

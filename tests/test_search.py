@@ -156,44 +156,6 @@ def test_a_text_contains_what_ilike_says_it_contains(
     assert contains == like
 
 
-@pytest.mark.parametrize(
-    ("body", "sought", "before"),
-    [
-        ("a" * 5000, "a" * 100 + "b" + "a" * 99, "body ilike '%%' || sought || '%%'"),
-        ("a" * 5000, "b" + "a" * 199, "position(sought in lower(body)) > 0"),
-    ],
-)
-def test_to_look_for_a_text_takes_no_time_that_grows_with_its_length(
-    connection: Any, body: str, sought: str, before: str
-) -> None:
-    def seconds(check: str) -> float:
-        sql = (
-            f"select count({check}) from (select repeat(%s, n / n) as body, %s as sought"
-            " from generate_series(1, 100) n offset 0) texts"
-        )
-        started = time.perf_counter()
-        with connection.cursor() as cursor:
-            cursor.execute(sql, (body, sought))
-        return time.perf_counter() - started
-
-    checks = ("contains_text(body, sought)", before)
-    now, naive = (min(seconds(check) for _ in range(3)) for check in checks)
-    assert now < naive / 2
-
-
-@pytest.mark.parametrize("description", ["", "a", "ab", "Äß\n\U0001f95b x", "d" * 5000])
-def test_the_pieces_of_a_text_are_each_three_letters_in_a_row(
-    connection: Any, description: str
-) -> None:
-    owner = new_id()
-    whole = f"Milk\n{description}".lower()
-    pieces = {owner[-8:] + whole[place : place + 3] for place in range(len(whole))}
-    with connection.cursor() as cursor:
-        values = (owner, "Milk", description or None)
-        cursor.execute("select tsvector_to_array(text_pieces(%s, %s, %s))", values)
-        assert set(cursor.fetchone()[0]) == pieces
-
-
 # Whose tasks they are
 
 SEARCH = "select search_tasks('zebra', '%zebra%', 2000)"

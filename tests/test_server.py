@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import parse_headers
 from pathlib import Path
 from select import select
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
 import pytest
@@ -139,6 +140,31 @@ SERVED = {
 }
 
 
+class Single(NamedTuple):
+    """A server with one process, its worker and its log."""
+
+    base: str
+    worker: int
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def single(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Single]:
+    """A server with one process."""
+    log = tmp_path_factory.mktemp("single") / "log"
+    with gunicorn_process(database_url, log, WEB_CONCURRENCY="1") as (base, process):
+        (worker,) = children(process.pid)
+        yield Single(base, worker, log)
+
+
+@pytest.fixture(scope="module")
+def narrow(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a server with one thread, which gives a request two seconds."""
+    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "2"}
+    with gunicorn(database_url, tmp_path_factory.mktemp("narrow") / "log", **one) as base:
+        yield base
+
+
 def all_answered(connection: socket.socket, count: int) -> list[tuple[int, bytes]]:
     """Status and body of so many answers, which may come at once."""
     answers = []
@@ -209,16 +235,17 @@ def test_the_last_request_is_answered_before_the_server_ends(
 
 
 def test_what_the_server_says_itself_is_logged_as_the_rest_and_without_secrets(
-    database_url: str, tmp_path: Path
+    single: Single,
 ) -> None:
-    log = tmp_path / "log"
-    with gunicorn_process(database_url, log, WEB_CONCURRENCY="1") as (base, _):
-        secret = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization Bearer hunter2\r\n\r\n"
-        assert exchange(base, secret)[0] == 400
-        assert exchange(base, b"GET /?token=hunter2 HTTP/7.0\r\n\r\n")[0] == 400
-        assert exchange(base, b'a long hunter2 horse"}\r\n\r\n')[0] == 400
-        assert exchange(base, b"GET / HTTP/1.1\r\nHost: a\r\nhunter2\r\n\r\n")[0] == 400
-    text = log.read_text()
+    for wrong in (
+        b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization Bearer hunter2\r\n\r\n",
+        b"GET /?token=hunter2 HTTP/7.0\r\n\r\n",
+        b'a long hunter2 horse"}\r\n\r\n',
+        b"GET / HTTP/1.1\r\nHost: a\r\nhunter2\r\n\r\n",
+    ):
+        assert exchange(single.base, wrong)[0] == 400
+    until(lambda: single.log.read_text().count("Invalid request") >= 4)
+    text = single.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     warnings = [line for line in lines if line["message"].startswith("Invalid request")]
     assert len(warnings) == 4
@@ -330,10 +357,9 @@ def test_a_slow_reader_gets_all_of_an_answer(server: str) -> None:
     assert documents[0][0] == 200
 
 
-def test_connections_that_send_nothing_hold_no_thread(database_url: str, tmp_path: Path) -> None:
-    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
-    with gunicorn(database_url, tmp_path / "log", **one) as server, connections(server, 20):
-        status, taken = seconds(server, DOCUMENT)
+def test_connections_that_send_nothing_hold_no_thread(narrow: str) -> None:
+    with connections(narrow, 20):
+        status, taken = seconds(narrow, DOCUMENT)
     assert status == 200
     assert taken < 4  # gthread waits five seconds for each
 
@@ -342,41 +368,34 @@ def test_connections_that_send_nothing_hold_no_thread(database_url: str, tmp_pat
     "begun", [b"GET /health HTTP/1.1\r\nHo", CHUNKED.replace(b"/token", b"/logout") + b"5\r\nab"]
 )
 def test_half_a_request_holds_a_thread_only_until_its_deadline_and_never_health(
-    database_url: str, alice: Account, tmp_path: Path, begun: bytes
+    narrow: str, alice: Account, begun: bytes
 ) -> None:
-    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "3"}
-    with gunicorn(database_url, tmp_path / "log", **one) as server:
-        with connections(server, 1, begun) as (slow,):
-            assert seconds(server, GET)[1] < PROMPT
-            assert exchange(server, asking("/v1/tasks", alice))[0] in {200, 503}
-            # It got the thread because the slow one had to give it up.
-            slow.settimeout(PROMPT)
-            while slow.recv(65536):
-                pass
-        assert exchange(server, asking("/v1/tasks", alice))[0] == 200
+    with connections(narrow, 1, begun) as (slow,):
+        assert seconds(narrow, GET)[1] < PROMPT
+        assert exchange(narrow, asking("/v1/tasks", alice))[0] in {200, 503}
+        # It got the thread because the slow one had to give it up.
+        slow.settimeout(PROMPT)
+        while slow.recv(65536):
+            pass
+    assert exchange(narrow, asking("/v1/tasks", alice))[0] == 200
 
 
 def test_many_half_requests_hold_up_others_for_one_deadline_and_not_for_one_each(
-    database_url: str, tmp_path: Path
+    narrow: str,
 ) -> None:
-    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "2"}
-    begun = b"POST /v1/auth/token HTTP/1.1\r\nHo"
-    with gunicorn(database_url, tmp_path / "log", **one) as server, connections(server, 40, begun):
-        status, taken = seconds(server, DOCUMENT)
+    with connections(narrow, 40, b"POST /v1/auth/token HTTP/1.1\r\nHo"):
+        status, taken = seconds(narrow, DOCUMENT)
     assert status == 200
     assert taken < 12
 
 
-def test_a_client_that_reads_nothing_holds_a_thread_only_for_a_while(
-    database_url: str, tmp_path: Path
-) -> None:
-    one = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1", "REQUEST_DEADLINE": "2"}
-    with gunicorn(database_url, tmp_path / "log", **one) as server, socket.socket() as deaf:
+def test_a_client_that_reads_nothing_holds_a_thread_only_for_a_while(narrow: str) -> None:
+    with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
-        deaf.connect(("127.0.0.1", int(server.rpartition(":")[2])))
+        deaf.connect(("127.0.0.1", int(narrow.rpartition(":")[2])))
         deaf.sendall(DOCUMENT * 100)
         # In turns with the deaf one's, until the buffers before it are full.
-        assert {seconds(server, DOCUMENT)[0] for _ in range(100)} == {200}
+        assert {seconds(narrow, DOCUMENT)[0] for _ in range(100)} == {200}
 
 
 def test_health_answers_at_once_while_all_threads_wait_and_a_hundred_requests_queue(
@@ -425,18 +444,13 @@ def test_a_connection_ends_with_an_answer_that_left_much_unread(
 
 
 @pytest.mark.parametrize("chunk", [65536, 2**30], ids=["small chunks", "one chunk"])
-def test_a_chunked_gigabyte_is_refused_without_being_taken_in(
-    database_url: str, tmp_path: Path, chunk: int
-) -> None:
-    serving = gunicorn_process(database_url, tmp_path / "log", WEB_CONCURRENCY="1")
-    with serving as (server, process):
-        exchange(server, CHUNKED + b"2\r\n{}\r\n0\r\n\r\n")
-        (worker,) = children(process.pid)
-        before, used = memory(worker), []
-        with connect(server) as connection:
-            sent = stream(connection, chunk, lambda: used.append(memory(worker)))
-            status, headers, body = answered(connection)
-        used.append(memory(worker))
+def test_a_chunked_gigabyte_is_refused_without_being_taken_in(single: Single, chunk: int) -> None:
+    exchange(single.base, CHUNKED + b"2\r\n{}\r\n0\r\n\r\n")
+    before, used = memory(single.worker), []
+    with connect(single.base) as connection:
+        sent = stream(connection, chunk, lambda: used.append(memory(single.worker)))
+        status, headers, body = answered(connection)
+    used.append(memory(single.worker))
     assert (status, headers["connection"]) == (413, "close")
     assert json.loads(body)["type"] == "/problems/content-too-large"
     assert sent < 100 * MEGABYTE

@@ -43,20 +43,6 @@ def cheap_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "NO_PASSWORD", CHEAP_HASH)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the time that waiting is measured by."""
-    moved = 0.0
-    real = counters.time.monotonic
-
-    def forward(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-
-    monkeypatch.setattr(counters.time, "monotonic", lambda: real() + moved)
-    return forward
-
-
 def refused_for_a_while(answer: TestResponse) -> bool:
     if answer.status_code != 429:
         return False
@@ -298,17 +284,6 @@ def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(
         headers = {"X-Forwarded-For": "198.51.100.77"}
         answer = sign_in(client, member.email, address=address, headers=headers)
         assert answer.status_code == (200 if believed else 429)
-
-
-def test_what_a_client_puts_before_the_proxys_entry_is_not_believed(
-    database_url: str, member: Account
-) -> None:
-    client = create_app(settings_for(database_url, TRUSTED_PROXIES="1")).test_client()
-    for number in range(10):
-        headers = {"X-Forwarded-For": f"198.51.100.{number}, 203.0.113.9"}
-        fail(client, f"{number}-{member.email}", 1, headers=headers)
-    headers = {"X-Forwarded-For": "198.51.100.77, 203.0.113.9"}
-    assert refused_for_a_while(sign_in(client, member.email, headers=headers))
 
 
 def test_the_addresses_of_one_subscriber_are_one_address(

@@ -144,32 +144,20 @@ def test_titles_are_trimmed(alice: Account, space: str) -> None:
     ("field", "value", "code"),
     [
         ("title", "", "string_blank"),
-        ("title", " \t\u3000", "string_blank"),
         ("title", "x" * 201, "string_too_long"),
         ("title", "a\0b", "string_blank"),
         ("title", None, "string_type"),
-        ("title", 1, "string_type"),
-        ("title", ["x"], "string_type"),
         ("description", "x" * 5001, "string_too_long"),
         ("description", "\0", "string_null"),
         ("description", 1.5, "string_type"),
         ("complete", "true", "bool_type"),
-        ("complete", 1, "bool_type"),
         ("complete", None, "bool_type"),
         ("priority", "urgent", "literal_error"),
-        ("priority", "HIGH", "literal_error"),
-        ("priority", 3, "literal_error"),
         ("priority", None, "literal_error"),
         ("due_date", "2026-02-30", "date"),
-        ("due_date", "2026-1-1", "date"),
-        ("due_date", NOW, "date"),
         ("due_date", 20260101, "string_type"),
         ("due_at", "2026-02-30T00:00:00Z", "timestamp"),
         ("due_at", "2026-02-03T00:00:00", "timestamp"),
-        ("due_at", "2026-02-03T00:00:00+25:00", "timestamp"),
-        ("due_at", "0001-01-01T00:00:00+00:01", "timestamp"),
-        ("due_at", "9999-12-31T23:59:59-00:01", "timestamp"),
-        ("due_at", "infinity", "timestamp"),
         ("category_id", "none", "uuid"),
         ("category_id", 7, "string_type"),
         ("id", "0198c0de-0000-7000-8000-000000000000", "extra_forbidden"),
@@ -177,10 +165,7 @@ def test_titles_are_trimmed(alice: Account, space: str) -> None:
         ("version", 1, "extra_forbidden"),
         ("completed_at", NOW, "extra_forbidden"),
         ("created_at", NOW, "extra_forbidden"),
-        ("updated_at", NOW, "extra_forbidden"),
         ("deleted_at", NOW, "extra_forbidden"),
-        ("due", NOW, "extra_forbidden"),
-        ("colour", "red", "extra_forbidden"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_by_every_write_and_changes_nothing(
@@ -387,13 +372,6 @@ def test_a_deleted_task_is_gone_from_everywhere(alice: Account) -> None:
     assert ids(walk(alice)) == [other["id"]]
 
 
-@pytest.mark.parametrize("text", ["1", "not-a-uuid", "0198c0de00007000800000000000000", "%00"])
-def test_an_id_that_is_no_uuid_is_404(alice: Account, text: str) -> None:
-    for method in ("GET", "PUT", "PATCH", "DELETE"):
-        options = {"json": {"title": "x"}} if method in {"PUT", "PATCH"} else {}
-        assert alice.call(method, f"/v1/tasks/{text}", **options).status_code == 404
-
-
 def test_versions_of_a_user_count_up_over_all_that_is_written(alice: Account) -> None:
     category = alice.create_category()
     first, second = alice.create_task(), alice.create_task(category_id=category["id"])
@@ -411,16 +389,3 @@ def test_a_refused_write_costs_no_version(alice: Account) -> None:
     alice.patch(path(task), json={"title": "x"}, headers={"If-Match": '"0"'})
     alice.delete(f"/v1/tasks/{new_id()}")
     assert alice.create_task()["version"] == task["version"] + 1
-
-
-@pytest.mark.parametrize(
-    ("collection", "body"), [("tasks", {"title": "Buy milk"}), ("categories", {"name": "Home"})]
-)
-def test_an_erased_account_writes_nothing_more(
-    alice: Account, collection: str, body: dict[str, str]
-) -> None:
-    assert alice.delete("/v1/me").status_code == 204
-    for method, target in (("POST", f"/v1/{collection}"), ("PUT", f"/v1/{collection}/{new_id()}")):
-        response = alice.call(method, target, json=body)
-        assert (response.status_code, response.json["type"]) == (401, "/problems/unauthenticated")
-    assert walk(alice, f"/v1/{collection}") == []

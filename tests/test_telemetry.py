@@ -15,7 +15,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import app
 from app import __version__, create_app
-from app.api.tasks.queries import TASKS
 from app.db.tracing import summary
 from app.ops import spans
 from app.ops.spans import Recorder
@@ -121,17 +120,6 @@ def test_a_tracestate_that_is_not_valid_is_dropped_alone_and_not_logged(
     server, _ = traced.spans()
     assert (hexadecimal(server)[0], dict(server.context.trace_state)) == (TRACE, {})
     assert len(capsys.readouterr().out.splitlines()) == 1
-
-
-def test_a_request_names_no_trace_where_the_operator_does_not_want_it(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OTEL_PROPAGATORS", "none")
-    traced = Traced(database_url, ALWAYS_ON)
-    assert traced.app.test_client().get("/problems", headers=SAMPLED).status_code == 200
-    (server,) = traced.spans()
-    assert server.parent is None
-    assert hexadecimal(server)[0] != TRACE
 
 
 def test_no_header_and_no_address_is_recorded(traced: Traced, caller: Account) -> None:
@@ -300,12 +288,7 @@ def test_a_flight_is_called_by_what_it_does_to_which_tables(text: str | bytes, s
     assert summary(text) == said
 
 
-def test_the_name_of_no_statement_holds_a_value() -> None:
-    assert TASKS.delete_statement.sql.count("%(") > 1
-    assert "%" not in summary(TASKS.delete_statement.sql)
-
-
-# Not installed, or wrong; that nothing is loaded where nobody asks is in test_weight.py
+# Not installed, or wrong
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4, uuid5
 
 import jwt
 import pytest
-from apiflask import APIFlask
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -23,7 +22,7 @@ from app.core.config import Settings
 from app.core.problems import Problem
 from app.core.secrets import derived
 from tests import issuer as issuing
-from tests.conftest import SECRET, Account, settings_for
+from tests.conftest import SECRET, Account, trusting
 from tests.issuer import FromNow, Issuer, claims_of, running_issuer
 from tests.lines import category, counts, exported, jsonl, send, task
 from tests.parallel import at_once
@@ -130,13 +129,6 @@ def test_garbage_is_not_believed(alice: Account, token: str) -> None:
     assert_not_valid(alice._replace(token=token).get("/v1/me"))
 
 
-def test_no_algorithm_makes_a_token_of_an_unsigned_claim(alice: Account) -> None:
-    claims = claims_of(**OWN, sub=alice.user_id)
-    for algorithm in ("none", "NONE", "nOnE", ""):
-        unsigned = encoded({"alg": algorithm, "typ": "JWT"}, claims) + "."
-        assert_not_valid(alice._replace(token=unsigned).get("/v1/me"))
-
-
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer "])
 def test_the_scheme_is_taken_in_every_letter_case(alice: Account, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {alice.token}"}
@@ -159,27 +151,6 @@ def test_whoever_sends_no_token_is_told_that_one_is_needed(
 def verifier() -> TokenVerifier:
     settings = Settings.from_environment({"APP_ENV": "test", "JWT_SECRET": SECRET})
     return TokenVerifier(settings, derived([SECRET]))
-
-
-def test_a_verified_token_is_not_decoded_again_until_it_expires(
-    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]
-) -> None:
-    decoded: list[str] = []
-    real = access_tokens.jwt.decode
-
-    def note(token: str, *args: Any, **options: Any) -> Any:
-        decoded.append(token)
-        return real(token, *args, **options)
-
-    monkeypatch.setattr(access_tokens.jwt, "decode", note)
-    token = verifier.issue(str(uuid4()), seconds=60)
-    assert verifier.verify(token) == verifier.verify(token)
-    clock(60 + 29)
-    verifier.verify(token)
-    assert decoded == [token]
-    clock(2)
-    verifier.verify(token)
-    assert decoded == [token, token]
 
 
 def test_what_is_remembered_is_bounded(
@@ -209,29 +180,11 @@ def test_what_is_refused_is_not_remembered(verifier: TokenVerifier) -> None:
 
 
 @pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with running_issuer() as running:
-        yield running
-
-
-def trusting(database_url: str, issuer: Issuer, **environment: str) -> APIFlask:
-    """An application that takes the issuer's tokens beside its own."""
-    settings = settings_for(
-        database_url,
-        JWT_JWKS_URL=issuer.url,
-        JWT_ISSUER=issuing.NAME,
-        JWT_AUDIENCE=issuing.AUDIENCE,
-        **environment,
-    )
-    return create_app(settings)
-
-
-@pytest.fixture
 def stranger(database_url: str, issuer: Issuer) -> Account:
     """The issuer's user, who has never been here."""
     subject = f"auth0|{uuid4()}"
     user_id = str(uuid5(ISSUERS, f"{issuing.NAME}\n{subject}"))
-    client = trusting(database_url, issuer).test_client()
+    client = create_app(trusting(database_url, issuer)).test_client()
     return Account(user_id, subject, issuer.sign(sub=subject), client)
 
 
@@ -244,6 +197,25 @@ def presenting(stranger: Account, issuer: Issuer) -> Callable[..., TestResponse]
         return stranger._replace(token=token).get("/v1/me")
 
     return present
+
+
+@pytest.fixture(scope="module")
+def unchanged(database_url: str) -> Iterator[tuple[Issuer, FlaskClient]]:
+    """An issuer that stays as it is, and a client of a service that trusts it."""
+    with running_issuer() as running:
+        yield running, create_app(trusting(database_url, running)).test_client()
+
+
+@pytest.fixture
+def visitor(unchanged: tuple[Issuer, FlaskClient]) -> Callable[..., Account]:
+    """Makes users of that issuer, each with a token that it signs."""
+    running, client = unchanged
+
+    def visit(*args: Any, **options: Any) -> Account:
+        given = {"sub": f"auth0|{uuid4()}", **options}
+        return Account("", str(given["sub"]), running.sign(*args, **given), client)
+
+    return visit
 
 
 @pytest.mark.parametrize("kid", ["rs256", "es256", "eddsa"])
@@ -281,9 +253,9 @@ def test_a_users_id_is_made_of_issuer_and_subject_and_never_changes() -> None:
     ids=str,
 )
 def test_another_issuers_token_is_not_believed(
-    presenting: Callable[..., TestResponse], changed: dict[str, Any]
+    visitor: Callable[..., Account], changed: dict[str, Any]
 ) -> None:
-    assert_not_valid(presenting(**changed))
+    assert_not_valid(visitor(**changed).get("/v1/me"))
 
 
 # What issuers publish and sign in other ways
@@ -339,19 +311,11 @@ def test_a_new_key_without_an_id_is_found_within_a_minute(
 
 
 def test_a_token_without_a_key_id_is_tried_with_ten_keys_at_most(
-    presenting: Callable[..., TestResponse], issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+    presenting: Callable[..., TestResponse], issuer: Issuer
 ) -> None:
-    tried: list[Any] = []
-    real = access_tokens.jwt.decode
-
-    def note(token: str, key: Any, **options: Any) -> Any:
-        tried.append(key)
-        return real(token, key, **options)
-
-    monkeypatch.setattr(access_tokens.jwt, "decode", note)
     issuer.private = {str(n): ("EdDSA", issuing.new_key("EdDSA")) for n in range(30)}
-    assert_not_valid(presenting("29", headers={"kid": None}))
-    assert len(tried) == jwks.MOST_TRIED == 10
+    assert presenting("9", headers={"kid": None}).status_code == 200
+    assert_not_valid(presenting("10", headers={"kid": None}))
 
 
 @pytest.mark.parametrize("published", ["Ed25519", "EdDSA", None])
@@ -438,9 +402,9 @@ def test_a_set_of_no_use_refuses_tokens_and_asks_nobody_to_wait(
     "typ", [None, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt"]
 )
 def test_an_access_token_may_name_its_type(
-    presenting: Callable[..., TestResponse], typ: str | None
+    visitor: Callable[..., Account], typ: str | None
 ) -> None:
-    assert presenting(headers={"typ": typ}).status_code == 200
+    assert visitor(headers={"typ": typ}).get("/v1/me").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -474,16 +438,16 @@ def test_an_access_token_may_name_its_type(
     ids=str,
 )
 def test_a_token_that_is_no_bearers_access_token_is_refused(
-    presenting: Callable[..., TestResponse], changed: dict[str, Any]
+    visitor: Callable[..., Account], changed: dict[str, Any]
 ) -> None:
-    assert_not_valid(presenting(**changed))
+    assert_not_valid(visitor(**changed).get("/v1/me"))
 
 
 def test_what_issuers_put_into_access_tokens_is_no_reason_to_refuse_them(
-    presenting: Callable[..., TestResponse],
+    visitor: Callable[..., Account],
 ) -> None:
     for claims in ({"typ": "Bearer"}, {"token_use": "access"}, {"nonce": "x"}, {"azp": "app"}):
-        assert presenting(**claims).status_code == 200
+        assert visitor(**claims).get("/v1/me").status_code == 200
 
 
 def allowed(account: Account) -> set[str]:
@@ -525,10 +489,9 @@ ALL = "account tasks:read tasks:write"
     ids=str,
 )
 def test_another_issuers_token_may_do_what_its_scopes_say(
-    stranger: Account, issuer: Issuer, claims: dict[str, Any], scopes: str
+    visitor: Callable[..., Account], claims: dict[str, Any], scopes: str
 ) -> None:
-    token = issuer.sign(sub=stranger.email, **claims)
-    assert allowed(stranger._replace(token=token)) == set(scopes.split())
+    assert allowed(visitor(**claims)) == set(scopes.split())
 
 
 def test_a_token_for_reading_neither_erases_the_account_nor_makes_tokens(
@@ -546,10 +509,10 @@ def test_a_token_for_reading_neither_erases_the_account_nor_makes_tokens(
 
 @pytest.mark.parametrize("claim", [7, {"a": 1}, ["tasks:read", 7], [["tasks:read"]], True])
 def test_scopes_of_another_form_are_no_scopes_to_guess_at(
-    presenting: Callable[..., TestResponse], claim: object
+    visitor: Callable[..., Account], claim: object
 ) -> None:
-    assert_not_valid(presenting(scope=claim))
-    assert_not_valid(presenting(scp=claim))
+    assert_not_valid(visitor(scope=claim).get("/v1/me"))
+    assert_not_valid(visitor(scp=claim).get("/v1/me"))
 
 
 @pytest.mark.parametrize(
@@ -573,7 +536,7 @@ def test_with_names_of_the_issuers_own_nothing_else_counts(
         "read:tasks=tasks:read access_as_user=tasks:read access_as_user=tasks:write"
         " https://example.com/me=account a=b=account"
     )
-    client = trusting(database_url, issuer, JWT_SCOPES=names).test_client()
+    client = create_app(trusting(database_url, issuer, JWT_SCOPES=names)).test_client()
     token = issuer.sign(sub=stranger.email, **claims)
     assert allowed(stranger._replace(client=client, token=token)) == set(scopes.split())
 
@@ -605,8 +568,7 @@ def test_keys_that_a_token_brings_or_points_at_are_not_looked_at(
         jwk = json.loads(forger.published())["keys"][1]
         places = {"jku": forger.url, "x5u": forger.url, "jwk": jwk}
         for kid in ("es256", "unknown"):
-            headers = {**places, "kid": kid}
-            token = forger.sign("es256", headers=headers, sub=stranger.email)
+            token = forger.sign("es256", headers={**places, "kid": kid}, sub=stranger.email)
             assert_not_valid(stranger._replace(token=token).get("/v1/me"))
         assert forger.requests == []
     assert issuer.requests == ["/keys"]
@@ -622,7 +584,7 @@ def test_own_and_other_tokens_are_believed_side_by_side(stranger: Account, alice
 def test_a_service_of_the_other_issuer_alone_believes_no_own_token(
     database_url: str, issuer: Issuer, alice: Account
 ) -> None:
-    client = trusting(database_url, issuer, JWT_SECRET="").test_client()
+    client = create_app(trusting(database_url, issuer, JWT_SECRET="")).test_client()
     assert_not_valid(alice._replace(client=client).get("/v1/me"))
     token = issuer.sign()
     assert alice._replace(client=client, token=token).get("/v1/me").status_code == 200

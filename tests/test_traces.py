@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -19,8 +19,6 @@ from app.db.statement import Statement
 from app.ops import telemetry
 from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
-from tests.rig.pgbouncer import PgBouncer
-from tests.rig.statements import Sent, lasting
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -212,27 +210,6 @@ def test_each_flight_of_a_batch_an_export_and_an_import_tells_it(
     assert titles == ["'; /* %s %(x)s */ --", "/* 100 % */"]
 
 
-@pytest.mark.parametrize("way", ["directly", "through a pooler"])
-def test_the_server_shows_what_runs_with_its_trace(
-    database_url: str, auth: Callable[..., Account], connection: Any, way: str
-) -> None:
-    """pg_stat_activity cuts a text off after a kilobyte."""
-    with ExitStack() as stack:
-        url = database_url
-        if way != "directly":
-            url = stack.enter_context(PgBouncer(url)).through(url)
-        trace = new()
-        headers = {"traceparent": trace._replace(flags=1).traceparent}
-        caller = auth(create_app(settings_for(url)))
-        assert caller.get("/v1/tasks?q=milk", headers=headers).status_code == 200
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "select query from pg_stat_activity where query like %s",
-                (f"/*traceparent='{headers['traceparent']}'*/ set local role%",),
-            )
-            assert len(cursor.fetchall()) == 1
-
-
 def test_a_trace_makes_no_flight_more(proxy: Any, auth: Callable[..., Account]) -> None:
     caller = auth(create_app(settings_for(proxy.url)))
     caller.get("/v1/tasks")
@@ -240,11 +217,6 @@ def test_a_trace_makes_no_flight_more(proxy: Any, auth: Callable[..., Account]) 
     assert caller.get("/v1/tasks", headers=SAMPLED).status_code == 200
     assert caller.post("/v1/tasks", json={"title": "a"}, headers=SAMPLED).status_code == 201
     assert proxy.flights - before == 2
-
-
-def test_a_comment_hides_nothing_that_outlasts_a_transaction() -> None:
-    assert lasting(Sent("", "", "", "", f"{COMMENT}set timezone = 'UTC'"))
-    assert not lasting(Sent("", "", "", "", f"{COMMENT}set local timezone = 'UTC'"))
 
 
 # The operator's wish

@@ -1,28 +1,20 @@
 """Traces as docs/operations/tracing.md has them: each command, line and name in it is real."""
 
 import json
-import re
 import shlex
 import subprocess
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from opentelemetry import environment_variables as api
-from opentelemetry.sdk import environment_variables as sdk
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import SpanKind
 
 from app import create_app
-from app.web.exchange import new_id
 from tests.collector import Collector, collector
 from tests.conftest import ROOT, Account, gunicorn_process, settings_for
 from tests.test_readme import code
-from tests.test_telemetry import Traced
 from tests.test_traces import COMMENT, SAMPLED, TRACE
 
 pytestmark = pytest.mark.slow
@@ -119,46 +111,3 @@ def test_the_query_of_the_guide_finds_what_a_trace_has_sent(
     assert [text for text in texts if text.startswith(COMMENT)]
     assert all(TRACE in text for text in texts)  # those of other tests
     assert shown.startswith(f"{COMMENT}set local role tasks_app; ")
-
-
-def test_every_variable_that_is_named_is_one_of_opentelemetrys() -> None:
-    named = set(re.findall(r"\bOTEL_[A-Z_]+", GUIDE))
-    assert len(named) > 8
-    assert named <= {*vars(api), *vars(sdk)}
-
-
-def test_what_is_to_be_installed_is_pinned() -> None:
-    (command,) = re.findall(r"-m pip install .*--requirement (\S+)", GUIDE)
-    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / command).read_text(), re.M))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [re.split("[<>=]", name)[0] for name in project["optional-dependencies"]["otel"]]
-    assert len(wanted) > 1
-    assert pinned >= set(wanted)
-
-
-def documented(title: str) -> set[str]:
-    """The attributes in the first column of a table of the guide."""
-    table = GUIDE.split(f"\n| {title} | |\n", 1)[1].split("\n\n", 1)[0]
-    cells = [row.split(" | ")[0] for row in table.splitlines()[1:]]
-    return {name for cell in cells for name in re.findall(r"`([a-z_.]+\.[a-z_.]+)`", cell)}
-
-
-def test_the_guide_names_every_attribute_that_is_recorded_and_no_other(
-    database_url: str, auth: Callable[..., Account]
-) -> None:
-    traced = Traced(database_url, ALWAYS_ON)
-
-    @traced.app.get("/broken")
-    def broken() -> str:
-        raise RuntimeError
-
-    caller, name = auth(traced.app), new_id()
-    for method, path in (("GET", "/broken"), ("FOO", "/v1/tasks"), ("GET", "/nothing")):
-        caller.call(method, path)
-    for _ in range(2):
-        caller.post("/v1/categories", json={"name": name})
-    found: dict[SpanKind, set[str]] = {SpanKind.SERVER: set(), SpanKind.CLIENT: set()}
-    for span in traced.spans():
-        found[span.kind] |= set(span.attributes or {})
-    assert found[SpanKind.SERVER] == documented("Span of a request")
-    assert found[SpanKind.CLIENT] == documented("Span of a statement")

@@ -10,7 +10,6 @@ from apiflask import APIFlask
 from psycopg2.errors import CheckViolation
 from werkzeug.test import TestResponse
 
-from app import create_app
 from app.api.categories.schemas import CategoryCreate
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import TaskCreate
@@ -19,7 +18,7 @@ from app.core.problems import DATABASE_BUSY, Problem
 from app.db.statement import Statement
 from app.web.exchange import new_id
 from tests.assertions import refused
-from tests.conftest import Account, settings_for
+from tests.conftest import Account
 from tests.parallel import at_once, callers
 from tests.syncing import Copy
 from tests.walking import ids, page, walk
@@ -497,12 +496,6 @@ def test_a_trash_has_no_etag_to_match(alice: Account) -> None:
 
 
 # Many at once
-
-
-@pytest.fixture(scope="module")
-def patient(database_url: str) -> APIFlask:
-    """An application that waits for a slow machine: no answer here depends on speed."""
-    return create_app(settings_for(database_url, DB_POOL_TIMEOUT="60", DB_STATEMENT_TIMEOUT="60"))
 
 
 @pytest.fixture

@@ -12,24 +12,10 @@ from app.core.version import __version__
 from tests.conftest import ROOT, gunicorn
 
 CHANGES = (ROOT / "CHANGELOG.md").read_text()
-RELEASES = re.findall(r"^## \[(\d.*?)\] - (.*)$", CHANGES, re.M)
-
-
-def precedence(version: str) -> tuple[int, ...]:
-    """What versions without a suffix are ordered by (Semantic Versioning, 11)."""
-    return tuple(int(part) for part in version.split("."))
 
 
 def test_the_changelog_begins_with_what_is_unreleased_and_then_this_version() -> None:
     assert re.findall(r"^## \[(.*?)\]", CHANGES, re.M)[:2] == ["Unreleased", __version__]
-
-
-def test_releases_have_semantic_versions_and_dates_each_later_than_the_one_below() -> None:
-    assert all(re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version) for version, _ in RELEASES)
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for _, date in RELEASES)
-    versions, dates = [precedence(version) for version, _ in RELEASES], [d for _, d in RELEASES]
-    assert versions == sorted(set(versions), reverse=True)
-    assert dates == sorted(dates, reverse=True)
 
 
 def test_the_package_and_the_contract_have_this_version(app: APIFlask) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -18,12 +17,6 @@ from tests.rig.proxy import Proxy
 pytestmark = pytest.mark.slow
 
 PATIENCE_SECONDS = 30.0
-
-
-@pytest.fixture
-def way(database_url: str) -> Iterator[Proxy]:
-    with Proxy(database_url) as proxy:
-        yield proxy
 
 
 def status(base: str, account: Account) -> int:
@@ -54,16 +47,16 @@ def test_each_worker_opens_a_connection_before_anybody_asks(cluster: str, tmp_pa
 
 
 def test_a_database_that_sleeps_delays_no_port_and_is_served_when_it_wakes(
-    way: Proxy, alice: Account, tmp_path: Path
+    proxy: Proxy, alice: Account, tmp_path: Path
 ) -> None:
-    way.faults.asleep = True
-    with gunicorn(way.url, tmp_path / "log", WEB_CONCURRENCY="1") as base:
+    proxy.faults.asleep = True
+    with gunicorn(proxy.url, tmp_path / "log", WEB_CONCURRENCY="1") as base:
         with urlopen(f"{base}/health", timeout=5) as response:
             assert json.load(response) == {"status": "ok"}
         started, answers = time.monotonic(), []
         while not answers or answers[-1] != 200:
             assert time.monotonic() - started < PATIENCE_SECONDS
             if time.monotonic() - started > 2:
-                way.faults.asleep = False
+                proxy.faults.asleep = False
             answers.append(status(base, alice))
         assert set(answers) <= {200, 503}
