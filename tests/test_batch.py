@@ -5,12 +5,13 @@ from itertools import count
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 import pytest
 from apiflask import APIFlask
 
 from app import create_app
 from app.web.exchange import new_id
-from tests.conftest import Account, settings_for
+from tests.conftest import Account, cursors, settings_for
 from tests.parallel import at_once, callers
 from tests.rig.proxy import Proxy
 from tests.syncing import Copy
@@ -347,24 +348,21 @@ def test_a_connection_that_dies_on_the_way_loses_and_doubles_nothing(
     app: APIFlask,
     alice: Account,
     connection: Any,
-    monkeypatch: pytest.MonkeyPatch,
     key: dict[str, str],
     flight: int,
 ) -> None:
-    from app.db import transaction
+    number = count(1)
 
-    real, number = transaction.Transaction._execute, count(1)
+    class Dying(psycopg2.extensions.cursor):
+        def execute(self, *arguments: Any) -> None:
+            if next(number) == flight:
+                with connection.cursor() as cursor:
+                    pid = self.connection.info.backend_pid
+                    cursor.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+            super().execute(*arguments)
 
-    def dying(self: transaction.Transaction, text: bytes) -> None:
-        if next(number) == flight:
-            with connection.cursor() as cursor:
-                pid = self.cursor.connection.info.backend_pid
-                cursor.execute("select pg_terminate_backend(%s, 5000)", (pid,))
-        real(self, text)
-
-    monkeypatch.setattr(transaction.Transaction, "_execute", dying)
-    answer = send(alice, create(), create(), **key)
-    monkeypatch.undo()
+    with cursors(app, Dying):
+        answer = send(alice, create(), create(), **key)
     known = everything(alice)
     assert (answer.status_code, len(known)) in {(200, 2), (503, 0)}
     if key:
@@ -372,12 +370,11 @@ def test_a_connection_that_dies_on_the_way_loses_and_doubles_nothing(
 
 
 def test_what_the_database_refuses_for_no_known_reason_is_a_defect(
-    alice: Account, monkeypatch: pytest.MonkeyPatch
+    app: APIFlask, alice: Account
 ) -> None:
-    from app.db import transaction
+    class Failing(psycopg2.extensions.cursor):
+        def execute(self, *_: object) -> None:
+            raise psycopg2.errors.DataError
 
-    def failing(*_: object) -> None:
-        raise psycopg2.errors.DataError
-
-    monkeypatch.setattr(transaction.Transaction, "_execute", failing)
-    assert send(alice, create()).status_code == 500
+    with cursors(app, Failing):
+        assert send(alice, create()).status_code == 500

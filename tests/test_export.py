@@ -17,8 +17,8 @@ from app import create_app
 from app.api.transfer.export import PIECE
 from app.api.transfer.pace import BYTES_PER_SECOND, FREE_SECONDS
 from app.api.transfer.table import harmless
-from app.db import snapshot
 from app.db.base import db
+from app.db.sending import PIECE_ROWS
 from tests.conftest import Account, gunicorn_process, sending, settings_for
 from tests.lines import exported, parsed
 from tests.locks import until
@@ -115,7 +115,7 @@ def test_head_tells_what_a_download_is_called_and_reads_nothing(
 def test_an_export_is_of_one_instant_whatever_is_written_meanwhile(
     alice: Account, connection: Any
 ) -> None:
-    fill(connection, alice, 2 * snapshot.ROWS)
+    fill(connection, alice, 2 * PIECE_ROWS)
     application = alice.client.application
     writer = alice._replace(client=application.test_client())
     before = exported(alice)
@@ -235,7 +235,7 @@ def test_an_export_whose_connection_dies_begins_again(
     auth: Callable[..., Account], proxy: Proxy, connection: Any
 ) -> None:
     caller = auth(create_app(settings_for(proxy.url)))
-    fill(connection, caller, snapshot.ROWS + 1)
+    fill(connection, caller, PIECE_ROWS + 1)
     proxy.faults.cut_within = b"fetch 250 from tasks"
     proxy.faults.every = 3  # two for each export: the first of the second is cut
     whole = exported(caller)
@@ -248,24 +248,24 @@ def test_an_export_that_cannot_be_read_is_503_and_no_part_of_a_file(
     auth: Callable[..., Account], proxy: Proxy, connection: Any
 ) -> None:
     caller = auth(create_app(settings_for(proxy.url)))
-    fill(connection, caller, snapshot.ROWS + 1)
+    fill(connection, caller, PIECE_ROWS + 1)
     proxy.faults.cut_within = b"fetch 250 from tasks"
     response = caller.get("/v1/export")
     assert (response.status_code, response.mimetype) == (503, "application/problem+json")
     assert response.json["type"] == "/problems/database-unavailable"
     proxy.faults.cut_within = b""
-    assert len(parsed(exported(caller))) == snapshot.ROWS + 3
+    assert len(parsed(exported(caller))) == PIECE_ROWS + 3
 
 
 def test_an_account_that_cannot_be_read_in_time_is_503(
     alice: Account, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(connection, alice, snapshot.ROWS)
-    monkeypatch.setattr(snapshot, "LONGEST_SECONDS", 0.0)
+    fill(connection, alice, PIECE_ROWS)
+    monkeypatch.setattr("app.db.sending.LONGEST_SNAPSHOT_SECONDS", 0.0)
     response = alice.get("/v1/export")
     assert (response.status_code, response.json["type"]) == (503, "/problems/database-busy")
     monkeypatch.undo()
-    assert len(parsed(exported(alice))) == snapshot.ROWS + 2
+    assert len(parsed(exported(alice))) == PIECE_ROWS + 2
 
 
 def test_a_disk_that_is_full_is_503(

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from app.api.transfer.schemas import EXAMPLE
 from app.api.transfer.upload import MEDIA_TYPES
+from app.web.openapi import files
 
 TABLE: Final = (
     '\ufeff"id","title","description","complete","completed_at","priority","due_date","due_at",'
@@ -22,12 +23,10 @@ LINES: Final = file(
     "JSON lines: account, categories, tasks, and the end with their counts.", EXAMPLE
 )
 
-FILES_TAKEN: Final = {"transfer.import_account": dict.fromkeys(MEDIA_TYPES, LINES)}
+files.TAKEN["transfer.import_account"] = dict.fromkeys(MEDIA_TYPES, LINES)
 
-FILES_GIVEN: Final = {
-    "transfer.export_account": {
-        "application/jsonl": LINES,
-        "text/csv": file("Tasks as comma-separated values (RFC 4180).", TABLE),
-        "text/calendar": file("Tasks as VTODOs (RFC 5545).", CALENDAR),
-    }
+files.GIVEN["transfer.export_account"] = {
+    "application/jsonl": LINES,
+    "text/csv": file("Tasks as comma-separated values (RFC 4180).", TABLE),
+    "text/calendar": file("Tasks as VTODOs (RFC 5545).", CALENDAR),
 }

@@ -6,6 +6,7 @@ from typing import Any, Final
 from apiflask import APIBlueprint
 from flask import Response
 
+from app.api.transfer import contract as contract  # describes the files
 from app.api.transfer import keys
 from app.api.transfer.export import export
 from app.api.transfer.importing import Import

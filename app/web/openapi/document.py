@@ -5,8 +5,8 @@ from typing import Any
 
 from apiflask import APIFlask
 
-from app.api.transfer.contract import FILES_GIVEN, FILES_TAKEN
 from app.core.permissions import required
+from app.web.openapi import files
 from app.web.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.web.openapi.introduction import introduce
 from app.web.openapi.operations import complete
@@ -32,10 +32,13 @@ def document(app: APIFlask) -> dict[str, Any]:
 
 def _components(schemas: dict[str, Any]) -> dict[str, Any]:
     """What operations refer to. References say `Task` where APIFlask says `TaskPage.Task`."""
+    [task] = schemas["Task"]["examples"]
     return {
         "schemas": {name.split(".")[-1]: schema for name, schema in schemas.items()} | SCHEMAS,
         "headers": HEADERS,
-        "responses": {f"Problem{status}": problem_response(status) for status in sorted(STATUSES)},
+        "responses": {
+            f"Problem{status}": problem_response(status, task) for status in sorted(STATUSES)
+        },
         "parameters": PARAMETERS,
         "securitySchemes": {"bearer": BEARER},
     }
@@ -43,9 +46,9 @@ def _components(schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _add_files(operation: dict[str, Any], endpoint: str) -> None:
     """Describe the bodies that are files, and no JSON document."""
-    if content := FILES_TAKEN.get(endpoint):
+    if content := files.TAKEN.get(endpoint):
         operation["requestBody"] = {"content": content}
-    if content := FILES_GIVEN.get(endpoint):
+    if content := files.GIVEN.get(endpoint):
         operation["responses"]["200"]["content"] = content
 
 

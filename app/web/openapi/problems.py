@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from app.api.tasks.schemas import EXAMPLE
 from app.core.problems import (
     BATCH_FAILED,
     BY_STATUS,
@@ -106,7 +105,6 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
         ]
     },
     INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
-    PRECONDITION_FAILED: {"current": {**EXAMPLE, "title": "Buy oat milk", "version": 8}},
     BATCH_FAILED: {
         "operation": 2,
         "problem": {
@@ -122,8 +120,11 @@ MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
 """Members of examples, beyond those that all problems have."""
 
 
-def problem_response(status: int) -> dict[str, Any]:
-    """A response with a problem document, and an example of each kind that has this status."""
+def problem_response(status: int, task: dict[str, Any]) -> dict[str, Any]:
+    """A response with a problem document, and an example of each kind that has this status.
+
+    `task` is the example of a task.
+    """
     names = ["X-Request-ID", *LIMITS]
     names += ["WWW-Authenticate"] if status in {401, 403} else []
     names += ["Retry-After"] if status in {429, 503} else []
@@ -134,7 +135,7 @@ def problem_response(status: int) -> dict[str, Any]:
             MEDIA_TYPE: {
                 "schema": reference("schemas", "Problem"),
                 "examples": {
-                    kind.slug: {"summary": kind.title, "value": _example(kind)}
+                    kind.slug: {"summary": kind.title, "value": _example(kind, task)}
                     for kind in KINDS.values()
                     if kind.status == status
                 },
@@ -143,12 +144,14 @@ def problem_response(status: int) -> dict[str, Any]:
     }
 
 
-def _example(kind: Kind) -> dict[str, Any]:
+def _example(kind: Kind, task: dict[str, Any]) -> dict[str, Any]:
+    current = {"current": {**task, "title": "Buy oat milk", "version": 8}}
+    members = current if kind is PRECONDITION_FAILED else MEMBERS.get(kind, {})
     return {
         "type": f"/problems/{kind.slug}",
         "title": kind.title,
         "status": kind.status,
         "detail": kind.meaning,
         "instance": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
-        **MEMBERS.get(kind, {}),
+        **members,
     }
