@@ -121,7 +121,7 @@ def _attempt(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> 
             raise
         return result
     finally:
-        db.session.close()
+        db.session.remove()  # which Flask-SQLAlchemy would do at the end of the request
 
 
 def _connect() -> Connection:
