@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     deadline.init_app(app, settings)
     limits.init_app(app, settings)
     quotas.init_app(app, settings)
-    census.init_app(app, kinds.TABLES.values())
+    census.init_app(app, (kind.table for kind in kinds.KINDS.values()))
     http.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url

@@ -1,41 +1,46 @@
-"""Tasks and categories side by side: rows of both, each with the columns of either."""
+"""The registry of kinds: a new one is added to KINDS, and takes part in everything that follows.
 
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+That is batch, changes, trash, erasing, purging, the census of quotas, and the contract.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Table, cast, literal, null
+from sqlalchemy import ColumnElement, cast, literal, null
 from typing_extensions import TypeAliasType
 
-from app.api.categories import schemas as categories
-from app.api.categories.models import Category
-from app.api.tasks import schemas as tasks
-from app.api.tasks.models import Task
+from app.api.categories.kind import CATEGORY
+from app.api.tasks.kind import TASK
+from app.rows.kind import Kind
 
-Kind = TypeAliasType(
-    "Kind",
-    Annotated[Literal["task", "category"], Field(title="Kind", description="What an item is.")],
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TASK, CATEGORY)}
+"""By the `type` of their items."""
+
+TYPES: Final = {c.name: c.type for kind in KINDS.values() for c in kind.table.c}
+"""The types of all columns of all kinds."""
+
+ANSWERED: Final = dict.fromkeys(
+    name for kind in KINDS.values() for name in kind.writes.shape.answered
 )
+"""The columns of all kinds that clients see."""
 
-TABLES: Final[dict[str, Table]] = {
-    "task": Task.__table__,  # type: ignore[dict-item]
-    "category": Category.__table__,  # type: ignore[dict-item]
-}
-TYPES: Final = {column.name: column.type for table in TABLES.values() for column in table.c}
-NAMES: Final = (*tasks.FIELDS, "name", "color")
-
-REPRESENT: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
-    "task": tasks.represent,
-    "category": categories.represent,
-}
-"""What clients see of a row whose `type` this is."""
+if TYPE_CHECKING:
+    KindName = str
+    Item = Any
+else:
+    KindName = TypeAliasType(
+        "Kind",
+        Annotated[Literal[tuple(KINDS)], Field(title="Kind", description="What an item is.")],
+    )
+    Item = Union[tuple(kind.model for kind in KINDS.values())]  # noqa: UP007
+"""The `type` of an item, and what clients see of it, as types of pydantic models."""
 
 
-def columns_of(kind: str) -> list[ColumnElement[Any]]:
-    """The columns of a row of this kind and its `type`; null where only the other has one."""
-    table = TABLES[kind]
+def columns_of(kind: Kind) -> list[ColumnElement[Any]]:
+    """The columns of a row of this kind and its `type`; null where only another kind has one."""
+    columns = kind.table.c
     own = [
-        table.c[name] if name in table.c else cast(null(), TYPES[name]).label(name)
-        for name in NAMES
+        columns[name] if name in columns else cast(null(), TYPES[name]).label(name)
+        for name in ANSWERED
     ]
-    return [*own, literal(kind).label("type")]
+    return [*own, literal(kind.name).label("type")]

@@ -20,8 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from app.api.categories.models import Category
-from app.api.tasks.models import Task
+from app.api.kinds import KINDS
 from app.auth.models import PersonalAccessToken, RefreshToken
 from app.db.base import Base
 from app.db.run import execute
@@ -35,7 +34,6 @@ MAINTENANCE: Final = Scope(Role.MAINTENANCE)
 
 CHUNK: Final = 1000
 
-TOMBSTONES: Final = (Task, Category)
 EXPIRED: Final[dict[type[Base], str]] = {
     IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
     RefreshToken: "expires_at < cast(:at as timestamptz)",
@@ -47,8 +45,8 @@ def purge(days: int) -> Iterator[tuple[str, int]]:
     """Remove what was deleted so many days ago, and what has expired: tables, and rows of each."""
     # One instant for all, as a category cannot go before the tasks that were in it.
     [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
-    for table in TOMBSTONES:
-        yield table.__tablename__, _in_chunks(_tombstones(table), at=at, days=days)
+    for kind in KINDS.values():
+        yield kind.table.name, _in_chunks(_tombstones(kind.table), at=at, days=days)
     for expiring, condition in EXPIRED.items():
         yield expiring.__tablename__, _in_chunks(_expired(expiring, condition), at=at)
 
@@ -60,32 +58,31 @@ def _in_chunks(query: ClauseElement, **parameters: object) -> int:
     return count
 
 
-def _tombstones(table: type[Task | Category]) -> Select[Any]:
+def _tombstones(table: Table) -> Select[Any]:
     """Delete some of a table, and note on their owners' rows up to which version deletions are gone
     and how much less is stored.
 
     The owners are locked first, as their own writes do. One who writes just now is passed over, so
     that neither waits for the other; the next purge finds what is left.
     """
-    row: Table = table.__table__  # type: ignore[assignment]
     age = func.make_interval(0, 0, 0, bindparam("days"))
-    old = table.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
+    old = table.c.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
     chunk = (
-        select(table.user_id, table.id)
-        .join(User, User.id == table.user_id)
+        select(table.c.user_id, table.c.id)
+        .join(User, User.id == table.c.user_id)
         .where(old)
-        .order_by(table.deleted_at)
+        .order_by(table.c.deleted_at)
         .limit(bindparam("chunk"))
         .with_for_update(of=User, key_share=True, skip_locked=True)
         .cte("chunk")
     )
     removed = (
         delete(table)
-        .where(table.user_id == chunk.c.user_id, table.id == chunk.c.id, old)
+        .where(table.c.user_id == chunk.c.user_id, table.c.id == chunk.c.id, old)
         .returning(
-            table.user_id,
-            table.version,
-            (stored_size(row, texts_of(row, row.c.keys())) + ROW_SIZE).label("size"),
+            table.c.user_id,
+            table.c.version,
+            (stored_size(table, texts_of(table, table.c.keys())) + ROW_SIZE).label("size"),
         )
         .cte("removed")
     )

@@ -4,15 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.api.batch.schemas import BODIES, Operation
-from app.api.categories.queries import CATEGORIES
-from app.api.tasks.queries import TASKS
-from app.api.tasks.schemas import columns
+from app.api.kinds import KINDS
 from app.core.problems import BATCH_FAILED, VALIDATION_FAILED, Problem, invalid
-from app.rows.versioned import Preconditions, VersionedTable, Write
+from app.rows.versioned import Preconditions, Write
 from app.web.fields import Body
 from app.web.http import MOST_ERRORS, pointer, validated
-
-TABLES: Final[dict[str, VersionedTable]] = {"task": TASKS, "category": CATEGORIES}
 
 NEW: Final = Preconditions(must_be_new=True)
 
@@ -34,7 +30,7 @@ def writes(user_id: str, operations: Sequence[Operation]) -> list[Write]:
 
 
 def _write(user_id: str, operation: Operation) -> Write:
-    table, values = TABLES[operation.type], _values(operation)
+    table, values = KINDS[operation.type].writes, _values(operation)
     if operation.op == "create":
         return table.replacement(user_id, operation.id, values, NEW)
     conditions = Preconditions()
@@ -59,7 +55,7 @@ def _values(operation: Operation) -> dict[str, Any]:
     model = BODIES[operation.op, operation.type]
     body: Body = validated(model, operation.body, lambda place: pointer(("body", *place)))
     values = body.given() if operation.op == "update" else body.all()
-    return columns(values) if operation.type == "task" else values
+    return KINDS[operation.type].columns(values)
 
 
 def failed(index: int, problem: Problem) -> Problem:

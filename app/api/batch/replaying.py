@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
 
-from app.api.kinds import TABLES
+from app.api.kinds import KINDS
 from app.db.sending import Transaction
 from app.db.statement import Statement
 from app.rows.statements import outlasts
@@ -38,7 +38,7 @@ def _erased() -> Select[Any]:
     rows = func.json_to_recordset(cast(bindparam("rows"), JSON))
     then = rows.table_valued(*COLUMNS).render_derived(name="then", with_types=True)
     lasting: dict[str, ColumnElement[bool]] = {
-        kind: outlasts(table, then) for kind, table in TABLES.items()
+        name: outlasts(kind.table, then) for name, kind in KINDS.items()
     }
     lasts = case(*((then.c.kind == kind, lasts) for kind, lasts in lasting.items()))
     return select(then.c.place).where(~lasts)

@@ -14,8 +14,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import union_schema
 
-from app.api.categories import schemas as categories
-from app.api.kinds import Kind
+from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
 from app.web.fields import Body, Id, Matching
 
@@ -57,12 +56,9 @@ ANSWER: Final[dict[str, Any]] = {
 }
 
 BODIES: Final[dict[tuple[str, str], type[Body]]] = {
-    ("create", "task"): tasks.TaskReplace,
-    ("replace", "task"): tasks.TaskReplace,
-    ("update", "task"): tasks.TaskPatch,
-    ("create", "category"): categories.CategoryReplace,
-    ("replace", "category"): categories.CategoryReplace,
-    ("update", "category"): categories.CategoryPatch,
+    (op, kind.name): body
+    for kind in KINDS.values()
+    for op, body in (("create", kind.replace), ("replace", kind.replace), ("update", kind.patch))
 }
 
 EntityTag = Annotated[
@@ -72,7 +68,11 @@ EntityTag = Annotated[
 
 def form(op: str, kind: str | None, body: type[Body] | None) -> type[Body]:
     """The model of the operations that do this, which has no member that does not go with it."""
-    members: dict[str, Any] = {"op": Literal[op], "type": Literal[kind] if kind else Kind, "id": Id}
+    members: dict[str, Any] = {
+        "op": Literal[op],
+        "type": Literal[kind] if kind else KindName,
+        "id": Id,
+    }
     if op != "create":
         members["if_match"] = (EntityTag | None, None)
     if body:
@@ -80,7 +80,7 @@ def form(op: str, kind: str | None, body: type[Body] | None) -> type[Body]:
     return create_model(
         f"{op.title()}{(kind or '').title()}Operation",
         __base__=Body,
-        __doc__=f"{op.title()} a {kind or 'task or category'}.",
+        __doc__=f"{op.title()} a {kind or ' or '.join(KINDS)}.",
         **members,
     )
 
@@ -91,7 +91,7 @@ class Operation(Body):
     absent: ClassVar = {"if_match": None, "body": None}
 
     op: Literal["create", "update", "replace", "delete"]
-    type: Kind
+    type: KindName
     id: Id
     if_match: EntityTag | None = None
     body: dict[str, Any] | None = None
@@ -134,7 +134,7 @@ class BatchResult(BaseModel):
 
     status: Literal[200, 201, 204]
     etag: str | None
-    body: tasks.Task | categories.Category | None
+    body: Item | None
 
 
 class BatchResults(BaseModel):

@@ -19,12 +19,13 @@ from sqlalchemy import (
 )
 
 from app.api.changes.position import Position
-from app.api.kinds import TABLES, columns_of
+from app.api.kinds import KINDS, columns_of
 from app.core.problems import CHANGES_GONE, Problem
 from app.db.run import execute
 from app.db.scope import reading
 from app.db.sending import Row
 from app.db.statement import Statement
+from app.rows.kind import Kind
 from app.rows.owner import User
 from app.rows.statements import USER_ID
 
@@ -51,7 +52,9 @@ def feed() -> Select[Any]:
         .cte("head")
         .prefix_with("materialized")
     )
-    both = union_all(*(_changes(kind, head).subquery().select() for kind in TABLES)).subquery()
+    both = union_all(
+        *(_changes(kind, head).subquery().select() for kind in KINDS.values())
+    ).subquery()
     found = both.select().order_by(both.c.version).limit(ROWS).subquery("found")
     size = func.octet_length(found.c.description)
     before = func.coalesce(func.sum(size).over(order_by=found.c.version, rows=(None, -1)), 0)
@@ -63,9 +66,9 @@ def feed() -> Select[Any]:
     )
 
 
-def _changes(kind: str, head: FromClause) -> Select[Any]:
+def _changes(kind: Kind, head: FromClause) -> Select[Any]:
     """Those of one table; a copy is not told what was deleted before it began."""
-    table = TABLES[kind]
+    table = kind.table
     copied_to = select(func.coalesce(COPIED_TO, head.c.change_seq)).scalar_subquery()
     return (
         select(*columns_of(kind), table.c.deleted_at.is_not(None).label("deleted"))

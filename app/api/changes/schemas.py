@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.categories import schemas as categories
-from app.api.kinds import REPRESENT, Kind
+from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
 from app.web.fields import Id, Query, WholeNumber
 
@@ -38,11 +38,11 @@ EXAMPLE: Final[dict[str, Any]] = {
 class Change(BaseModel):
     """A task or a category as it now is, or the news that it was deleted."""
 
-    type: Kind
+    type: KindName
     id: Id
     version: int = Field(ge=1)
     deleted: bool
-    data: tasks.Task | categories.Category | None
+    data: Item | None
 
 
 class Changes(BaseModel):
@@ -79,5 +79,5 @@ def represent(row: Any) -> dict[str, Any]:
         "id": row.id,
         "version": row.version,
         "deleted": row.deleted,
-        "data": None if row.deleted else REPRESENT[row.type](row),
+        "data": None if row.deleted else KINDS[row.type].represent(row),
     }

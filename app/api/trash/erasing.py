@@ -13,10 +13,8 @@ from sqlalchemy import (
     bindparam,
     cast,
     exists,
-    false,
     func,
     literal,
-    null,
     or_,
     select,
     union_all,
@@ -24,13 +22,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from app.api.kinds import REPRESENT, TABLES
+from app.api.kinds import KINDS
 from app.api.trash.queries import items_of
 from app.core import deadline
 from app.core.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
 from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement
+from app.rows.kind import Kind
 from app.rows.restoring import in_trash
 from app.rows.statements import ID, USER_ID, Element, is_expected
 from app.rows.versioned import Preconditions
@@ -41,32 +40,23 @@ CHUNK: Final = 500
 SPARE_SECONDS: Final = 1.0
 """What the last chunk of a request has to leave of its time."""
 
-BLANK: Final[dict[str, dict[str, Element]]] = {
-    "task": {
-        "title": literal("-"),
-        "description": null(),
-        "complete": false(),
-        "completed_at": null(),
-        "priority": literal(0),
-        "due_date": null(),
-        "due_at": null(),
-        "category_id": null(),
-    },
-    "category": {"name": literal("-"), "color": null()},
-}
-"""What is left of each field."""
-
 
 def erase() -> Select[Any]:
     """Erase what is in the trash under an id; the rows as they were.
 
     What is erased has been found first, also where the parts of a statement run one by one.
     """
-    items = union_all(*(items_of(kind).where(TABLES[kind].c.id == ID) for kind in TABLES))
+    items = union_all(*(items_of(kind).where(kind.table.c.id == ID) for kind in KINDS.values()))
     found = items.cte("found")
     erased = [
-        _erased(kind, table.c.id == ID, in_trash(table), is_expected(table), _is_one(found, kind))
-        for kind, table in TABLES.items()
+        _erased(
+            kind,
+            kind.table.c.id == ID,
+            in_trash(kind.table),
+            is_expected(kind.table),
+            _is_one(found, kind.name),
+        )
+        for kind in KINDS.values()
     ]
     return select(found).add_cte(*erased)
 
@@ -77,12 +67,12 @@ def _is_one(found: CTE, kind: str) -> Element:
 
 def bounds() -> Select[Any]:
     """Where each chunk of the trash ends: its type, and the instant of its last deletion."""
-    both = union_all(*(_bounds_of(kind) for kind in TABLES)).subquery("both")
+    both = union_all(*(_bounds_of(kind) for kind in KINDS.values())).subquery("both")
     return both.select().order_by(both.c.type, both.c.until)
 
 
-def _bounds_of(kind: str) -> Select[Any]:
-    table = TABLES[kind]
+def _bounds_of(kind: Kind) -> Select[Any]:
+    table = kind.table
     ranked = (
         select(
             table.c.deleted_at.label("until"),
@@ -93,31 +83,31 @@ def _bounds_of(kind: str) -> Select[Any]:
         .subquery()
     )
     last = or_(ranked.c.place % CHUNK == 0, ranked.c.place == ranked.c.total)
-    return select(literal(kind).label("type"), ranked.c.until).where(last)
+    return select(literal(kind.name).label("type"), ranked.c.until).where(last)
 
 
-def erase_chunk(kind: str) -> Select[Any]:
+def erase_chunk(kind: Kind) -> Select[Any]:
     """Erase what was deleted after one instant and up to another."""
-    deleted_at = TABLES[kind].c.deleted_at
+    deleted_at = kind.table.c.deleted_at
     after, until = (cast(bindparam(name), TIMESTAMP(timezone=True)) for name in ("after", "until"))
-    erased = _erased(kind, in_trash(TABLES[kind]), deleted_at > after, deleted_at <= until)
+    erased = _erased(kind, in_trash(kind.table), deleted_at > after, deleted_at <= until)
     return select(func.count()).select_from(erased)
 
 
-def _erased(kind: str, *which: Element) -> CTE:
-    table = TABLES[kind]
+def _erased(kind: Kind, *which: Element) -> CTE:
+    table = kind.table
     return (
         update(table)
         .where(table.c.user_id == USER_ID, *which)
-        .values(**BLANK[kind], erased_version=table.c.version)
+        .values(**kind.blank, erased_version=table.c.version)
         .returning(table.c.id)
-        .cte(f"{kind}_erased")
+        .cte(f"{kind.name}_erased")
     )
 
 
 ERASE: Final = Statement(erase())
 BOUNDS: Final = Statement(bounds())
-ERASE_CHUNK: Final = {kind: Statement(erase_chunk(kind)) for kind in TABLES}
+ERASE_CHUNK: Final = {name: Statement(erase_chunk(kind)) for name, kind in KINDS.items()}
 
 
 def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
@@ -129,7 +119,7 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
     if not rows:
         raise not_found()
     if not any(conditions.admit(row.version) for row in rows):
-        raise Problem(PRECONDITION_FAILED, current=REPRESENT[rows[0].type](rows[0]))
+        raise Problem(PRECONDITION_FAILED, current=KINDS[rows[0].type].represent(rows[0]))
 
 
 def empty_trash(user_id: str) -> None:
@@ -137,7 +127,7 @@ def empty_trash(user_id: str) -> None:
 
     Raises Problem 503 `unfinished` if there is no time for all of it.
     """
-    after: dict[str, object] = dict.fromkeys(TABLES, "-infinity")
+    after: dict[str, object] = dict.fromkeys(KINDS, "-infinity")
     for number, bound in enumerate(execute(reading(user_id), BOUNDS, user_id=user_id)):
         kind, until = bound.type, bound.until
         if number and deadline.left() < SPARE_SECONDS:

@@ -16,19 +16,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from app.api.kinds import TABLES, columns_of
+from app.api.kinds import KINDS, columns_of
 from app.db.run import execute
 from app.db.scope import reading
 from app.db.sending import Row
 from app.db.statement import Statement
+from app.rows.kind import Kind
 from app.rows.listing import Position
 from app.rows.restoring import in_trash
 from app.rows.statements import USER_ID
 
 
-def items_of(kind: str) -> Select[Any]:
+def items_of(kind: Kind) -> Select[Any]:
     """What is in the trash of one kind, with the columns of all kinds."""
-    table = TABLES[kind]
+    table = kind.table
     return select(*columns_of(kind), table.c.deleted_at).where(
         table.c.user_id == USER_ID, in_trash(table)
     )
@@ -36,15 +37,15 @@ def items_of(kind: str) -> Select[Any]:
 
 def listing(*, first_page: bool) -> Select[Any]:
     """The rows of a page, newest deletion first, with their `sort_key`: type and time."""
-    page = union_all(*(_page_of(kind, first_page).subquery().select() for kind in TABLES))
+    page = union_all(*(_page_of(kind, first_page).subquery().select() for kind in KINDS.values()))
     items = page.subquery("items")
     order = (items.c.deleted_at.desc(), items.c.id.desc(), items.c.type.desc())
     sort_key = items.c.type + " " + cast(items.c.deleted_at, Text)
     return select(*items.c, sort_key.label("sort_key")).order_by(*order).limit(bindparam("rows"))
 
 
-def _page_of(kind: str, first_page: bool) -> Select[Any]:
-    table = TABLES[kind]
+def _page_of(kind: Kind, first_page: bool) -> Select[Any]:
+    table = kind.table
     rows = items_of(kind)
     if not first_page:
         last = tuple_(
@@ -52,7 +53,7 @@ def _page_of(kind: str, first_page: bool) -> Select[Any]:
             cast(bindparam("after_id"), Uuid(as_uuid=False)),
             cast(bindparam("after_type"), Text),
         )
-        rows = rows.where(tuple_(table.c.deleted_at, table.c.id, literal(kind)) < last)
+        rows = rows.where(tuple_(table.c.deleted_at, table.c.id, literal(kind.name)) < last)
     return rows.order_by(table.c.deleted_at.desc(), table.c.id.desc()).limit(bindparam("rows"))
 
 

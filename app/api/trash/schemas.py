@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from app.api.categories import schemas as categories
-from app.api.kinds import REPRESENT, Kind
+from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
@@ -34,10 +34,10 @@ EXAMPLE: Final[dict[str, Any]] = {
 class TrashItem(BaseModel):
     """A task or a category as it was when it was deleted, and when it may go for good."""
 
-    type: Kind
+    type: KindName
     deleted_at: Timestamp
     purged_after: Timestamp
-    data: tasks.Task | categories.Category
+    data: Item
 
 
 class TrashPage(BaseModel):
@@ -62,5 +62,5 @@ def represent(row: Any) -> dict[str, Any]:
         "type": row.type,
         "deleted_at": row.deleted_at,
         "purged_after": row.deleted_at + timedelta(days=KEPT_DAYS),
-        "data": REPRESENT[row.type](row),
+        "data": KINDS[row.type].represent(row),
     }
