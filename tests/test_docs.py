@@ -43,7 +43,7 @@ def test_everything_a_page_leads_to_is_there(client: FlaskClient, page: str) -> 
 
 def test_our_own_files_arrive_whole_from_the_server(server: str) -> None:
     for path in STATIC:
-        file = ROOT / "app" / path.removeprefix("/")
+        file = FILES / path.removeprefix("/static/")
         assert httpx.get(f"{server}{path}").content == file.read_bytes()
 
 

@@ -10,7 +10,9 @@ from apiflask import APIFlask
 from psycopg2.errors import CheckViolation
 from werkzeug.test import TestResponse
 
+from app.api.categories.kind import CATEGORY
 from app.api.categories.schemas import CategoryCreate
+from app.api.tasks.kind import TASK
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import TaskCreate
 from app.api.trash import erasing
@@ -321,7 +323,7 @@ def test_what_is_erased_leaves_an_empty_row_and_nothing_of_its_content(
 
 
 def test_every_field_that_clients_write_is_erased() -> None:
-    tasks, categories = erasing.BLANK["task"], erasing.BLANK["category"]
+    tasks, categories = TASK.blank, CATEGORY.blank
     assert tasks.keys() == {*TaskCreate.model_fields, *TASKS.shape.derived}
     assert categories.keys() == {*CategoryCreate.model_fields}
 
