@@ -346,6 +346,12 @@ def test_migrations_that_get_to_no_database_are_found(box: Box) -> None:
     assert "Connection refused" in failed["finding"]
 
 
+def test_a_parameter_with_a_space_is_read_as_the_service_reads_it(box: Box) -> None:
+    url = f"{box.url}?options=-c+search_path%3Dpublic"
+    only = ("--only", "database", "--only", "migrations", "--json")
+    assert found(box.doctor(*only, DATABASE_URL=url, DATABASE_URL_UNPOOLED=url)) == set()
+
+
 # Whatever happens
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg2
 from apiflask import APIFlask
 from psycopg2.sql import Composable
+from sqlalchemy import make_url
 
 from app.api import health
 from app.core import deadline
@@ -51,9 +51,11 @@ class Deployment:
 
     def connect(self, url: str) -> Any:
         """Open one more connection, in autocommit. Raises psycopg2.Error."""
-        dsn = urlsplit(url)._replace(scheme="postgresql").geturl()
+        # SQLAlchemy reads + in a query as a space, which libpq does not.
+        target = make_url(url)
+        _, parameters = target.get_dialect()().create_connect_args(target)
         with deadline.within(self.settings.db_connect_timeout):
-            connection = psycopg2.connect(dsn, **connect_options(self.settings))
+            connection = psycopg2.connect(**{**parameters, **connect_options(self.settings)})
         connection.autocommit = True
         return connection
 

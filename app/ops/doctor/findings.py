@@ -41,7 +41,7 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
     ),
     "counters.apart": (
         WARN,
-        "Set RATELIMIT_STORAGE_URI to a Redis, or run one process (WEB_CONCURRENCY=1).",
+        "Set RATELIMIT_STORAGE_URI to a Redis, or WEB_CONCURRENCY to 1 with a single instance.",
     ),
     "limits.off": (WARN, "Set RATELIMIT_PER_USER and RATELIMIT_PER_ADDRESS to more than 0."),
     "origins.plain": (WARN, "Name only https:// origins in CORS_ORIGINS."),
