@@ -37,15 +37,6 @@ def for_passwords(threads: int) -> int:
     return max(1, threads // 2)
 
 
-def threads_in_all(threads: int) -> int:
-    """Threads of a process that may use the database, with so many WEB_THREADS.
-
-    Polls and transfers have one thread more than places, which answers when all are taken.
-    """
-    long = for_polls(threads) + 1 + for_transfers(threads) + 1
-    return threads + long + for_passwords(threads)
-
-
 class NoPlace(Exception):
     """All places are taken, or all threads that may be."""
 

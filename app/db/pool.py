@@ -23,7 +23,6 @@ from app.core.config import FAILED_TO_LOAD, Settings
 from app.core.database_url import overrule_environment
 from app.core.metrics import tally
 from app.core.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
-from app.core.places import for_transfers, threads_in_all
 from app.db.breaker import Breaker
 from app.db.failures import Cause, while_connecting
 
@@ -66,33 +65,6 @@ class CountedPool(Pool):
 
 # What a pool tells of each connection it gives up is for its authors.
 logging.getLogger(f"{Pool.__module__}.{Pool.__name__}").setLevel(logging.WARNING)
-
-
-WARMING_UP: Final = 1
-"""Threads that take a connection of the pool beside those of requests: see `warm_up`."""
-
-BESIDE_THE_POOL: Final = 2
-"""Connections of a process that are not the pool's: /health/db's and the breaker's probe's."""
-
-
-def most_connections(settings: Settings) -> int:
-    """How many connections one process can have open at a time.
-
-    A thread holds one of the pool's at most, so that a pool larger than there are threads is never
-    filled.
-    """
-    pool = settings.db_pool_size + settings.db_max_overflow
-    return min(pool, threads_in_all(settings.web_threads) + WARMING_UP) + BESIDE_THE_POOL
-
-
-def usual_connections(settings: Settings) -> int:
-    """How many connections one process has open as a rule.
-
-    Those of its ordinary threads and of exports and imports; long polls and sign-ins have one for a
-    moment at a time.
-    """
-    pool = settings.db_pool_size + settings.db_max_overflow
-    return min(pool, settings.web_threads + for_transfers(settings.web_threads) + WARMING_UP)
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Operators' commands, from `flask users` to `flask version`, and how to `db` and `doctor`."""
+"""Operators' commands, from `flask users` to `flask version`, and how to `db`."""
 
 from collections.abc import Callable
 from functools import partial, wraps
@@ -28,6 +28,7 @@ from app.db.failures import explained
 from app.db.run import execute
 from app.db.statement import Statement
 from app.ops import composing, purging
+from app.ops.doctor.command import doctor
 from app.rows.owner import User
 from app.rows.restoring import KEPT_DAYS
 from app.web.exchange import new_id
@@ -205,7 +206,7 @@ def show_version() -> None:
 
 
 class Commands(AppGroup):
-    """The commands of an application; `db` and `doctor` are loaded when they are asked for."""
+    """The commands of an application; `db` is loaded when it is asked for."""
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app.name)
@@ -213,22 +214,13 @@ class Commands(AppGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, for `flask --help`."""
-        return sorted({*super().list_commands(ctx), "db", "doctor"})
+        return sorted({*super().list_commands(ctx), "db"})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, if there is one."""
         if cmd_name == "db":
             migrations(self.app)
-        if cmd_name == "doctor":
-            return doctor()
         return super().get_command(ctx, cmd_name)
-
-
-def doctor() -> click.Command:
-    """`flask doctor`, for which serving has no use either."""
-    from app.ops.doctor.command import doctor as command
-
-    return command
 
 
 def migrations(app: Flask) -> Any:
@@ -243,6 +235,6 @@ def migrations(app: Flask) -> Any:
 def init_app(app: Flask) -> None:
     """Add the commands to `flask`."""
     app.cli = Commands(app)
-    for command in (users, tokens, purge, show_config, show_version):
+    for command in (users, tokens, purge, doctor, show_config, show_version):
         app.cli.add_command(command)
     app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # until it is looked at

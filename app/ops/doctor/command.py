@@ -1,7 +1,8 @@
-"""`flask doctor`"""
+"""The command line of `flask doctor`."""
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Final
 
 import click
@@ -33,16 +34,14 @@ def doctor(context: click.Context, only: tuple[str, ...], as_json: bool) -> None
 
     Ends with status 1 if something fails; a warning is none. Nothing is changed, no secret printed.
     """
-    deployment = Deployment(current_app)  # type: ignore[arg-type]  # it is an APIFlask
-    try:
-        levels = (print_json if as_json else print_lines)(examine(deployment, only))
-    finally:
-        deployment.close()
+    show = print_json if as_json else print_lines
+    with closing(Deployment(current_app)) as deployment:  # type: ignore[arg-type]  # an APIFlask
+        levels = show(examine(deployment, only))
     context.exit(1 if Level.FAIL in levels else 0)
 
 
 def print_lines(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
-    """Print each finding as it comes, with the advice below it; return how bad they are."""
+    """Print each finding as it is made, its remedy below; return their levels."""
     counts: Counter[Level] = Counter()
     for name, finding in findings:
         counts[finding.level] += 1
@@ -54,18 +53,14 @@ def print_lines(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
 
 
 def print_json(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
-    """Print all findings in one document; return how bad they are."""
+    """Print all findings as one JSON document; return their levels."""
+    made = list(findings)
+    levels = {finding.level for _, finding in made}
     checks = [
-        {
-            "check": name,
-            "level": str(finding.level),
-            "code": finding.code,
-            "finding": finding.text,
-            "advice": finding.advice,
-        }
-        for name, finding in findings
+        {"check": name, "level": each.level, "code": each.code}
+        | {"finding": each.text, "advice": each.advice}
+        for name, each in made
     ]
-    levels = {Level(check["level"]) for check in checks if check["level"]}
     document = {"ok": Level.FAIL not in levels, "checks": checks}
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return levels

@@ -1,4 +1,4 @@
-"""What the settings say, without asking anyone."""
+"""Settings that are unsafe, or that do not fit together. Nothing is asked of the database."""
 
 import re
 from collections import Counter
@@ -15,29 +15,26 @@ WORDS: Final = re.compile("secret|password|change|example|default|insecure|tasks
 
 
 def environment(deployment: Deployment) -> list[Finding]:
-    """Whether what is unsafe is refused."""
-    name = deployment.settings.app_env
+    """Whether unsafe settings are refused."""
     code = None if deployment.settings.production else "environment.development"
-    return [Finding(f"the environment is {name}", code)]
+    return [Finding(f"the environment is {deployment.settings.app_env}", code)]
 
 
 def keys(deployment: Deployment) -> list[Finding]:
-    """Which keys sign, which are accepted, and whether one of their secrets looks made up."""
+    """Which keys sign, which are accepted, and whether one of their secrets could be guessed."""
     settings, [present, *others] = deployment.settings, deployment.keys
     if settings.jwt_secret is None:
         whose = "another issuer's" if settings.jwt_jwks_url else "development's"
         return [Finding(f"access tokens are signed with {whose} keys")]
-    text = f"access tokens are signed with {present.id}"
-    if others:
-        text += f", those of {listed([each.id for each in others])} are taken as well"
-    weak = [each.id for each in deployment.keys if guessable(each.secret)]
-    if weak:
+    if weak := [each.id for each in deployment.keys if guessable(each.secret)]:
         return [Finding(f"the secret of {listed(weak)} could be guessed", "keys.guessable")]
-    return [Finding(text)]
+    accepted = listed([each.id for each in others])
+    text = f"access tokens are signed with {present.id}"
+    return [Finding(text + (f", those of {accepted} are taken as well" if others else ""))]
 
 
 def guessable(secret: str) -> bool:
-    """Whether a secret is made of words, or its characters are few or too much alike.
+    """Whether a secret contains words, or too few or too similar characters.
 
     Of 43 random characters of base64, one in 1,500 has no digit.
     """
@@ -47,26 +44,23 @@ def guessable(secret: str) -> bool:
 
 
 def hosts(deployment: Deployment) -> list[Finding]:
-    """Whether the service answers to any name."""
+    """Whether requests with any Host header are served."""
     names = deployment.settings.trusted_hosts
-    if not names:
-        return [Finding("the service answers to whatever host it is called by", "hosts.any")]
-    return [Finding(f"the service answers to {listed(names)}")]
+    called = listed(names) or "whatever host it is called by"
+    return [Finding(f"the service answers to {called}", None if names else "hosts.any")]
 
 
 def proxies(deployment: Deployment) -> list[Finding]:
-    """Whether clients are told from the proxy in front."""
-    count = deployment.settings.trusted_proxies
-    if not count:
-        text = "no proxy is trusted: all clients behind one count as one address"
-        return [Finding(text, "proxies.none")]
-    return [Finding(f"the last {count} of X-Forwarded-For is believed")]
+    """Whether the addresses of clients are taken from a proxy."""
+    if count := deployment.settings.trusted_proxies:
+        return [Finding(f"the last {count} of X-Forwarded-For is believed")]
+    text = "no proxy is trusted: all clients behind one count as one address"
+    return [Finding(text, "proxies.none")]
 
 
 def counters(deployment: Deployment) -> list[Finding]:
-    """Whether all processes count together, and whether they count at all."""
-    settings = deployment.settings
-    found = []
+    """Whether rate limits are on, and counted by all processes together."""
+    settings, found = deployment.settings, []
     if settings.ratelimit_storage_uri == MEMORY and settings.web_concurrency > 1:
         text = f"each of {settings.web_concurrency} processes counts requests and sign-ins alone"
         found.append(Finding(text, "counters.apart"))
@@ -76,25 +70,21 @@ def counters(deployment: Deployment) -> list[Finding]:
 
 
 def origins(deployment: Deployment) -> list[Finding]:
-    """Whether a page that came without TLS may call."""
-    plain = [
-        origin
-        for origin in deployment.settings.cors_origins
-        if origin.startswith("http://") and urlsplit(origin).hostname not in {"localhost"}
-    ]
-    if plain:
+    """Whether pages that were loaded without TLS may call."""
+    names = [name for name in deployment.settings.cors_origins if name.startswith("http://")]
+    if plain := [name for name in names if urlsplit(name).hostname != "localhost"]:
         return [Finding(f"pages that anyone may change call: {listed(plain)}", "origins.plain")]
     return [Finding("pages call only where nobody can change them on the way")]
 
 
 def logs(deployment: Deployment) -> list[Finding]:
-    """Whether the log tells more than an operator needs."""
+    """Whether the log contains more than an operator needs."""
     level = deployment.settings.log_level
     return [Finding(f"the log holds {level} and above", "logs.debug" if level == "DEBUG" else None)]
 
 
 def timeouts(deployment: Deployment) -> list[Finding]:
-    """Whether a request ends by what it waits for, before it ends by its own deadline."""
+    """Whether the timeouts of a request's waits are shorter than its deadline."""
     settings = deployment.settings
     longest = max(settings.db_pool_timeout, settings.db_statement_timeout)
     if longest >= settings.request_deadline:

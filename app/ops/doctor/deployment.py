@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+import psycopg2
 from apiflask import APIFlask
 from psycopg2.sql import Composable
+from sqlalchemy import make_url
 
 from app.api import health
-from app.core.config import ROOT, Settings
+from app.core import deadline
+from app.core.config import Settings
 from app.core.secrets import SETTING, Keys
-from app.db.base import db
-from app.db.pool import connect_options, connect_parameters
-from app.ops.doctor.sessions import Row, opened, pool_mode, rows
+from app.db.pool import connect_options
+
+Row = tuple[Any, ...]
 
 
 class Deployment:
@@ -25,53 +26,46 @@ class Deployment:
         self.settings: Settings = app.config["SETTINGS"]
         self.keys: tuple[Keys, ...] = app.config[SETTING]
         self.head: str | None = app.extensions[health.EXTENSION].head
-        self.revisions = revisions(ROOT / "migrations" / "versions")
         self.url: str = app.config["SQLALCHEMY_DATABASE_URI"]
         self.migration_url: str = app.config["MIGRATION_URL"]
-        with app.app_context():
-            self.parameters = connect_parameters(db.engine, self.settings)
         self._connection: Any = None
-        self._given_up = False
 
     @property
     def connection(self) -> Any:
-        """A connection as the service makes them, but beside its pool. Raises psycopg2.Error."""
+        """A connection like the service's, but not of its pool. Raises psycopg2.Error."""
         if self._connection is None:
-            self._connection = self.connect()
+            self._connection = self.connect(self.url)
         return self._connection
 
     @property
     def lost(self) -> bool:
-        """Whether the connection was made and is of no more use."""
-        return self._given_up or (self._connection is not None and bool(self._connection.closed))
+        """Whether the connection was made and has broken since."""
+        return self._connection is not None and bool(self._connection.closed)
 
     @cached_property
-    def pool_mode(self) -> str | None:
-        """How a pooler shares connections, if there is one. Raises psycopg2.Error."""
-        return pool_mode(self.connect)
+    def revisions(self) -> list[str]:
+        """The revisions that the database's schema has. Raises psycopg2.Error."""
+        with self.undone():
+            self.ask("set local role tasks_app")
+            return [name for (name,) in self.ask("select version_num from alembic_version")]
 
-    def connect(self) -> Any:
-        """One more connection. Raises psycopg2.Error."""
-        return opened(self.parameters, self.settings.db_connect_timeout)
-
-    def connect_to_migrate(self) -> Any:
-        """A connection to where migrations run. Raises psycopg2.Error."""
-        dsn = urlsplit(self.migration_url)._replace(scheme="postgresql").geturl()
-        options = connect_options(self.settings)
-        return opened({"dsn": dsn, **options}, self.settings.db_connect_timeout)
+    def connect(self, url: str) -> Any:
+        """Open one more connection, in autocommit. Raises psycopg2.Error."""
+        # SQLAlchemy reads + in a query as a space, which libpq does not.
+        target = make_url(url)
+        _, parameters = target.get_dialect()().create_connect_args(target)
+        with deadline.within(self.settings.db_connect_timeout):
+            connection = psycopg2.connect(**{**parameters, **connect_options(self.settings)})
+        connection.autocommit = True
+        return connection
 
     def ask(self, sql: str | Composable, *parameters: object) -> list[Row]:
-        """The rows of a query. Raises psycopg2.Error."""
+        """The rows of a query on the deployment's connection. Raises psycopg2.Error."""
         return rows(self.connection, sql, *parameters)
-
-    def one(self, sql: str, *parameters: object) -> Any:
-        """The only value of a query. Raises psycopg2.Error."""
-        [[value]] = self.ask(sql, *parameters)
-        return value
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        """A transaction of which nothing stays, whatever happens in it. Raises psycopg2.Error."""
+        """A transaction that is always rolled back. Raises psycopg2.Error."""
         self.ask("begin")
         try:
             yield
@@ -79,23 +73,19 @@ class Deployment:
             if not self.lost:
                 self.ask("rollback")
 
-    def give_up(self) -> None:
-        """Ask nothing more of the connection, as a thread still waits for it."""
-        self._given_up = True
-
     def close(self) -> None:
-        """End the connection, if there is one."""
-        if self._connection is not None and not self._given_up:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
             self._connection.close()
 
 
-def revisions(versions: Path) -> set[str]:
-    """The names of all migrations of this release."""
-    texts = (path.read_text(encoding="utf-8") for path in versions.glob("*.py"))
-    named = (health.REVISION.findall(text) for text in texts)
-    return {value.strip("\"'") for found in named for down, value in found if not down}
+def rows(connection: Any, sql: str | Composable, *parameters: object) -> list[Row]:
+    """The rows of a query; none of a statement that returns none. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words in a line of text."""
+    """The words in alphabetical order, as one line of text."""
     return ", ".join(sorted(words))

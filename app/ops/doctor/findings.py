@@ -33,14 +33,11 @@ WARN, FAIL = Level.WARN, Level.FAIL
 
 REMEDIES: Final[dict[str, tuple[Level, str]]] = {
     "environment.development": (WARN, "Set APP_ENV=production wherever others are served."),
-    "keys.guessable": (
-        WARN,
-        "Change to a random secret, in the steps of docs/operations/rotating-keys.md.",
-    ),
+    "keys.guessable": (WARN, "Follow docs/operations/rotating-keys.md to a new random secret."),
     "hosts.any": (WARN, "Set TRUSTED_HOSTS to the names that the service is called by."),
     "proxies.none": (
         WARN,
-        "Put a buffering proxy in front and set TRUSTED_PROXIES to the number of proxies.",
+        "Put a buffering proxy in front; set TRUSTED_PROXIES to the number of proxies.",
     ),
     "counters.apart": (
         WARN,
@@ -51,54 +48,21 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
     "logs.debug": (WARN, "Set LOG_LEVEL=INFO."),
     "timeouts.order": (
         WARN,
-        "Set DB_POOL_TIMEOUT and DB_STATEMENT_TIMEOUT to less than REQUEST_DEADLINE.",
+        "Set DB_POOL_TIMEOUT and DB_STATEMENT_TIMEOUT below REQUEST_DEADLINE.",
     ),
-    "redis.away": (
-        WARN,
-        "Start the Redis, or mend RATELIMIT_STORAGE_URI; until then each process counts alone.",
-    ),
-    "issuer.away": (FAIL, "Mend JWT_JWKS_URL, or the way to it; keys are fetched from here."),
-    "issuer.unusable": (FAIL, "Let the issuer publish a key for RS256, ES256 or EdDSA."),
     "database.unreachable": (FAIL, "Mend DATABASE_URL, or the way to it; then ask again."),
-    "version.old": (FAIL, "Move to PostgreSQL 15 or later."),
     "encoding.other": (FAIL, "Make the database anew with encoding UTF8."),
-    "encoding.letters": (
-        WARN,
-        "Make the database anew with a locale that knows letters, such as C.UTF-8.",
-    ),
-    "writes.refused": (FAIL, "Let DATABASE_URL name the primary, and let it take writes."),
-    "server_log.failed": (
-        WARN,
-        "Set log_min_error_statement=panic on the server, as docs/security.md shows.",
-    ),
-    "server_log.slow": (
-        WARN,
-        "Set log_min_duration_statement=-1 on the server, as docs/security.md shows.",
-    ),
+    "encoding.letters": (WARN, "Make the database anew with a locale that knows letters: C.UTF-8."),
+    "server_log.failed": (WARN, "Set log_min_error_statement=panic, as docs/security.md shows."),
+    "server_log.slow": (WARN, "Set log_min_duration_statement=-1, as docs/security.md shows."),
     "tls.plain": (FAIL, "Set sslmode=verify-full in DATABASE_URL, and let the server speak TLS."),
     "tls.unverified": (WARN, "Set sslmode=verify-full in DATABASE_URL."),
     "pooler.session": (WARN, "Set pool_mode=transaction, or leave the pooler out."),
     "pooler.statement": (FAIL, "Set pool_mode=transaction; a batch is a transaction."),
-    "migrations.unset": (
-        WARN,
-        "Set DATABASE_URL_UNPOOLED to the database itself where `flask db upgrade` is run.",
-    ),
-    "migrations.pooled": (
-        FAIL,
-        "Let DATABASE_URL_UNPOOLED name the database itself, not the pooler.",
-    ),
-    "migrations.unreachable": (FAIL, "Mend DATABASE_URL_UNPOOLED, or the way to it."),
-    "latency.high": (WARN, "Run the service in the database's region, next to it."),
+    "migrations.unset": (WARN, "Set DATABASE_URL_UNPOOLED to the database itself for migrations."),
+    "migrations.pooled": (FAIL, "Let DATABASE_URL_UNPOOLED name the database, not the pooler."),
     "clock.skewed": (WARN, "Keep the clocks of both hosts with NTP."),
     "clock.wrong": (FAIL, "Set the clocks of both hosts, and keep them with NTP."),
-    "connections.short": (
-        FAIL,
-        "Lower WEB_CONCURRENCY or WEB_THREADS, raise the limit, or use a pooler.",
-    ),
-    "connections.tight": (
-        WARN,
-        "Raise the limit or use a pooler, before instances are added.",
-    ),
     "login.superuser": (WARN, "Log in as a role that is only a member of the tasks_* roles."),
     "login.bypass": (WARN, "Log in as a role without BYPASSRLS."),
     "login.owner": (WARN, "Let another role own the tables: that which migrates."),
@@ -115,7 +79,6 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
     "grants.others": (WARN, "Revoke it, unless that role is yours and is meant to see all users."),
     "isolation.broken": (FAIL, "Stop the service, and mend policies, grants and roles."),
     "isolation.blind": (FAIL, "Mend policies and grants, as those two checks say."),
-    "purge.overdue": (WARN, "Run `flask purge` daily."),
     "unfinished": (FAIL, "Mend what is said, then ask again."),
 }
 """The code of each finding, its level, and what to do about it."""

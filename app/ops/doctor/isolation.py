@@ -1,4 +1,4 @@
-"""Whether users are kept apart, tried with two accounts in a transaction that is undone."""
+"""Whether users are kept apart: tried with two accounts, in a transaction that is rolled back."""
 
 from typing import Final
 from uuid import uuid4
@@ -10,9 +10,7 @@ from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding
 from app.ops.doctor.rights import owned_tables
 
-ACCOUNT: Final = """
-insert into users (id, email, password_hash) values (%s, %s, 'none')
-"""
+ACCOUNT: Final = "insert into users (id, email, password_hash) values (%s, %s, 'none')"
 
 TASK: Final = """
 insert into tasks (user_id, id, title, complete, priority, version, created_at, updated_at)
@@ -28,7 +26,7 @@ select name from unnest(%s) name where to_regclass(name) is not null
 
 
 def isolation(deployment: Deployment) -> list[Finding]:
-    """Whether a user sees, changes and makes what is another's; nothing stays of the attempt."""
+    """Whether a user sees, changes or makes what is another's; nothing stays of the attempt."""
     me, other, task = (str(uuid4()) for _ in range(3))
     with deployment.undone():
         for user_id in (me, other):
@@ -38,14 +36,14 @@ def isolation(deployment: Deployment) -> list[Finding]:
         own = made(deployment, other, task)
         if not own or not deployment.ask("select 1 from tasks where id = %s", task):
             return [Finding("a user cannot make a task and see it", "isolation.blind")]
-        broken = [*attempts(deployment, me, other, task)]
+        broken = attempts(deployment, me, other, task)
     if broken:
         return [Finding(f"a user can {what}", "isolation.broken") for what in broken]
     return [Finding("tried: a user neither sees, changes nor makes what is another's")]
 
 
 def become(deployment: Deployment, role: str, user_id: str) -> None:
-    """Let what follows in the transaction run as a request of this user's."""
+    """Run the transaction's next statements as a request of this user does."""
     deployment.ask(f"set local role {role}")
     deployment.ask("select set_config('app.user_id', %s, true)", user_id)
 
@@ -64,7 +62,7 @@ def attempts(deployment: Deployment, me: str, other: str, task: str) -> list[str
 
 
 def visible(deployment: Deployment, me: str) -> list[str]:
-    """The tables of which rows are seen that are not this user's."""
+    """The tables that show rows of other users."""
     seen = []
     for (name,) in deployment.ask(READABLE, owned_tables()):
         owner = Identifier("id" if name == "users" else "user_id")
