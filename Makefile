@@ -42,14 +42,14 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-# As a file, which spares the start an import of the whole application; -P keeps app/web/http.py from
-# posing as the standard library's http. With a database of one's own, the other is not installed.
+# As a directory, which spares the start an import of the whole application. With a database of one's
+# own, the embedded one is not installed.
 run: .venv/.requirements.txt ## start the service with its database; Ctrl-C stops both
-	@! $(PYTHON) -P app/dev/embedded.py --is-used || $(MAKE) --silent .venv/.requirements-embedded.txt
-	@exec $(PYTHON) -P app/dev/embedded.py $(PYTHON) -m app.dev.development
+	@! $(PYTHON) app/dev/embedded --is-used || $(MAKE) --silent .venv/.requirements-embedded.txt
+	@exec $(PYTHON) app/dev/embedded $(PYTHON) -m app.dev.development
 
 reset: .venv/.requirements.txt ## drop the development database; asks first, CONFIRM=yes does not
-	@exec $(PYTHON) -P app/dev/embedded.py --reset $(if $(filter yes,$(CONFIRM)),--yes)
+	@exec $(PYTHON) app/dev/embedded --reset $(if $(filter yes,$(CONFIRM)),--yes)
 
 test: .venv/.requirements-dev.txt ## run the tests but the slow ones; ARGS="-k name" selects among all
 	@$(ISOLATED); exec $(PYTEST) --cov=app --cov-report=term-missing:skip-covered \

