@@ -15,10 +15,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import app
 from app import __version__, create_app
+from app.core.ids import new_id
 from app.db.tracing import summary
 from app.ops import spans
 from app.ops.spans import Recorder
-from app.web.exchange import new_id
 from tests.conftest import Account, sending, settings_for
 from tests.contract import NOWHERE
 from tests.test_traces import SAMPLED, SPAN, TRACE, UNSAMPLED

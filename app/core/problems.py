@@ -325,6 +325,11 @@ def not_found() -> Problem:
     return Problem(NOT_FOUND)
 
 
+def precondition_failed(current: Mapping[str, Any] | None) -> Problem:
+    """412 with the representation of the resource as it is now, or None if there is none."""
+    return Problem(PRECONDITION_FAILED, current=current)
+
+
 def invalid_token(detail: str = "The access token is not valid here.") -> Problem:
     """401 with the challenge of RFC 6750, section 3."""
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}

@@ -8,7 +8,8 @@ from flask import Flask, has_request_context
 
 from app.core import deadline
 from app.core.logs import shown_path
-from app.web.exchange import Request, Response, current
+from app.web.request import Request, current
+from app.web.response import Response
 
 access: Final = logging.getLogger("app.access")
 

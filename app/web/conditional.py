@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from app.core.problems import PRECONDITION_FAILED, Problem, invalid
+from app.core.problems import invalid, precondition_failed
 from app.rows.versioned import Preconditions
-from app.web.exchange import Request, current
+from app.web.request import Request, current
 
 ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 ENTITY_TAGS: Final = re.compile(rf"[ \t,]*({ENTITY_TAG.pattern}[ \t]*(,[ \t,]*|\Z))+")
@@ -45,7 +45,7 @@ def require_match(incoming: Request, representation: Mapping[str, Any]) -> None:
     """Raises Problem 412 if the If-Match of a read names other versions, 422 if it is malformed."""
     tags = _entity_tags(incoming, "If-Match")
     if isinstance(tags, list) and ("", str(representation["version"])) not in tags:
-        raise Problem(PRECONDITION_FAILED, current=representation)
+        raise precondition_failed(representation)
 
 
 def unchanged_since(incoming: Request, version: int) -> bool:

@@ -4,7 +4,7 @@ import select
 import socket
 import ssl
 
-from app.web.exchange import Request
+from app.web.request import Request
 
 
 def is_closed(incoming: Request) -> bool:

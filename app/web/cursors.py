@@ -14,9 +14,9 @@ from pydantic import Field
 from app.core import secrets
 from app.core.problems import invalid
 from app.rows.listing import Position
-from app.web.exchange import current
-from app.web.fields import WholeNumber
-from app.web.http import json_response
+from app.web.fields.scalars import WholeNumber
+from app.web.request import current
+from app.web.response import json_response
 
 SIGNATURE_BYTES: Final = 16
 ID_LENGTH: Final = 36

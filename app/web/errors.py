@@ -9,6 +9,7 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app.core.ids import new_id
 from app.core.metrics import tally
 from app.core.metrics.families import PROBLEMS
 from app.core.problems import (
@@ -21,9 +22,9 @@ from app.core.problems import (
     Problem,
     invalid_token,
 )
-from app.web.exchange import Document, Response, current, new_id
-
-MEDIA_TYPE: Final = "application/problem+json"
+from app.web.media_types import PROBLEM_JSON
+from app.web.request import current
+from app.web.response import Document, Response
 
 # PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not to be had, serialization
 # failure, deadlock, and all of class 53, insufficient resources.
@@ -63,7 +64,7 @@ def respond(problem: Problem) -> Response:
     incoming.problem = problem.kind.slug
     tally.add(PROBLEMS, problem.kind.slug)
     body = document(problem.kind, problem.detail, incoming.id, problem.members)
-    response = Document(body, problem.kind.status, MEDIA_TYPE)
+    response = Document(body, problem.kind.status, PROBLEM_JSON)
     response.headers.update(problem.headers)
     if problem.kind.status == 401:
         response.headers.setdefault("WWW-Authenticate", "Bearer")
@@ -81,7 +82,7 @@ def of_server(status: int) -> bytes:
     head = (
         f"HTTP/1.1 {kind.status} {kind.title}\r\n"
         "Connection: close\r\n"
-        f"Content-Type: {MEDIA_TYPE}\r\n"
+        f"Content-Type: {PROBLEM_JSON}\r\n"
         "Cache-Control: no-store\r\n"
         "X-Content-Type-Options: nosniff\r\n"
         f"X-Request-ID: {request_id}\r\n"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from app.core import secrets
-from app.web.fields import Body
+from app.web.fields.inputs import Body
 
 TRIMMED: Final = {"title", "name"}
 """Texts of which release 1.0 took the outer white space off."""

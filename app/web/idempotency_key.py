@@ -13,9 +13,9 @@ from app.core.metrics import tally
 from app.core.metrics.families import REPLAYS
 from app.core.problems import invalid
 from app.rows.idempotency import Once
-from app.web.exchange import current
-from app.web.fields import Body
+from app.web.fields.inputs import Body
 from app.web.fingerprint import Fingerprint, fingerprinted
+from app.web.request import current
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 

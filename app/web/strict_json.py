@@ -10,6 +10,7 @@ import re
 from typing import Any, Final, NoReturn
 
 from app.core.problems import MALFORMED_JSON, Problem, invalid
+from app.web.pointers import json_pointer
 
 DEEPEST: Final = 32
 """Levels of objects and arrays in one another; a batch has five."""
@@ -154,9 +155,3 @@ def _not_unicode(value: Any) -> str:
 
 def _encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def json_pointer(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return "".join(f"/{part}" for part in parts)

@@ -16,7 +16,7 @@ from app.core.metrics import tally
 from app.core.metrics.families import LONG_POLLS
 from app.core.places import POLLS, NoPlace, Place, Places
 from app.web import connection
-from app.web.exchange import current
+from app.web.request import current
 
 LOOK_SECONDS: Final = 1.0
 

@@ -7,7 +7,7 @@ from limits.storage import storage_from_string
 from app.auth.jwks import KeySet
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding
-from app.web.counters import MEMORY, PATIENCE_SECONDS
+from app.web.shared_counts import MEMORY, PATIENCE_SECONDS
 
 
 def redis(deployment: Deployment) -> list[Finding]:
