@@ -42,8 +42,8 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-# As a file, which spares the start an import of the whole application; -P keeps app/web/http.py from
-# posing as the standard library's http. With a database of one's own, the other is not installed.
+# As a file, which spares the start an import of the whole application; -P keeps the modules of app/dev from
+# shadowing those of the standard library. With a database of one's own, the other is not installed.
 run: .venv/.requirements.txt ## start the service with its database; Ctrl-C stops both
 	@! $(PYTHON) -P app/dev/embedded.py --is-used || $(MAKE) --silent .venv/.requirements-embedded.txt
 	@exec $(PYTHON) -P app/dev/embedded.py $(PYTHON) -m app.dev.development

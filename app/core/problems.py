@@ -17,7 +17,7 @@ class Kind:
 
 
 class Problem(Exception):
-    """An answer that is not a success; raise it anywhere, errors.py puts it on the wire.
+    """An error to report to the client; raise it anywhere, and `app.web.errors` responds with it.
 
     `members` are extension members of the document (RFC 9457, section 3.2).
     """

@@ -1,4 +1,4 @@
-"""The access log: one line for each request."""
+"""The access log: one line per request."""
 
 import logging
 import time
@@ -15,12 +15,12 @@ access: Final = logging.getLogger("app.access")
 
 
 def context() -> dict[str, Any]:
-    """The fields that identify the current request in the log; none outside of requests."""
+    """The log fields that identify the current request; empty outside of requests."""
     return about(current()) if has_request_context() else {}
 
 
 def about(incoming: Request) -> dict[str, Any]:
-    """Which request it is, and in which trace (OpenTelemetry, "Trace Context in Log Formats")."""
+    """Request and trace ids, method and route (OpenTelemetry, "Trace Context in Log Formats")."""
     rule, trace = incoming.url_rule, incoming.trace
     return {
         "request_id": incoming.id,
@@ -32,7 +32,7 @@ def about(incoming: Request) -> dict[str, Any]:
 
 
 def finish_request(response: Response) -> Response:
-    """Log the request with its status, times and user."""
+    """Log the request with its status, durations and user."""
     if access.isEnabledFor(logging.INFO):
         incoming = current()
         principal = incoming.principal
@@ -50,5 +50,5 @@ def finish_request(response: Response) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Log each request of this application; registered first, so that it finishes last."""
+    """Log every request of this application. Registered first, it runs after all other hooks."""
     app.after_request(finish_request)

@@ -1,4 +1,4 @@
-"""The Idempotency-Key header: a request that is sent again is done once and answered alike.
+"""The Idempotency-Key header: a retried request is processed once and answered alike.
 
 Source: IETF draft "The Idempotency-Key HTTP Header Field".
 """
@@ -21,7 +21,7 @@ KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def requested(body: Body | Mapping[str, str]) -> Once | None:
-    """The Idempotency-Key of this request with what its body says; None without the header.
+    """The Idempotency-Key and the fingerprint of the validated body; None without the header.
 
     Raises Problem 422.
     """
@@ -33,7 +33,7 @@ def requested(body: Body | Mapping[str, str]) -> Once | None:
 
 
 def requested_key() -> str | None:
-    """The Idempotency-Key of this request. Raises Problem 422."""
+    """The value of the Idempotency-Key header; None without it. Raises Problem 422."""
     key: str | None = current().environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not KEY.fullmatch(key):
         detail = "must be 1 to 255 visible ASCII characters"
@@ -42,12 +42,12 @@ def requested_key() -> str | None:
 
 
 def requested_with(key: str, fingerprint: Fingerprint) -> Once:
-    """The key, with the fingerprint of a body."""
+    """The key for the current route, with the fingerprint of a body."""
     return Once(str(current().url_rule), key, fingerprint.digests())
 
 
 def mark(response: Response, replayed: bool) -> Response:
-    """Tell the client if it was answered before."""
+    """Add Idempotency-Replayed to a response that repeats an earlier one."""
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
         tally.add(REPLAYS)

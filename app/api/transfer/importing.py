@@ -27,7 +27,7 @@ from app.core import deadline, lifecycle
 from app.core.problems import IMPORT_INTERRUPTED, Problem
 from app.rows.quotas import NoRoom
 from app.rows.versioned import Preconditions, within_quota
-from app.web import connection
+from app.web.client_socket import is_closed
 from app.web.errors import BUSY, CONSTRAINTS, UNABLE
 from app.web.request import current
 from app.web.request_limits import request_limits
@@ -182,7 +182,7 @@ class Import:
 
         The first is what the request itself was counted for. Raises Problem 503.
         """
-        if lifecycle.leaving() or connection.is_closed(current()):
+        if lifecycle.leaving() or is_closed(current()):
             raise self.interrupted()
         self.require_time()
         self.count_chunk()
