@@ -20,7 +20,6 @@ from app.web.shared_counts import Shared
 LIMITED_PATH: Final = "/v1/"
 WEIGHED_BYTES: Final = 16 * 1024
 """A request counts once more for each further 16 KiB of its body."""
-LEAST_DIGITS: Final = len(str(WEIGHED_BYTES))
 PASSWORD_SHARE: Final = 10
 LEAST_PASSWORDS: Final = 60
 """A tenth of an address's requests, and at least 60 a minute, may have a password hashed."""
@@ -99,7 +98,7 @@ def refusal(limit: str, seconds: int, detail: str | None = None) -> Problem:
 def by_user() -> None:
     """Count a request for its user, by the length of its body. Raises Problem 429."""
     incoming = current()
-    _check_user(incoming, weight_of(incoming))
+    _check_user(incoming, weight_of_bytes(incoming.content_length or 0))
 
 
 def by_user_whatever_the_size() -> None:
@@ -111,14 +110,6 @@ def _check_user(incoming: Request, weight: int) -> None:
     if principal := incoming.principal:
         limits = request_limits()
         limits.check(incoming, limits.user, principal.user_id, weight)
-
-
-def weight_of(incoming: Request) -> int:
-    """The number of requests that this one counts as, by its Content-Length."""
-    text = incoming.environ.get("CONTENT_LENGTH", "")
-    if len(text) < LEAST_DIGITS:
-        return 1
-    return weight_of_bytes(incoming.content_length or 0)
 
 
 def weight_of_bytes(length: int) -> int:
