@@ -22,7 +22,14 @@ from app.core.version import __version__ as __version__
 from app.db import base
 from app.ops import cli, telemetry
 from app.rows import census, quotas
-from app.web import access_log, errors, http, limits
+from app.web import (
+    access_log,
+    edge,
+    errors,
+    request_limits,
+    shared_counts,
+    sign_in_limits,
+)
 from app.web.application import Application
 from app.web.docs import page
 from app.web.openapi import introduction
@@ -66,17 +73,19 @@ def create_app(settings: Settings | None = None) -> APIFlask:
         version=__version__,
         spec_path=None,
         docs_path=None,
-        static_folder=None,  # type: ignore[arg-type]
+        static_folder=None,
     )
     configure(app, settings)
     logs.configure(settings, access_log.context)
     access_log.init_app(app)
     telemetry.init_app(app, os.environ)
     deadline.init_app(app, settings)
-    limits.init_app(app, settings)
+    shared = shared_counts.connect(settings.ratelimit_storage_uri)
+    request_limits.init_app(app, settings, shared)
+    sign_in_limits.init_app(app, shared)
     quotas.init_app(app, settings)
     census.init_app(app, (kind.table for kind in kinds.KINDS.values()))
-    http.init_app(app)
+    edge.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url
     base.init_app(app, settings, url)
@@ -96,7 +105,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     admit_browsers(app, settings)
     app.after_request(policies.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
-    app.wsgi_app = http.ShortHeaders(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = edge.ShortHeaders(app.wsgi_app)  # type: ignore[method-assign]
     if settings.metrics_token:
         measure(app)
     return app
@@ -124,7 +133,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
 
 
 def register_blueprints(app: APIFlask) -> None:
-    """Every route, with who may call it; what an address may is looked at before, in limits.
+    """Every route, with who may call it; what an address may is checked before, by request_limits.
 
     Who has to be signed in also needs the scope for tasks, unless another one is named here.
     """
@@ -141,17 +150,17 @@ def register_blueprints(app: APIFlask) -> None:
     table: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
         (health.blueprint, "", (policies.public,)),
         (authentication, "/v1/auth", (policies.issuing,)),
-        (me, "/v1/me", (policies.signed_in, limits.by_user, policies.for_account)),
-        (tokens, "/v1/tokens", (policies.signed_in, limits.by_user, policies.for_account)),
-        (tasks, "/v1/tasks", (policies.signed_in, limits.by_user)),
-        (categories, "/v1/categories", (policies.signed_in, limits.by_user)),
-        (changes, "/v1/changes", (policies.signed_in, limits.by_user)),
-        (batch, "/v1/batch", (policies.signed_in, limits.by_user)),
-        (trash, "/v1/trash", (policies.signed_in, limits.by_user)),
+        (me, "/v1/me", (policies.signed_in, request_limits.by_user, policies.for_account)),
+        (tokens, "/v1/tokens", (policies.signed_in, request_limits.by_user, policies.for_account)),
+        (tasks, "/v1/tasks", (policies.signed_in, request_limits.by_user)),
+        (categories, "/v1/categories", (policies.signed_in, request_limits.by_user)),
+        (changes, "/v1/changes", (policies.signed_in, request_limits.by_user)),
+        (batch, "/v1/batch", (policies.signed_in, request_limits.by_user)),
+        (trash, "/v1/trash", (policies.signed_in, request_limits.by_user)),
         (
             transfer,
             "/v1",
-            (policies.signed_in, limits.by_user_whatever_the_size, policies.for_account),
+            (policies.signed_in, request_limits.by_user_whatever_the_size, policies.for_account),
         ),
     )
     for blueprint, prefix, checks in table:

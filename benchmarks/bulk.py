@@ -22,7 +22,7 @@ import psycopg2
 from app import create_app
 from app.api.batch.operations import writes
 from app.api.batch.schemas import Batch
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from benchmarks import table
 from benchmarks.contestants import FLOOR, SERVICE, Running, started
 from benchmarks.data import Ground, Person, as_service, ground

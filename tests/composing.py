@@ -20,8 +20,8 @@ from typing import Any, Final, NamedTuple, Self
 from unicodedata import normalize
 
 from app import create_app
+from app.core.ids import new_id
 from app.dev.embedded import throwaway
-from app.web.exchange import new_id
 from tests.conftest import ROOT, SECRET, Account, gunicorn_process, settings_for
 from tests.databases import migrate, opened, own_database
 from tests.locks import until

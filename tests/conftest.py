@@ -24,9 +24,9 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.core.config import Settings
+from app.core.ids import new_id
 from app.db.base import db
 from app.dev.embedded import throwaway
-from app.web.exchange import new_id
 from tests.issuer import AUDIENCE, NAME, Issuer, running_issuer
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.programs import free_port

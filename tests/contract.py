@@ -7,7 +7,7 @@ from apiflask import APIBlueprint
 from pydantic import BaseModel
 
 from app import create_app
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import settings_for
 
 NOWHERE = "postgresql://somebody:hunter2secret@127.0.0.1:1/nowhere"

@@ -13,7 +13,7 @@ from flask_migrate import downgrade, upgrade
 from psycopg2 import sql
 
 from app import create_app
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import ROOT, Account, settings_for
 
 MIGRATIONS = str(ROOT / "migrations")

@@ -5,7 +5,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account
 from tests.contract import LINES
 

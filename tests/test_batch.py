@@ -10,7 +10,7 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account, cursors, settings_for
 from tests.parallel import at_once, callers
 from tests.rig.proxy import Proxy

@@ -25,12 +25,12 @@ from app import create_app
 from app.api.batch.schemas import BODIES as BATCH_BODIES
 from app.api.tasks.schemas import Description, Title
 from app.api.transfer import schemas as transfer
+from app.core.ids import new_id
 from app.core.logs import redact
 from app.db.base import db
-from app.web.exchange import new_id
-from app.web.fields import LINE_PATTERN, TEXT_PATTERN
-from app.web.http import MOST_PARAMETERS
-from app.web.limits import REQUESTS
+from app.web.edge import MOST_PARAMETERS
+from app.web.fields.strings import LINE_PATTERN, TEXT_PATTERN
+from app.web.request_limits import REQUESTS
 from app.web.strict_json import DEEPEST, LONGEST_NUMBER, MOST_MEMBERS, MOST_VALUES
 from tests.assertions import refused
 from tests.conftest import Account, settings_for

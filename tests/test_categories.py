@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import ids, page, walk

@@ -20,9 +20,9 @@ from app.api.changes.position import Position
 from app.api.changes.queries import PAGE_BYTES
 from app.core import lifecycle
 from app.core.config import Settings
+from app.core.ids import new_id
 from app.core.places import POLLS, for_polls
 from app.db.base import db
-from app.web.exchange import new_id
 from tests.conftest import PASSWORD, Account, settings_for
 from tests.databases import migrate, opened, own_database, user_of
 from tests.locks import until

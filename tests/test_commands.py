@@ -9,9 +9,9 @@ from apiflask import APIFlask
 from click.testing import Result
 
 from app import create_app
+from app.core.ids import new_id
 from app.db.base import db
 from app.ops import purging
-from app.web.exchange import new_id
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database, user_of
 from tests.locks import held

@@ -11,7 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import PASSWORD, Account
 from tests.parallel import at_once, callers
 from tests.walking import ids, walk

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import Account
 

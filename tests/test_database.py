@@ -11,12 +11,12 @@ from apiflask import APIFlask
 from sqlalchemy import event, select, text
 
 from app import create_app
+from app.core.ids import new_id
 from app.db.base import db
 from app.db.run import execute
 from app.db.scope import Role, Scope, reading
 from app.db.statement import Statement
 from app.rows.owner import User
-from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.databases import migrate, opened, own_database, user_of
 

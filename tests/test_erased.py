@@ -7,7 +7,7 @@ import pytest
 from apiflask import APIFlask
 from werkzeug.test import TestResponse
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account
 from tests.parallel import at_once, callers
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account, gunicorn
 from tests.locks import until
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.databases import opened
 from tests.faults.cases import FAULTS
 from tests.faults.ledger import Ledger, Verdict

@@ -24,8 +24,8 @@ from app.api.tasks.schemas import TaskCreate
 from app.api.tokens.schemas import TokenCreate
 from app.api.users.schemas import Credentials, RefreshRequest, Registration
 from app.core import secrets
-from app.web.exchange import new_id
-from app.web.fields import Body
+from app.core.ids import new_id
+from app.web.fields.inputs import Body
 from app.web.fingerprint import fingerprinted
 from tests.conftest import PASSWORD, ROOT, SECRET, Account
 from tests.people import give_password

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app import create_app
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account, settings_for
 from tests.rig.proxy import Proxy
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from werkzeug.test import TestResponse
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account
 from tests.people import give_password, sign_in

@@ -19,8 +19,8 @@ from app import create_app
 from app.api.transfer import importing, rows
 from app.api.transfer.reading import LONGEST_LINE
 from app.core import lifecycle
+from app.core.ids import new_id
 from app.core.texts import composed, is_visible, trimmed
-from app.web.exchange import new_id
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import LINES
 from tests.lines import (

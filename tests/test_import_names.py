@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.transfer import importing, renaming
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account
 from tests.lines import category, counts, exported, imported, parsed, reasons, send, task
 

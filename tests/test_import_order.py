@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app import create_app
 from app.api.transfer import importing, rows
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account, settings_for
 from tests.lines import category, counts, exported, imported, jsonl, parsed, send, task
 

@@ -15,9 +15,9 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.auth.access_tokens import RefreshToken
+from app.core.ids import new_id
 from app.db.base import db
 from app.db.scope import Role
-from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.contract import LINES

@@ -13,9 +13,13 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.auth.token_secret import PersonalToken
-from app.web import counters, limits
-from app.web.counters import LastMinute, PresentMinute, Shared
-from app.web.exchange import new_id
+from app.core.ids import new_id
+from app.core.problems import Problem
+from app.web import counters, request_limits, shared_counts
+from app.web.addresses import network
+from app.web.counters import LastMinute, PresentMinute
+from app.web.shared_counts import Shared
+from app.web.sign_in_limits import SignInLimits
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
 from tests.redis_server import RedisServer
@@ -112,8 +116,8 @@ def test_requests_are_counted_by_user_whichever_token_they_come_with(member: Mem
 def test_an_address_has_fewer_passwords_hashed_than_it_has_requests(
     limited: Callable[..., APIFlask], monkeypatch: pytest.MonkeyPatch, amount: int
 ) -> None:
-    monkeypatch.setattr(limits, "LEAST_PASSWORDS", 5)  # each costs a twentieth of a second
-    monkeypatch.setattr(limits, "PASSWORD_SHARE", 100)
+    monkeypatch.setattr(request_limits, "LEAST_PASSWORDS", 5)  # each costs a twentieth of a second
+    monkeypatch.setattr(request_limits, "PASSWORD_SHARE", 100)
     client = limited(address=amount).test_client()
     most = max(5, amount // 100)
 
@@ -406,7 +410,7 @@ def test_the_limit_that_is_nearest_is_told_and_all_that_were_met(
 def test_an_address_is_a_host_or_what_one_subscriber_has_of_ipv6(
     one: str, other: str, same: bool
 ) -> None:
-    assert (limits.network(one) == limits.network(other)) is same
+    assert (network(one) == network(other)) is same
 
 
 @pytest.mark.parametrize(
@@ -523,12 +527,12 @@ def test_a_long_body_is_one_round_trip_to_redis_too(
 def test_failed_sign_ins_are_counted_in_redis_and_forgotten_there(
     clock: Clock, redis: RedisServer
 ) -> None:
-    here, there = (limits.SignInLimits(Shared(redis.url)) for _ in range(2))
+    here, there = (SignInLimits(Shared(redis.url)) for _ in range(2))
     for _ in range(5):
         here.count(["account:x"])
         there.count(["account:x"])
     for counts in (here, there):
-        with pytest.raises(limits.Problem) as stopped:
+        with pytest.raises(Problem) as stopped:
             counts.check(["account:x"])
         assert 1 <= int(stopped.value.headers["Retry-After"]) <= 60
     (key,) = [key for key in redis.client.scan_iter() if b"account:x" in key]
@@ -553,7 +557,7 @@ def test_while_redis_is_away_this_process_counts_and_no_request_fails(
         assert "open-sesame" not in logged
         server.start()
         assert refused(user.get("/v1/me"), "user"), "asked again only after ten seconds"
-        clock.forward(counters.AWAY_SECONDS)
+        clock.forward(shared_counts.AWAY_SECONDS)
         assert told(user.get("/v1/me"))[1] == 2
 
 
@@ -576,8 +580,8 @@ def test_a_storage_that_never_answers_is_asked_by_one_request_at_a_time(clock: C
     with socket.create_server(("127.0.0.1", 0)) as silent:
         shared = Shared(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         here = PresentMinute()
-        assert shared.ask(limits._count, here.hit, "someone") == 1
-        clock.forward(counters.AWAY_SECONDS)
+        assert shared.ask(request_limits._count, here.hit, "someone") == 1
+        clock.forward(shared_counts.AWAY_SECONDS)
         asked: list[str] = []
 
         def question(_redis: object, key: str) -> int:

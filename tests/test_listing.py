@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import ids, page, walk

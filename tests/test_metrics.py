@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from app import create_app
+from app.core.ids import new_id
 from app.core.metrics import tally
 from app.core.metrics.families import (
     FAILURE_CAUSES,
@@ -30,7 +31,6 @@ from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import Cause
 from app.db.pool import BREAKER
-from app.web.exchange import new_id
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
 from tests.locks import held, until

@@ -7,7 +7,7 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account, settings_for
 from tests.parts import in_parts
 from tests.people import give_password, session, sign_in

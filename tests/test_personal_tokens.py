@@ -9,8 +9,8 @@ import pytest
 
 from app import create_app
 from app.auth.token_secret import DIGITS, PersonalToken
+from app.core.ids import new_id
 from app.core.logs import redact
-from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account, settings_for
 from tests.databases import migrate, opened, own_database, user_of

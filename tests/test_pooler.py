@@ -17,8 +17,8 @@ from apiflask import APIFlask
 from flask import request, request_started
 
 from app import create_app
+from app.core.ids import new_id
 from app.db.base import db
-from app.web.exchange import new_id
 from tests.conftest import PASSWORD, ROOT, Account, settings_for
 from tests.databases import opened
 from tests.locks import until

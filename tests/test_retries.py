@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from app import create_app
+from app.core.ids import new_id
 from app.db.base import db
-from app.web.exchange import new_id
 from tests.conftest import Account, sending, settings_for
 from tests.databases import opened
 from tests.rig.proxy import Proxy

@@ -9,8 +9,8 @@ import psycopg2
 import pytest
 
 from app import create_app
+from app.core.ids import new_id
 from app.db.scope import Role
-from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 from tests.locks import until, waiting
 from tests.parallel import at_once, callers

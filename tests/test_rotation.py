@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.auth.access_tokens import OWN_ISSUER, REQUIRED_CLAIMS
+from app.core.ids import new_id
 from app.core.secrets import Keys
-from app.web.exchange import new_id
 from tests.conftest import PASSWORD, ROOT, Account, settings_for
 from tests.people import CHEAP_HASH, any_address, give_password, session, sign_in
 from tests.rig.proxy import Proxy

@@ -14,7 +14,7 @@ import pytest
 from apiflask import APIFlask
 
 from app.api.transfer.schemas import EXAMPLE
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import PASSWORD, Account
 from tests.rig.programs import need
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from psycopg2.errors import InsufficientPrivilege
 
 from app.api.tasks.models import INDEXED_AFTER
+from app.core.ids import new_id
 from app.db.scope import SEARCH_SECONDS, Role, searching
-from app.web.exchange import new_id
 from tests.conftest import Account
 from tests.parallel import at_once, callers
 from tests.test_listing import expected

@@ -9,8 +9,8 @@ import psycopg2
 import pytest
 
 from app import create_app
+from app.core.ids import new_id
 from app.dev.embedded import throwaway
-from app.web.exchange import new_id
 from tests.conftest import ROOT, Account, settings_for
 from tests.databases import migrate, opened
 from tests.lines import category as category_line

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from app.auth.access_tokens import RefreshToken
 from app.auth.refresh_tokens import MOST_KEPT, MOST_SESSIONS, MOST_SPENT
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account
 from tests.locks import held
 from tests.parallel import at_once, callers

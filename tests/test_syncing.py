@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import Account
 from tests.syncing import Copy
 from tests.walking import walk

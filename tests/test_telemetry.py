@@ -14,10 +14,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import SpanKind, StatusCode
 
 from app import __version__, create_app, ops
+from app.core.ids import new_id
 from app.db.tracing import summary
 from app.ops import spans
 from app.ops.spans import Recorder
-from app.web.exchange import new_id
 from tests.conftest import Account, sending, settings_for
 from tests.contract import NOWHERE
 from tests.test_traces import SAMPLED, SPAN, TRACE, UNSAMPLED

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug import security
 
+from app.core.ids import new_id
 from app.core.texts import INVISIBLE, TRIMMED, WHITE_SPACE, composed, is_visible, visible
-from app.web.exchange import new_id
-from app.web.fields import LINE_PATTERN
+from app.web.fields.strings import LINE_PATTERN
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.rig.programs import need

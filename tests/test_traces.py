@@ -12,12 +12,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from app import create_app
+from app.core.ids import new_id
 from app.core.trace_context import TraceContext, new, parsed
 from app.db.run import execute
 from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.ops import telemetry
-from app.web.exchange import new_id
 from tests.conftest import Account, settings_for
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -16,9 +16,9 @@ from app.api.tasks.kind import TASK
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import TaskCreate
 from app.api.trash import erasing
+from app.core.ids import new_id
 from app.core.problems import DATABASE_BUSY, Problem
 from app.db.statement import Statement
-from app.web.exchange import new_id
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.parallel import at_once, callers

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account
 from tests.parallel import at_once

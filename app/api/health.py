@@ -18,8 +18,8 @@ from app.core.config import ROOT
 from app.db.base import db
 from app.db.pool import beside_the_pool, connect_parameters
 from app.db.scope import Role, Scope
-from app.web.exchange import current
-from app.web.http import json_response
+from app.web.request import current
+from app.web.response import json_response
 
 DEADLINE_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 1.0

@@ -7,7 +7,7 @@ from typing import Final
 from flask import current_app
 
 from app.core.config import Settings
-from app.web.exchange import Request
+from app.web.request import Request
 
 FORWARDED: Final = (
     "HTTP_FORWARDED",

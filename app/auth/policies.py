@@ -15,7 +15,7 @@ from app.core.permissions import required
 from app.core.principal import PRESENTED, PresentedToken, Principal
 from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
 from app.web import errors
-from app.web.exchange import current
+from app.web.request import current
 
 EXTENSION: Final = "token_verifier"
 BEARERS: Final = "bearers"

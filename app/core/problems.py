@@ -17,7 +17,7 @@ class Kind:
 
 
 class Problem(Exception):
-    """An answer that is not a success; raise it anywhere, errors.py puts it on the wire.
+    """An error to report to the client; raise it anywhere, and `app.web.errors` responds with it.
 
     `members` are extension members of the document (RFC 9457, section 3.2).
     """
@@ -323,6 +323,11 @@ BY_STATUS: Final = {
 def not_found() -> Problem:
     """The same answer for what is missing and for what is another user's."""
     return Problem(NOT_FOUND)
+
+
+def precondition_failed(current: Mapping[str, Any] | None) -> Problem:
+    """412 with the representation of the resource as it is now, or None if there is none."""
+    return Problem(PRECONDITION_FAILED, current=current)
 
 
 def invalid_token(detail: str = "The access token is not valid here.") -> Problem:

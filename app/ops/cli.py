@@ -21,6 +21,7 @@ from app.auth.access_tokens import ACCESS_SECONDS, MAX_SECONDS
 from app.auth.passwords import generate_password_hash
 from app.auth.policies import token_verifier
 from app.core.config import Settings
+from app.core.ids import new_id
 from app.core.problems import Problem
 from app.core.version import __version__
 from app.db.base import db
@@ -31,7 +32,6 @@ from app.ops import composing, purging
 from app.ops.doctor.command import doctor
 from app.rows.owner import User
 from app.rows.restoring import KEPT_DAYS
-from app.web.exchange import new_id
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:

@@ -13,7 +13,7 @@ from flask import Flask
 
 from app.core import trace_context
 from app.db.tracing import RECORDING
-from app.web.exchange import current
+from app.web.request import current
 
 EXPORTERS: Final = (
     "OTEL_TRACES_EXPORTER",

@@ -13,11 +13,11 @@ from sqlalchemy import Select
 
 from app.core.problems import (
     ERASED,
-    PRECONDITION_FAILED,
     UNAUTHENTICATED,
     Problem,
     invalid,
     not_found,
+    precondition_failed,
 )
 from app.db.run import execute
 from app.db.scope import writing
@@ -260,7 +260,7 @@ class VersionedTable:
             failed = conditions.must_be_new or not conditions.admit(row.version)
         if failed:
             current = None if row.id is None else self.represent(row)
-            raise Problem(PRECONDITION_FAILED, current=current)
+            raise precondition_failed(current)
 
     def _require_guards(self, row: Row) -> None:
         for field in self.shape.guards:

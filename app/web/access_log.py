@@ -1,4 +1,4 @@
-"""The access log: one line for each request."""
+"""The access log: one line per request."""
 
 import logging
 import time
@@ -8,18 +8,19 @@ from flask import Flask, has_request_context
 
 from app.core import deadline
 from app.core.logs import shown_path
-from app.web.exchange import Request, Response, current
+from app.web.request import Request, current
+from app.web.response import Response
 
 access: Final = logging.getLogger("app.access")
 
 
 def context() -> dict[str, Any]:
-    """The fields that identify the current request in the log; none outside of requests."""
+    """The log fields that identify the current request; empty outside of requests."""
     return about(current()) if has_request_context() else {}
 
 
 def about(incoming: Request) -> dict[str, Any]:
-    """Which request it is, and in which trace (OpenTelemetry, "Trace Context in Log Formats")."""
+    """Request and trace ids, method and route (OpenTelemetry, "Trace Context in Log Formats")."""
     rule, trace = incoming.url_rule, incoming.trace
     return {
         "request_id": incoming.id,
@@ -31,7 +32,7 @@ def about(incoming: Request) -> dict[str, Any]:
 
 
 def finish_request(response: Response) -> Response:
-    """Log the request with its status, times and user."""
+    """Log the request with its status, durations and user."""
     if access.isEnabledFor(logging.INFO):
         incoming = current()
         principal = incoming.principal
@@ -49,5 +50,5 @@ def finish_request(response: Response) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Log each request of this application; registered first, so that it finishes last."""
+    """Log every request of this application. Registered first, it runs after all other hooks."""
     app.after_request(finish_request)

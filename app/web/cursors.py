@@ -1,4 +1,4 @@
-"""Keyset pagination: a cursor says after which row the next page begins, and of which listing."""
+"""Keyset pagination with signed cursors."""
 
 import hashlib
 import hmac
@@ -14,9 +14,9 @@ from pydantic import Field
 from app.core import secrets
 from app.core.problems import invalid
 from app.rows.listing import Position
-from app.web.exchange import current
-from app.web.fields import WholeNumber
-from app.web.http import json_response
+from app.web.fields.scalars import WholeNumber
+from app.web.request import current
+from app.web.response import json_response
 
 SIGNATURE_BYTES: Final = 16
 ID_LENGTH: Final = 36
@@ -36,12 +36,12 @@ Cursor = Annotated[
 
 
 def encode(position: Position, listing: object) -> str:
-    """An opaque cursor, signed for this listing: its user, sort and filters."""
+    """An opaque cursor for the page after a position, signed for its user, sort and filters."""
     return seal(f"{position.id}{position.key}", listing)
 
 
 def decode(cursor: str | None, listing: object) -> Position | None:
-    """The position that `encode` was given for the same listing.
+    """The position in a cursor of this listing; None without a cursor.
 
     Raises Problem 422 for a cursor that was tampered with or belongs to another listing.
     """
@@ -54,21 +54,21 @@ def decode(cursor: str | None, listing: object) -> Position | None:
 
 
 def seal(text: str, purpose: object) -> str:
-    """The text, opaque and signed for a purpose, as it can stand in a query."""
+    """The text as an opaque, URL-safe token, signed for a purpose under the present secret."""
     content = text.encode()
     signature = _sign(content, purpose, secrets.present().cursor)
     return urlsafe_b64encode(signature + content).decode().rstrip("=")
 
 
 class Sealed(NamedTuple):
-    """A text that has the form of what `seal` returns; `is_for` says if it is that."""
+    """A token in the form of `seal`, whose signature is not verified before `is_for`."""
 
     signature: bytes
     text: str
 
     @classmethod
     def parse(cls, sealed: str) -> Self | None:
-        """The signature and the text; None for what has another form."""
+        """Decode a token; None if it is malformed."""
         try:
             data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
             found = cls(data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:].decode())
@@ -78,7 +78,7 @@ class Sealed(NamedTuple):
         return found if canonical and len(data) >= SIGNATURE_BYTES else None
 
     def is_for(self, purpose: object) -> bool:
-        """Whether it was sealed for this purpose, under keys that are accepted."""
+        """Whether the signature is valid for this purpose, under any of the accepted secrets."""
         content = self.text.encode()
         return any(
             hmac.compare_digest(self.signature, _sign(content, purpose, each.cursor))
@@ -92,7 +92,7 @@ def _sign(content: bytes, purpose: object, key: bytes) -> bytes:
 
 
 def after(rows: Sequence[Any]) -> Position:
-    """The position after the last of the rows, which carry `sort_key` and `id`."""
+    """The position after the last row; rows have `sort_key` and `id`."""
     return Position(rows[-1].sort_key, rows[-1].id)
 
 
@@ -103,9 +103,10 @@ def page(
     listing: object,
     position_after: Callable[[Sequence[Any]], Position] = after,
 ) -> Response:
-    """One page as `{"items", "next_cursor"}`; `rows` and `items` hold one more than fit, if any.
+    """A page as `{"items", "next_cursor"}`, with a Link to the next page (RFC 8288).
 
-    `position_after` says where the next page begins, which is in the Link header too (RFC 8288).
+    `rows` and `items`, their representations, have one element more than `limit` if there is a
+    next page. `position_after` returns the position after the rows of this page.
     """
     cursor = None
     if len(rows) > limit:

@@ -1,4 +1,4 @@
-"""The one place that turns errors into `application/problem+json` (RFC 9457)."""
+"""Error responses: every error as `application/problem+json` (RFC 9457)."""
 
 import logging
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import psycopg2
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app.core.ids import new_id
 from app.core.metrics import tally
 from app.core.metrics.families import PROBLEMS
 from app.core.problems import (
@@ -21,24 +22,25 @@ from app.core.problems import (
     Problem,
     invalid_token,
 )
-from app.web.exchange import Document, Response, current, new_id
+from app.web.media_types import PROBLEM_JSON
+from app.web.request import current
+from app.web.response import Document, Response
 
-MEDIA_TYPE: Final = "application/problem+json"
-
-# PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not to be had, serialization
-# failure, deadlock, and all of class 53, insufficient resources.
+# PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not available, serialization
+# failure, deadlock, and class 53, insufficient resources.
 BUSY: Final = ("57014", "55P03", "40001", "40P01", "53")
 
-# What `require_token` of the database raises for a personal access token that no longer counts.
+# Raised by the database function `require_token` for a personal access token that was revoked or
+# has expired.
 REVOKED: Final = "TA401"
 
 CONSTRAINTS: Final[dict[str, Problem]] = {}
-"""What a violated constraint means to the client, by its name; features add theirs."""
+"""The problem that a violated constraint is reported as, by its name; features add theirs."""
 
 RAISED: Final[dict[str, Problem]] = {}
-"""What an error of a function of ours means to the client, by its SQLSTATE; features add theirs."""
+"""The problem that an error of our database functions is reported as, by SQLSTATE."""
 
-# It can be read but not written (a standby), it is being shut down, or its disk or memory fails.
+# Read-only (a standby), shutting down, or a system error such as a failing disk.
 UNABLE: Final = ("25006", "57P", "58")
 
 logger = logging.getLogger(__name__)
@@ -58,12 +60,12 @@ def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str
 
 
 def respond(problem: Problem) -> Response:
-    """The problem on the wire."""
+    """The response that reports a problem."""
     incoming = current()
     incoming.problem = problem.kind.slug
     tally.add(PROBLEMS, problem.kind.slug)
     body = document(problem.kind, problem.detail, incoming.id, problem.members)
-    response = Document(body, problem.kind.status, MEDIA_TYPE)
+    response = Document(body, problem.kind.status, PROBLEM_JSON)
     response.headers.update(problem.headers)
     if problem.kind.status == 401:
         response.headers.setdefault("WWW-Authenticate", "Bearer")
@@ -73,7 +75,7 @@ def respond(problem: Problem) -> Response:
 
 
 def of_server(status: int) -> bytes:
-    """The whole response to a request that the server refuses before the application sees it."""
+    """The raw HTTP response to a request that gunicorn refuses before the application sees it."""
     kind = BY_STATUS.get(status, BAD_REQUEST)
     tally.add(PROBLEMS, kind.slug)
     request_id = new_id()
@@ -81,7 +83,7 @@ def of_server(status: int) -> bytes:
     head = (
         f"HTTP/1.1 {kind.status} {kind.title}\r\n"
         "Connection: close\r\n"
-        f"Content-Type: {MEDIA_TYPE}\r\n"
+        f"Content-Type: {PROBLEM_JSON}\r\n"
         "Cache-Control: no-store\r\n"
         "X-Content-Type-Options: nosniff\r\n"
         f"X-Request-ID: {request_id}\r\n"
@@ -91,7 +93,7 @@ def of_server(status: int) -> bytes:
 
 
 def from_framework(error: HTTPException) -> Response:
-    """An error of Flask or Werkzeug, with the headers that belong to it, such as Allow."""
+    """Report an error of Flask or Werkzeug, with its headers, such as Allow."""
     if error.response is not None:
         return error.response  # type: ignore[return-value]
     kind = BY_STATUS.get(error.code or 500, INTERNAL_ERROR)
@@ -100,9 +102,9 @@ def from_framework(error: HTTPException) -> Response:
 
 
 def from_database(error: psycopg2.Error) -> Response:
-    """What the database refused or failed to do.
+    """Report an error of the database server.
 
-    A connection that failed is no such thing; execution.py knows what that means.
+    Failed connections do not arrive here: `app.db` reports those as problems itself.
     """
     code = error.pgcode or ""
     if code == REVOKED:
@@ -118,14 +120,14 @@ def from_database(error: psycopg2.Error) -> Response:
 
 
 def from_defect(error: Exception) -> Response:
-    """What nobody foresaw: logged whole, told as little as possible."""
+    """Report an unexpected error as 500 without details, which go to the log."""
     logger.error("unforeseen error", exc_info=error)
     current().defect = error
     return respond(Problem(INTERNAL_ERROR))
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error of this application with a problem document."""
+    """Report every error of this application as a problem document."""
     app.register_error_handler(Problem, respond)
     app.register_error_handler(HTTPException, from_framework)
     app.register_error_handler(psycopg2.Error, from_database)

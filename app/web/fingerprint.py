@@ -8,38 +8,36 @@ from typing import Any, Final
 import orjson
 
 from app.core import secrets
-from app.web.fields import Body
+from app.web.fields.inputs import Body
 
 TRIMMED: Final = {"title", "name"}
-"""Texts of which release 1.0 took the outer white space off."""
+"""Texts that release 1.0 trimmed."""
 
 
 class Fingerprint:
-    """What is updated with a body; keyed, as that may hold a password.
+    """An HMAC-SHA256 of a body, updated piece by piece; keyed because bodies may hold passwords.
 
-    It is made under all keys that are accepted, so that a retry is known for one after the secret
-    was changed.
+    There is one digest for each accepted secret, so that retries match after a rotation.
     """
 
     def __init__(self) -> None:
         self.made = [hmac.new(k.fingerprint, digestmod=hashlib.sha256) for k in secrets.accepted()]
 
     def update(self, piece: bytes) -> None:
-        """Take the next piece of the body."""
+        """Add the next piece of the body."""
         for digest in self.made:
             digest.update(piece)
 
     def digests(self) -> tuple[bytes, ...]:
-        """The body's fingerprint under each of the keys, the present ones first."""
+        """The digests under all accepted secrets, the present one first."""
         return tuple(digest.digest() for digest in self.made)
 
 
 def fingerprinted(body: Body | Mapping[str, str], sent: Any) -> bytes:
-    """What a fingerprint is made of: the body as release 1.0 read it, and what else was sent.
+    """The bytes to fingerprint: the body as release 1.0 read it, and later members as sent.
 
-    Releases that run beside each other, or follow each other, agree on it: an optional member that
-    one of them added is not in it where it was not sent. The order of members, white space and
-    escapes do not count. See decision 0043.
+    All releases agree on them: an optional member that a later release added counts only if it was
+    sent. Order of members, white space and escapes do not count. See decision 0043.
     """
     if isinstance(body, Body):
         body = _members(body) | _texts(sent)
@@ -51,7 +49,7 @@ def _members(body: Body) -> dict[str, Any]:
 
 
 def _texts(sent: Mapping[str, Any]) -> dict[str, str]:
-    """The texts beyond ASCII as they were sent, whichever normal form they are stored in."""
+    """Non-ASCII texts as sent, since releases store them in different normal forms."""
     texts = {name: text for name, text in sent.items() if isinstance(text, str)}
     return {
         name: text.strip() if name in TRIMMED else text

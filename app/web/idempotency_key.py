@@ -1,4 +1,4 @@
-"""The Idempotency-Key header: a request that is sent again is done once and answered alike.
+"""The Idempotency-Key header: a retried request is processed once and answered alike.
 
 Source: IETF draft "The Idempotency-Key HTTP Header Field".
 """
@@ -13,15 +13,15 @@ from app.core.metrics import tally
 from app.core.metrics.families import REPLAYS
 from app.core.problems import invalid
 from app.rows.idempotency import Once
-from app.web.exchange import current
-from app.web.fields import Body
+from app.web.fields.inputs import Body
 from app.web.fingerprint import Fingerprint, fingerprinted
+from app.web.request import current
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def requested(body: Body | Mapping[str, str]) -> Once | None:
-    """The Idempotency-Key of this request with what its body says; None without the header.
+    """The Idempotency-Key and the fingerprint of the validated body; None without the header.
 
     Raises Problem 422.
     """
@@ -33,7 +33,7 @@ def requested(body: Body | Mapping[str, str]) -> Once | None:
 
 
 def requested_key() -> str | None:
-    """The Idempotency-Key of this request. Raises Problem 422."""
+    """The value of the Idempotency-Key header; None without it. Raises Problem 422."""
     key: str | None = current().environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not KEY.fullmatch(key):
         detail = "must be 1 to 255 visible ASCII characters"
@@ -42,12 +42,12 @@ def requested_key() -> str | None:
 
 
 def requested_with(key: str, fingerprint: Fingerprint) -> Once:
-    """The key, with the fingerprint of a body."""
+    """The key for the current route, with the fingerprint of a body."""
     return Once(str(current().url_rule), key, fingerprint.digests())
 
 
 def mark(response: Response, replayed: bool) -> Response:
-    """Tell the client if it was answered before."""
+    """Add Idempotency-Replayed to a response that repeats an earlier one."""
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
         tally.add(REPLAYS)

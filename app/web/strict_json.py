@@ -1,8 +1,8 @@
-"""Strict JSON (RFC 8259, RFC 7493) whose size and shape are measured before anything is built.
+"""A strict JSON parser (RFC 8259, RFC 7493) that checks size and shape before building objects.
 
-What a body may hold is far more than the contract ever asks for, and far less than what would cost
-more to refuse than a long string of the same length. The limits are our own, as those of Python
-differ from one release to the next.
+The limits are far above what the contract needs, and low enough that refusing a body never costs
+more than reading a long string of the same length (decision 0034). Python's own limits differ
+between releases.
 """
 
 import json
@@ -10,21 +10,22 @@ import re
 from typing import Any, Final, NoReturn
 
 from app.core.problems import MALFORMED_JSON, Problem, invalid
+from app.web.pointers import json_pointer
 
 DEEPEST: Final = 32
-"""Levels of objects and arrays in one another; a batch has five."""
+"""Levels of nested objects and arrays; a batch has five."""
 
 MOST_MEMBERS: Final = 64
-"""Of one object; the widest of the contract has a quarter of that."""
+"""Members of one object; the widest of the contract has a quarter of that."""
 
 MOST_VALUES: Final = 10_000
-"""Of one document; a batch of a hundred tasks with every field has a fifth of that."""
+"""Values in one document; a full batch has a fifth of that."""
 
 MOST_QUOTES: Final = 4 * MOST_VALUES
-"""Around the names and the values of so many members."""
+"""Quotation marks around as many names and string values."""
 
 LONGEST_NUMBER: Final = 500
-"""Characters: Python's own conversion takes quadratic time."""
+"""Characters; Python converts long integers in quadratic time."""
 
 SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fa-f]")
 
@@ -34,12 +35,12 @@ TOO_DEEP: Final = b"[" * (DEEPEST + 1)
 
 
 def parse_json(body: bytes) -> Any:
-    """One JSON document: UTF-8, unique names, finite numbers, and none of the limits passed.
+    """Parse one JSON document in UTF-8 with unique member names and finite numbers.
 
-    Raises Problem 400, or 422 for what is JSON but too much of it, or holds a lone surrogate, which
-    is no Unicode text.
+    Raises Problem 400 for malformed or too deeply nested JSON, 422 for too many values or members,
+    or a lone surrogate, which is not Unicode text.
     """
-    # Most bodies have too few brackets and commas for a closer look, even if all of them count.
+    # Most bodies have too few brackets and commas to exceed a limit, even inside strings.
     if body.count(b"[") + body.count(b"{") > DEEPEST or body.count(b",") >= MOST_VALUES:
         _measure(body)
     try:
@@ -55,7 +56,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def _measure(body: bytes) -> None:
-    """Raise Problem 400 for what is nested too deep, and 422 for too many values."""
+    """Raise Problem 400 for too deep nesting, 422 for too many values."""
     outside, whole = _outside_strings(body)
     if _is_deep(outside):
         detail = f"The body has objects or arrays more than {DEEPEST} levels deep."
@@ -66,9 +67,10 @@ def _measure(body: bytes) -> None:
 
 
 def _outside_strings(body: bytes) -> tuple[bytes, bool]:
-    """The document without its strings, up to the last that it may have; and if that is all of it.
+    """The document without its strings, and whether all of it was scanned.
 
-    It is exact up to where a document is malformed, which is as far as the decoder goes.
+    Scanning ends after MOST_QUOTES quotation marks. The result is exact up to the first syntax
+    error, where the decoder stops.
     """
     if b"\\" in body:
         body = body.replace(rb"\\", b"").replace(rb"\"", b"")
@@ -77,10 +79,7 @@ def _outside_strings(body: bytes) -> tuple[bytes, bool]:
 
 
 def _is_deep(outside: bytes) -> bool:
-    """Whether more brackets are open at once than `DEEPEST`.
-
-    Each turn takes the innermost pairs away.
-    """
+    """Whether more than DEEPEST brackets are open at once; each pass removes innermost pairs."""
     brackets = outside.translate(AS_ARRAYS, NO_BRACKETS)
     for _ in range(DEEPEST):
         if TOO_DEEP in brackets:
@@ -143,7 +142,7 @@ def _require_unicode(value: Any) -> None:
 
 
 def _not_unicode(value: Any) -> str:
-    """Points at the first member with a lone surrogate; at the whole if its name has one."""
+    """The pointer to the first member with a lone surrogate; empty if its name has one."""
     for name, member in value.items() if isinstance(value, dict) else ():
         try:
             json.dumps({name: member}, ensure_ascii=False).encode()
@@ -154,9 +153,3 @@ def _not_unicode(value: Any) -> str:
 
 def _encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def json_pointer(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return "".join(f"/{part}" for part in parts)

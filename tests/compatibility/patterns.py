@@ -7,7 +7,8 @@ that are made of the earlier one. Any other difference counts as a break.
 
 from typing import Final, NamedTuple
 
-from app.web.fields import DATE_PATTERN, LINE_PATTERN, TIMESTAMP_PATTERN
+from app.web.fields.strings import LINE_PATTERN
+from app.web.fields.times import DATE_PATTERN, TIMESTAMP_PATTERN
 
 
 class Replaced(NamedTuple):

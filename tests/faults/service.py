@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from app import create_app
-from app.web.exchange import new_id
+from app.core.ids import new_id
 from tests.conftest import SECRET, settings_for
 from tests.databases import migrate, opened
 from tests.faults.clients import Person

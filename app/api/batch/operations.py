@@ -7,8 +7,8 @@ from app.api.batch.schemas import BODIES, Operation
 from app.api.kinds import KINDS
 from app.core.problems import BATCH_FAILED, VALIDATION_FAILED, Problem, invalid
 from app.rows.versioned import Preconditions, Write
-from app.web.fields import Body
-from app.web.http import MOST_ERRORS, pointer, validated
+from app.web.fields.inputs import Body
+from app.web.validation import MOST_ERRORS, in_body, validated
 
 NEW: Final = Preconditions(must_be_new=True)
 
@@ -53,7 +53,7 @@ def _values(operation: Operation) -> dict[str, Any]:
             raise invalid("does not go with delete", "unsupported", pointer="/body")
         return {}
     model = BODIES[operation.op, operation.type]
-    body: Body = validated(model, operation.body, lambda place: pointer(("body", *place)))
+    body: Body = validated(model, operation.body, lambda place: in_body(("body", *place)))
     values = body.given() if operation.op == "update" else body.all()
     return KINDS[operation.type].columns(values)
 

@@ -12,7 +12,7 @@ from app.auth.policies import current_user_id
 from app.auth.provisioning import provisioning
 from app.core.turns import turns
 from app.web import idempotency_key
-from app.web.exchange import Document
+from app.web.response import Document
 
 blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
 

@@ -16,7 +16,9 @@ from pydantic_core.core_schema import union_schema
 
 from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
-from app.web.fields import Body, Id, Matching
+from app.web.fields.identifiers import Id
+from app.web.fields.inputs import Body
+from app.web.fields.strings import Matching
 
 MOST: Final = 100
 MOST_MEMBERS: Final = 10

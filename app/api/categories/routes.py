@@ -17,10 +17,11 @@ from app.api.categories.schemas import (
 )
 from app.auth.policies import current_user_id
 from app.auth.provisioning import provisioning
+from app.core.ids import new_id
 from app.web import cursors, idempotency_key
 from app.web.conditional import preconditions
-from app.web.exchange import new_id
-from app.web.http import created, no_content, resource
+from app.web.resource import created, resource
+from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("categories", __name__, tag="Categories")
 

@@ -5,7 +5,10 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
-from app.web.fields import Body, Id, KeptLine, Line, Matching, Patch, Query, Timestamp
+from app.web.fields.identifiers import Id
+from app.web.fields.inputs import Body, Patch, Query
+from app.web.fields.strings import KeptLine, Line, Matching
+from app.web.fields.times import Timestamp
 
 COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
 

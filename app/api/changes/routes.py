@@ -10,7 +10,7 @@ from app.api.changes import position, queries
 from app.api.changes.schemas import Changes, ChangesQuery, represent
 from app.api.changes.waiting import first_change
 from app.auth.policies import current_user_id
-from app.web.http import json_response
+from app.web.response import json_response
 
 blueprint: Final = APIBlueprint("changes", __name__, tag="Changes")
 

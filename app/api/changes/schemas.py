@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.categories import schemas as categories
 from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
-from app.web.fields import Id, Query, WholeNumber
+from app.web.fields.identifiers import Id
+from app.web.fields.inputs import Query
+from app.web.fields.scalars import WholeNumber
 
 DEFAULT_LIMIT: Final = 200
 MAX_LIMIT: Final = 1000

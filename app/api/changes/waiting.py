@@ -15,8 +15,8 @@ from app.core import deadline, lifecycle
 from app.core.metrics import tally
 from app.core.metrics.families import LONG_POLLS
 from app.core.places import POLLS, NoPlace, Place, Places
-from app.web import connection
-from app.web.exchange import current
+from app.web.client_socket import is_closed
+from app.web.request import current
 
 LOOK_SECONDS: Final = 1.0
 
@@ -52,7 +52,7 @@ def take_place(user_id: str) -> Place | None:
 
 def is_in_vain() -> bool:
     """Whether nobody should wait any longer: this process ends, or the client has gone."""
-    return lifecycle.leaving() or connection.is_closed(current())
+    return lifecycle.leaving() or is_closed(current())
 
 
 def sleep(seconds: float) -> None:

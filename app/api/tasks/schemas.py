@@ -8,23 +8,11 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
-from app.web.fields import (
-    UUID_LENGTH,
-    UUID_PATTERN,
-    Body,
-    Date,
-    DayOrInstant,
-    Flag,
-    Id,
-    KeptLine,
-    Line,
-    LongText,
-    Matching,
-    Patch,
-    Query,
-    Timestamp,
-    TimeZone,
-)
+from app.web.fields.identifiers import UUID_LENGTH, UUID_PATTERN, Id
+from app.web.fields.inputs import Body, Patch, Query
+from app.web.fields.scalars import Flag
+from app.web.fields.strings import KeptLine, Line, LongText, Matching
+from app.web.fields.times import Date, DayOrInstant, Timestamp, TimeZone
 
 Priority = TypeAliasType(
     "Priority",

@@ -29,11 +29,11 @@ from app.api.tokens.schemas import represent
 from app.auth.models import PersonalAccessToken as Token
 from app.auth.personal_tokens import UNEXPIRED
 from app.core.problems import (
-    PRECONDITION_FAILED,
     TOO_MANY_TOKENS,
     Problem,
     invalid,
     not_found,
+    precondition_failed,
 )
 from app.core.secrets import Keys, present
 from app.db.run import execute
@@ -110,7 +110,7 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
     if row.id is None:
         raise not_found()
     if not row.changed:
-        raise Problem(PRECONDITION_FAILED, current=represent(row))
+        raise precondition_failed(represent(row))
 
 
 def list_all(user_id: str) -> Sequence[Row]:

@@ -12,12 +12,13 @@ from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, TokenQuery,
 from app.auth.policies import current_principal, current_user_id, require_scopes
 from app.auth.provisioning import provisioning
 from app.auth.token_secret import PersonalToken
+from app.core.ids import new_id
 from app.core.problems import invalid
 from app.core.secrets import Keys, present
 from app.web import cursors, idempotency_key
 from app.web.conditional import preconditions
-from app.web.exchange import new_id
-from app.web.http import created, no_content
+from app.web.resource import created
+from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("tokens", __name__, tag="Personal access tokens")
 

@@ -8,7 +8,10 @@ from typing_extensions import TypeAliasType
 
 from app.core.permissions import PERMISSIONS, Permission
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
-from app.web.fields import Body, Id, KeptLine, Line, Query, Timestamp
+from app.web.fields.identifiers import Id
+from app.web.fields.inputs import Body, Query
+from app.web.fields.strings import KeptLine, Line
+from app.web.fields.times import Timestamp
 
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e52",

@@ -24,7 +24,8 @@ from app.core.problems import OVERLOADED, Problem
 from app.db.run import in_snapshot
 from app.db.scope import reading
 from app.db.sending import Snapshot
-from app.web.exchange import Document, Response, current
+from app.web.request import current
+from app.web.response import Document, Response
 
 FORMS: Final = {form.extension: form for form in (JSON_LINES, TABLE, CALENDAR)}
 

@@ -27,9 +27,10 @@ from app.core import deadline, lifecycle
 from app.core.problems import IMPORT_INTERRUPTED, Problem
 from app.rows.quotas import NoRoom
 from app.rows.versioned import Preconditions, within_quota
-from app.web import connection, limits
+from app.web.client_socket import is_closed
 from app.web.errors import BUSY, CONSTRAINTS, UNABLE
-from app.web.exchange import current
+from app.web.request import current
+from app.web.request_limits import request_limits
 
 CHUNK_LINES: Final = 200
 """Of each kind."""
@@ -181,7 +182,7 @@ class Import:
 
         The first is what the request itself was counted for. Raises Problem 503.
         """
-        if lifecycle.leaving() or connection.is_closed(current()):
+        if lifecycle.leaving() or is_closed(current()):
             raise self.interrupted()
         self.require_time()
         self.count_chunk()
@@ -198,7 +199,7 @@ class Import:
     def count_chunk(self) -> None:
         """Count another request of the user. Raises Problem 503 where there may be no more."""
         self.chunks += 1
-        if self.chunks > 1 and (wait := limits.request_limits().count_more(self.user_id, 1)):
+        if self.chunks > 1 and (wait := request_limits().count_more(self.user_id, 1)):
             raise self.interrupted(wait)
 
     def require_time(self) -> None:

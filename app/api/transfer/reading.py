@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from app.api.transfer.encoding import begin
 from app.api.transfer.schemas import LINE, AnyLine, CategoryLine
 from app.core.problems import Problem
-from app.web.strict_json import json_pointer, parse_json
+from app.web.pointers import json_pointer
+from app.web.strict_json import parse_json
+from app.web.validation import details
 
 LONGEST_LINE: Final = 128 * 1024
 """Bytes: the largest task, with each character escaped, takes half of this."""
@@ -86,8 +88,7 @@ def understood(line: bytes) -> AnyLine | Defects:
             problem.kind.slug.replace("-", "_"), "must be one JSON object in UTF-8"
         )
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        return [located(item) for item in found[:MOST_DEFECTS]]
+        return [located(item) for item in details(error)[:MOST_DEFECTS]]
 
 
 def located(item: Any) -> dict[str, str]:

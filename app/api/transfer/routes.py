@@ -17,9 +17,9 @@ from app.api.transfer.upload import Upload, receive
 from app.auth.policies import current_user_id
 from app.auth.provisioning import with_account
 from app.rows.idempotency import Once
-from app.web.exchange import current
-from app.web.http import json_response, store_nothing
 from app.web.idempotency_key import mark, requested_key, requested_with
+from app.web.request import current
+from app.web.response import json_response, store_nothing
 
 blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
 blueprint.after_request(store_nothing)

@@ -10,7 +10,10 @@ from typing_extensions import TypeAliasType
 
 from app.api.categories import schemas as categories
 from app.api.tasks import schemas as tasks
-from app.web.fields import Body, Email, Id, Line, Query, Timestamp, TimeZone
+from app.web.fields.identifiers import Email, Id
+from app.web.fields.inputs import Body, Query
+from app.web.fields.strings import Line
+from app.web.fields.times import Timestamp, TimeZone
 
 CATEGORY_FIELDS: Final = ("id", "name", "color", "created_at", "updated_at")
 TASK_FIELDS: Final = (

@@ -13,10 +13,11 @@ from flask import current_app
 from app.api.transfer.encoding import require_utf_8
 from app.api.transfer.pace import Pace
 from app.core import deadline
-from app.core.problems import BAD_REQUEST, LENGTH_REQUIRED, OVERLOADED, Problem
-from app.web.exchange import Request
+from app.core.problems import OVERLOADED, Problem
+from app.web import media_types
+from app.web.body import declared_length, read_piece, require_whole, too_large
 from app.web.fingerprint import Fingerprint
-from app.web.http import read_piece, require_media_type, too_large
+from app.web.request import Request
 
 MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")
 
@@ -36,13 +37,9 @@ class Upload(NamedTuple):
 def receive(incoming: Request) -> Upload:
     """The whole body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
     detail = "Send `Content-Type: application/jsonl`."
-    require_media_type(incoming, MEDIA_TYPES, detail)
+    media_types.require(incoming, MEDIA_TYPES, detail)
     limit: int = current_app.config["MAX_IMPORT_BYTES"]
-    length = incoming.content_length
-    if length is None and not incoming.environ.get("wsgi.input_terminated"):
-        raise Problem(LENGTH_REQUIRED)
-    if (length or 0) > limit:
-        raise too_large(limit)
+    length = declared_length(incoming, limit)
     file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
     upload = Upload(file, Fingerprint())
     try:
@@ -73,8 +70,7 @@ def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> No
             raise Problem(OVERLOADED, detail)
         upload.fingerprint.update(piece)
         keep(upload.file, piece)
-    if taken < (length or 0):
-        raise Problem(BAD_REQUEST, "The body is shorter than its Content-Length.")
+    require_whole(taken, length)
 
 
 def keep(file: IO[bytes], piece: bytes) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.api.kinds import KINDS
 from app.api.trash.queries import items_of
 from app.core import deadline
-from app.core.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
+from app.core.problems import UNFINISHED, Problem, not_found, precondition_failed
 from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement
@@ -119,7 +119,7 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
     if not rows:
         raise not_found()
     if not any(conditions.admit(row.version) for row in rows):
-        raise Problem(PRECONDITION_FAILED, current=KINDS[rows[0].type].represent(rows[0]))
+        raise precondition_failed(KINDS[rows[0].type].represent(rows[0]))
 
 
 def empty_trash(user_id: str) -> None:

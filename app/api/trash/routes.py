@@ -8,10 +8,10 @@ from flask import Response
 from app.api.trash import erasing, queries
 from app.api.trash.schemas import TrashPage, TrashQuery, represent
 from app.auth.policies import current_user_id
-from app.core.problems import PRECONDITION_FAILED, Problem
+from app.core.problems import precondition_failed
 from app.web import cursors
 from app.web.conditional import preconditions
-from app.web.http import no_content
+from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("trash", __name__, tag="Trash")
 
@@ -53,6 +53,6 @@ def empty_trash() -> Response:
     on. The trash has no ETag, so an `If-Match` that names one is answered with 412.
     """
     if preconditions().versions is not None:
-        raise Problem(PRECONDITION_FAILED, current=None)
+        raise precondition_failed(None)
     erasing.empty_trash(current_user_id())
     return no_content()

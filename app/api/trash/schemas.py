@@ -10,7 +10,8 @@ from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
-from app.web.fields import Query, Timestamp
+from app.web.fields.inputs import Query
+from app.web.fields.times import Timestamp
 
 EXAMPLE: Final[dict[str, Any]] = {
     "items": [

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app.api.users.schemas import represent
-from app.core.problems import PRECONDITION_FAILED, Problem
+from app.core.problems import precondition_failed
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading, writing
 from app.db.sending import Row
@@ -115,7 +115,7 @@ def _settle(row: Row, conditions: Preconditions) -> Row:
     if row.id is None:
         raise NoAccount
     if not row.changed and not conditions.admit(row.version):
-        raise Problem(PRECONDITION_FAILED, current=represent(row))
+        raise precondition_failed(represent(row))
     return row
 
 

@@ -21,15 +21,17 @@ from app.auth.access_tokens import ACCESS_SECONDS, RefreshToken
 from app.auth.passwords import check_password_hash, generate_password_hash
 from app.auth.policies import current_principal, current_user_id, token_verifier
 from app.auth.provisioning import provisioning
+from app.core.ids import new_id
 from app.core.problems import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
 from app.core.secrets import Keys, present
 from app.rows.idempotency import Once
 from app.rows.versioned import NoAccount, Representation
 from app.web import idempotency_key
 from app.web.conditional import preconditions
-from app.web.exchange import new_id
-from app.web.http import created_at, json_response, no_content, resource, store_nothing
-from app.web.limits import request_limits, sign_in_keys, sign_in_limits
+from app.web.request_limits import request_limits
+from app.web.resource import created_at, resource
+from app.web.response import json_response, no_content, store_nothing
+from app.web.sign_in_limits import sign_in_keys, sign_in_limits
 
 auth: Final = APIBlueprint("auth", __name__, tag="Authentication")
 me: Final = APIBlueprint("me", __name__, tag="Account")

@@ -9,18 +9,10 @@ from pydantic_core import PydanticKnownError
 
 from app.core.texts import compatible
 from app.rows import quotas
-from app.web.fields import (
-    TEXT_PATTERN,
-    Body,
-    Email,
-    Id,
-    KeptLine,
-    Line,
-    Patch,
-    PlainText,
-    Timestamp,
-    TimeZone,
-)
+from app.web.fields.identifiers import Email, Id
+from app.web.fields.inputs import Body, Patch
+from app.web.fields.strings import TEXT_PATTERN, KeptLine, Line, PlainText
+from app.web.fields.times import Timestamp, TimeZone
 
 PASSWORD_LENGTHS: Final = (8, 200)
 """At least eight characters, no other rule: NIST SP 800-63B, section 5.1.1.2."""

@@ -28,7 +28,8 @@ from app.core.metrics.families import (
 )
 from app.core.metrics.ledger import SUM, Ledger
 from app.db.base import GATE, Gate, db
-from app.web.exchange import Response, current
+from app.web.request import current
+from app.web.response import Response
 
 
 class Requests:

@@ -16,7 +16,8 @@ from app.core.problems import UNAUTHENTICATED, Problem
 from app.ops.metrics import recording
 from app.ops.metrics.exposition import Exposition
 from app.ops.metrics.size import DatabaseSize
-from app.web.exchange import Document, current
+from app.web.request import current
+from app.web.response import Document
 
 EXTENSION: Final = "metrics"
 

@@ -5,7 +5,8 @@ import hashlib
 from dataclasses import dataclass
 
 from app.core.problems import PRECONDITION_FAILED, Problem
-from app.web.exchange import Request, Response
+from app.web.request import Request
+from app.web.response import Response
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.core.problems import KINDS, not_found
 from app.web.docs.assets import Asset
-from app.web.exchange import JSON, current
+from app.web.media_types import JSON
 from app.web.openapi.document import document
 from app.web.openapi.introduction import TITLE
+from app.web.request import current
 
 ASSETS: Final = {
     "swagger-ui.css": "text/css; charset=utf-8",

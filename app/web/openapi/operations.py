@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.web.exchange import JSON
-from app.web.http import MERGE_PATCH
-from app.web.limits import LIMITED_PATH
+from app.web.media_types import JSON, MERGE_PATCH
 from app.web.openapi.components import LIMITS, headers, reference
+from app.web.request_limits import LIMITED_PATH
 
 CONFLICTING: Final = {
     "register_account",

@@ -14,7 +14,7 @@ from app.core.problems import (
     VALIDATION_FAILED,
     Kind,
 )
-from app.web.errors import MEDIA_TYPE
+from app.web.media_types import PROBLEM_JSON
 from app.web.openapi.components import LIMITS, TEXT, headers, reference
 
 STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
@@ -132,7 +132,7 @@ def problem_response(status: int, task: dict[str, Any]) -> dict[str, Any]:
         "description": "Gone" if status == 410 else BY_STATUS[status].title,
         "headers": headers(names),
         "content": {
-            MEDIA_TYPE: {
+            PROBLEM_JSON: {
                 "schema": reference("schemas", "Problem"),
                 "examples": {
                     kind.slug: {"summary": kind.title, "value": _example(kind, task)}

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from app.web.openapi.samples import curl, python, typescript
-from app.web.openapi.samples.request import Request
+from app.web.openapi.samples.call import Request
 
 LANGUAGES: Final = (
     ("Shell", "curl", curl.source),

@@ -3,7 +3,7 @@
 import json
 import shlex
 
-from app.web.openapi.samples.request import ETAG, FILE, Request
+from app.web.openapi.samples.call import ETAG, FILE, Request
 
 
 def source(request: Request) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Final
 
-from app.web.openapi.samples.request import ETAG, FILE, Request
+from app.web.openapi.samples.call import ETAG, FILE, Request
 
 CONSTANTS: Final = {"true": "True", "false": "False", "null": "None"}
 

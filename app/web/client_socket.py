@@ -1,16 +1,16 @@
-"""The connection of a request's client, where gunicorn shows it."""
+"""The client's connection, where gunicorn provides its socket."""
 
 import select
 import socket
 import ssl
 
-from app.web.exchange import Request
+from app.web.request import Request
 
 
 def is_closed(incoming: Request) -> bool:
-    """Whether the client has disconnected, or will send no more.
+    """Whether the client has closed its side of the connection.
 
-    False where that cannot be known: under other servers, and where gunicorn itself ends TLS.
+    False where that cannot be known: under other servers, and where gunicorn terminates TLS.
     """
     client = incoming.environ.get("gunicorn.socket")
     if not isinstance(client, socket.socket) or isinstance(client, ssl.SSLSocket):

@@ -1,0 +1,116 @@
+"""Instants, days and time zones."""
+
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Annotated, Final
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.web.fields.strings import Longest, Matching
+
+DATE_LENGTH: Final = 10
+LONGEST_TIMESTAMP: Final = 64
+"""Characters; the pattern allows fewer."""
+
+LONGEST_TIME_ZONE: Final = 64
+
+DAY: Final = (
+    "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"  # no year 0000
+    "-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+)
+
+TIMESTAMP_PATTERN: Final = (
+    rf"^{DAY}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]{1,30})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339, section 5.6, without leap seconds, which PostgreSQL cannot store.
+
+Digits beyond microseconds are cut off. The RFC sets no limit to them; .NET writes seven, Go nine.
+"""
+
+DATE_PATTERN: Final = f"^{DAY}$"
+
+
+def _timestamp(value: str) -> datetime:
+    """The instant in UTC; Python cuts digits beyond microseconds off and does not round."""
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError(
+            "timestamp", "must be an instant of the years 0001 to 9999 in UTC"
+        ) from None
+
+
+def _date(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise PydanticCustomError("date", "must be a day of the calendar") from None
+
+
+def _day_or_instant(value: str) -> date | datetime:
+    return _date(value) if len(value) == DATE_LENGTH else _timestamp(value)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    # These files name no zone: one is this host's, the other a placeholder.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def _time_zone(value: str) -> str:
+    if value not in _time_zones():
+        raise PydanticCustomError("time_zone", "must be an IANA time zone name")
+    return value
+
+
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_timestamp),
+    Matching(
+        TIMESTAMP_PATTERN,
+        "timestamp",
+        "must be an RFC 3339 date-time with an offset",
+        LONGEST_TIMESTAMP,
+    ),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN}),
+]
+Date = Annotated[
+    date,
+    BeforeValidator(_date),
+    Matching(DATE_PATTERN, "date", "must be a date as YYYY-MM-DD", DATE_LENGTH),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": DATE_PATTERN}),
+]
+DayOrInstant = Annotated[
+    date | datetime,
+    PlainValidator(_day_or_instant),
+    Matching(
+        f"{DATE_PATTERN}|{TIMESTAMP_PATTERN}",
+        "timestamp",
+        "must be an RFC 3339 date-time with an offset, or a date as YYYY-MM-DD",
+        LONGEST_TIMESTAMP,
+    ),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN},
+                {"type": "string", "format": "date", "pattern": DATE_PATTERN},
+            ]
+        }
+    ),
+]
+TimeZone = Annotated[
+    str,
+    AfterValidator(_time_zone),
+    Longest(LONGEST_TIME_ZONE),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "iana-time-zone",
+            "minLength": 1,
+            "maxLength": LONGEST_TIME_ZONE,
+        }
+    ),
+]
