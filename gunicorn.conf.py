@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from app.core import lifecycle, logs
-from app.core.config import load, misspelt_settings
+from app.core.environment import load, misspelt_settings
 from app.core.exposure import warn_of_development
 from app.core.metrics import tally
 from app.core.version import __version__
