@@ -14,7 +14,8 @@ from app.api.categories.schemas import CategoryCreate
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import TaskCreate
 from app.api.trash import erasing
-from app.core.problems import DATABASE_BUSY, Problem
+from app.core.problem_kinds import DATABASE_BUSY
+from app.core.problems import Problem
 from app.db.statement import Statement
 from app.web.exchange import new_id
 from tests.assertions import refused

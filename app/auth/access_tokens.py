@@ -22,7 +22,8 @@ from app.auth import claims as foreign
 from app.auth.jwks import KeySet
 from app.core.config import Settings
 from app.core.principal import Principal
-from app.core.problems import ISSUER_UNAVAILABLE, Problem, invalid_token
+from app.core.problem_kinds import ISSUER_UNAVAILABLE
+from app.core.problems import Problem, invalid_token
 from app.core.secrets import Keys
 
 ACCESS_SECONDS: Final = 15 * 60

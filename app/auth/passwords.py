@@ -16,7 +16,8 @@ from werkzeug import security
 from app.core import deadline
 from app.core.config import Settings
 from app.core.places import for_passwords
-from app.core.problems import OVERLOADED, Problem
+from app.core.problem_kinds import OVERLOADED
+from app.core.problems import Problem
 from app.core.texts import compatible
 
 EXTENSION: Final = "hashing"

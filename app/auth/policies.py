@@ -13,7 +13,8 @@ from app.core import callers, secrets, turns
 from app.core.config import Settings
 from app.core.permissions import required
 from app.core.principal import PRESENTED, PresentedToken, Principal
-from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
+from app.core.problem_kinds import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED
+from app.core.problems import Problem
 from app.web import errors
 from app.web.exchange import current
 

@@ -26,7 +26,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.access_tokens import REFRESH_DAYS
 from app.auth.models import RefreshToken
-from app.core.problems import INVALID_CREDENTIALS, Problem
+from app.core.problem_kinds import INVALID_CREDENTIALS
+from app.core.problems import Problem
 from app.core.secrets import Keys, present
 from app.db.run import execute
 from app.db.scope import writing_sessions

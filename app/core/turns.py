@@ -13,7 +13,8 @@ from flask import Flask, current_app
 from app.core import deadline
 from app.core.metrics import tally
 from app.core.metrics.families import REFUSALS
-from app.core.problems import TOO_MANY_REQUESTS, Problem
+from app.core.problem_kinds import TOO_MANY_REQUESTS
+from app.core.problems import Problem
 
 EXTENSION: Final = "turns"
 RETRY_AFTER: Final = {"Retry-After": "1"}

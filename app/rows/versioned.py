@@ -11,14 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Select
 
-from app.core.problems import (
-    ERASED,
-    PRECONDITION_FAILED,
-    UNAUTHENTICATED,
-    Problem,
-    invalid,
-    not_found,
-)
+from app.core.problem_kinds import ERASED, PRECONDITION_FAILED, UNAUTHENTICATED
+from app.core.problems import Problem, invalid, not_found
 from app.db.run import execute
 from app.db.scope import writing
 from app.db.sending import Row

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from app.core.problems import PRECONDITION_FAILED, Problem, invalid
+from app.core.problem_kinds import PRECONDITION_FAILED
+from app.core.problems import Problem, invalid
 from app.rows.versioned import Preconditions
 from app.web.exchange import Request, current
 

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import UUIDConverter
 
 from app.core.hosts import host_of, is_trusted
-from app.core.problems import (
+from app.core.problem_kinds import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
     HEADERS_TOO_LARGE,
@@ -22,9 +22,8 @@ from app.core.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     URI_TOO_LONG,
     VALIDATION_FAILED,
-    Problem,
-    invalid,
 )
+from app.core.problems import Problem, invalid
 from app.web.conditional import entity_tag, require_match, unchanged_since
 from app.web.exchange import JSON, STORE_NOTHING, Document, Response, current
 from app.web.limits import count_length

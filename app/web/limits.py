@@ -20,7 +20,8 @@ from limits.strategies import MovingWindowRateLimiter
 from app.core.config import ConfigurationError, Settings
 from app.core.metrics import tally
 from app.core.metrics.families import REFUSALS
-from app.core.problems import TOO_MANY_REQUESTS, Problem
+from app.core.problem_kinds import TOO_MANY_REQUESTS
+from app.core.problems import Problem
 from app.web.counters import MINUTE, LastMinute, Limit, PresentMinute, Shared, minute, seconds_left
 from app.web.exchange import Request, current
 

@@ -7,7 +7,8 @@ from app.api.batch.schemas import BODIES, Operation
 from app.api.categories.queries import CATEGORIES
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import columns
-from app.core.problems import BATCH_FAILED, VALIDATION_FAILED, Problem, invalid
+from app.core.problem_kinds import BATCH_FAILED, VALIDATION_FAILED
+from app.core.problems import Problem, invalid
 from app.rows.versioned import Preconditions, VersionedTable, Write
 from app.web.fields import Body
 from app.web.http import MOST_ERRORS, pointer, validated

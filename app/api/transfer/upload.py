@@ -13,7 +13,8 @@ from flask import current_app
 from app.api.transfer.encoding import require_utf_8
 from app.api.transfer.pace import Pace
 from app.core import deadline
-from app.core.problems import BAD_REQUEST, LENGTH_REQUIRED, OVERLOADED, Problem
+from app.core.problem_kinds import BAD_REQUEST, LENGTH_REQUIRED, OVERLOADED
+from app.core.problems import Problem
 from app.web.exchange import Request
 from app.web.fingerprint import Fingerprint
 from app.web.http import read_piece, require_media_type, too_large

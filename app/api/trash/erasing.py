@@ -27,7 +27,8 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.api.kinds import REPRESENT, TABLES
 from app.api.trash.queries import items_of
 from app.core import deadline
-from app.core.problems import PRECONDITION_FAILED, UNFINISHED, Problem, not_found
+from app.core.problem_kinds import PRECONDITION_FAILED, UNFINISHED
+from app.core.problems import Problem, not_found
 from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement

@@ -8,7 +8,8 @@ from flask import Response
 from app.api.trash import erasing, queries
 from app.api.trash.schemas import TrashPage, TrashQuery, represent
 from app.auth.policies import current_user_id
-from app.core.problems import PRECONDITION_FAILED, Problem
+from app.core.problem_kinds import PRECONDITION_FAILED
+from app.core.problems import Problem
 from app.web import cursors
 from app.web.conditional import preconditions
 from app.web.http import no_content

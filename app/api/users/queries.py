@@ -21,7 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app.api.users.schemas import represent
-from app.core.problems import PRECONDITION_FAILED, Problem
+from app.core.problem_kinds import PRECONDITION_FAILED
+from app.core.problems import Problem
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading, writing
 from app.db.sending import Row

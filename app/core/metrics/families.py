@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from werkzeug.routing import Map
 
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 
 Labels = tuple[str, ...]
 

@@ -12,7 +12,8 @@ from app.auth.operators import bears_metrics_token
 from app.core.metrics import tally
 from app.core.metrics.families import BUILD, PLAIN, STARTED, Family, of_requests, pairs
 from app.core.metrics.ledger import Ledger
-from app.core.problems import UNAUTHENTICATED, Problem
+from app.core.problem_kinds import UNAUTHENTICATED
+from app.core.problems import Problem
 from app.ops.metrics import recording
 from app.ops.metrics.exposition import Exposition
 from app.ops.metrics.size import DatabaseSize
