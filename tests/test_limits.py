@@ -12,7 +12,7 @@ from apiflask import APIFlask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.auth.token_secret import PersonalToken
+from app.auth.personal_token_format import PersonalToken
 from app.web import counters, limits
 from app.web.counters import LastMinute, PresentMinute, Shared
 from app.web.exchange import new_id
