@@ -9,6 +9,8 @@ import math
 import select
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg2
@@ -49,18 +51,15 @@ def renew(seconds: float) -> None:
     _thread.request = time.monotonic() + seconds
 
 
-class within:
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
     """Limit the total time that this block waits for the database server, in seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self.until = time.monotonic() + seconds
-
-    def __enter__(self) -> None:
-        self.before = _thread.wait
-        _thread.wait = min(self.before, self.until)
-
-    def __exit__(self, *_: object) -> None:
-        _thread.wait = self.before
+    before = _thread.wait
+    _thread.wait = min(before, time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _thread.wait = before
 
 
 def note_wait(seconds: float) -> None:

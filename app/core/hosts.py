@@ -44,7 +44,7 @@ def trusted_host(text: str) -> str:
     """
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if bare != text or ":" in text:
-        return f"[{IPv6Address(_without_zone(bare)).compressed}]"
+        return _ipv6(bare)
     if not TRUSTED.fullmatch(text):
         raise ValueError(text)
     return text.lower()
@@ -63,13 +63,16 @@ def _address(text: str) -> str | None:
     if FUTURE_ADDRESS.fullmatch(text):
         return f"[{text}]"
     try:
-        return f"[{IPv6Address(_without_zone(text)).compressed}]"
+        return _ipv6(text)
     except ValueError:
         return None
 
 
-def _without_zone(text: str) -> str:
-    """Return the text. Raises ValueError for a zone, which only this machine knows (RFC 6874)."""
+def _ipv6(text: str) -> str:
+    """Return the address in brackets, in its shortest form.
+
+    Raises ValueError, also for a zone, which only this machine knows (RFC 6874).
+    """
     if "%" in text:
         raise ValueError(text)
-    return text
+    return f"[{IPv6Address(text).compressed}]"

@@ -49,12 +49,21 @@ Context = Callable[[], dict[str, Any]]
 """Returns the fields that identify the current request; empty outside of requests."""
 
 
-class JsonFormatter(logging.Formatter):
-    """Formats a record as JSON."""
+class RequestFormatter(logging.Formatter):
+    """Base of formatters that add the fields of the current request."""
 
     def __init__(self, context: Context = dict) -> None:
         super().__init__()
         self.context = context
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return the fields of the record, or those of the current request if it has none."""
+        fields: dict[str, Any] | None = getattr(record, "fields", None)
+        return fields or self.context()
+
+
+class JsonFormatter(RequestFormatter):
+    """Formats a record as JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, even if the message has line breaks."""
@@ -64,7 +73,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
-            **fields_of(record, self.context),
+            **self.fields(record),
         }
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
@@ -74,18 +83,14 @@ class JsonFormatter(logging.Formatter):
             return json.dumps(line, default=str)
 
 
-class TerminalFormatter(logging.Formatter):
+class TerminalFormatter(RequestFormatter):
     """Formats a record for a terminal; records of requests start with method and path."""
-
-    def __init__(self, context: Context = dict) -> None:
-        super().__init__()
-        self.context = context
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the time, the coloured level, the message and the fields, ids last."""
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         level = f"\x1b[{COLORS.get(record.levelname, 0)}m{record.levelname:<7}\x1b[0m"
-        values = dict(fields_of(record, self.context))
+        values = dict(self.fields(record))
         message = redact(record.getMessage())
         if path := getattr(record, "path", None):
             message = f"{values.pop('method')} {shown_path(path)} {values.pop('status')}"
@@ -97,12 +102,6 @@ class TerminalFormatter(logging.Formatter):
         if record.exc_info:
             line += "\n" + redact(self.formatException(record.exc_info))
         return line
-
-
-def fields_of(record: logging.LogRecord, context: Context) -> dict[str, Any]:
-    """Return the fields of the record, or those of the current request if it has none."""
-    fields: dict[str, Any] | None = getattr(record, "fields", None)
-    return fields or context()
 
 
 def shown_path(path: str) -> str:

@@ -7,7 +7,6 @@ stays valid, so that operators can rotate the secret without signing users out.
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 from flask import Flask, current_app
@@ -47,11 +46,6 @@ class Keys(NamedTuple):
         return f"Keys({self.id})"
 
 
-def derived(secrets: Iterable[str]) -> tuple[Keys, ...]:
-    """Derive the keys of each distinct secret."""
-    return tuple(Keys.derive(secret) for secret in dict.fromkeys(secrets))
-
-
 def accepted() -> tuple[Keys, ...]:
     """Return all accepted keys, those of JWT_SECRET first."""
     keys: tuple[Keys, ...] = current_app.config[SETTING]
@@ -65,4 +59,4 @@ def present() -> Keys:
 
 def init_app(app: Flask, *secrets: str) -> None:
     """Set the secrets of the application: the first for everything new, the others accepted."""
-    app.config[SETTING] = derived(secrets)
+    app.config[SETTING] = tuple(Keys.derive(secret) for secret in dict.fromkeys(secrets))
