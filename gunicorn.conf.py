@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from app.core import lifecycle, logs
-from app.core.config import load, misspelt_settings
+from app.core.environment import load, misspelt_settings
 from app.core.exposure import warn_of_development
 from app.core.metrics import tally
 from app.core.version import __version__
@@ -65,17 +65,17 @@ def when_ready(arbiter: Any) -> None:
 
 def pre_fork(_arbiter: Any, worker: Any) -> None:
     """Called in the master process before each worker."""
-    tally.assign_seat(worker.age)
+    tally.assign_row(worker.age)
 
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """Called in the master process when a worker has ended, however it did."""
-    tally.leave_seat(worker.age)
+    tally.release_row(worker.age)
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     """Called in each worker as it begins."""
-    tally.take_seat(worker.age)
+    tally.take_row(worker.age)
     worker.grace = settings.shutdown_grace
     worker.patience = settings.request_deadline
     worker.error_response = errors.of_server

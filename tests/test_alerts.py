@@ -16,7 +16,7 @@ import yaml
 
 from app.core.config import Settings
 from app.core.metrics.families import REFUSALS
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 from app.db.failures import Cause
 from tests.conftest import ROOT, gunicorn
 from tests.locks import until

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 from tests.conftest import Account, settings_for
 from tests.contract import ROUTES, Route, keyword, schema, types
 from tests.raw import exchange

@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from app import create_app
-from app.core import config, database_url
+from app.core import database_url, environment
 from app.core.config import ConfigurationError, Settings
 from app.core.database_url import sqlalchemy_url
 from app.core.secret_strength import is_weak
@@ -428,7 +428,7 @@ def test_a_process_that_reads_a_wrong_setting_ends_with_one_line(
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     monkeypatch.setenv("PORT", "hidden")
     with pytest.raises(SystemExit) as ended:
-        config.load()
+        environment.load()
     assert ended.value.code == 4
     assert capsys.readouterr() == ("", "Configuration: PORT expects 1 to 65535\n")
 
@@ -451,7 +451,7 @@ def dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(variable, "")  # so that what is loaded is taken back
         monkeypatch.delenv(variable)
     (tmp_path / ".env").write_text("PORT=8765\nWEB_THREADS=7\n")
-    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
 
 
 @pytest.mark.usefixtures("dotenv")
@@ -459,7 +459,7 @@ def test_what_the_environment_leaves_out_comes_from_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PORT", "8001")
-    settings = config.load()
+    settings = environment.load()
     assert (settings.port, settings.web_threads) == (8001, 7)
 
 
@@ -470,14 +470,14 @@ def test_production_does_not_read_the_file(
 ) -> None:
     for variable, value in (SAFE | {"APP_ENV": production}).items():
         monkeypatch.setenv(variable, value)
-    settings = config.load()
+    settings = environment.load()
     assert (settings.port, settings.web_threads) == (8000, 4)
 
 
 @pytest.mark.usefixtures("dotenv")
 def test_the_file_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
-    assert config.load().port == 8000
+    assert environment.load().port == 8000
 
 
 @pytest.mark.usefixtures("dotenv")
@@ -495,7 +495,7 @@ def test_the_file_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_file_is_read_however_an_editor_writes_it(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".env").write_bytes(content)
-    assert config.load().port == 8765
+    assert environment.load().port == 8765
 
 
 @pytest.mark.usefixtures("dotenv")
@@ -513,7 +513,7 @@ def test_a_file_in_another_encoding_stops_the_start_with_one_line(
 ) -> None:
     (tmp_path / ".env").write_bytes(content)
     with pytest.raises(SystemExit) as ended:
-        config.load()
+        environment.load()
     assert ended.value.code == 4
     expected = f"Configuration: {tmp_path}/.env is no text in UTF-8: save it as UTF-8\n"
     assert capsys.readouterr() == ("", expected)
@@ -532,7 +532,7 @@ def test_a_file_that_cannot_be_read_stops_the_start_with_one_line(
     else:
         pytest.skip("root can read every file here")
     with pytest.raises(SystemExit) as ended:
-        config.load()
+        environment.load()
     assert ended.value.code == 4
     told = capsys.readouterr().err
     assert told.startswith(f"Configuration: {file} cannot be read (")
@@ -543,7 +543,7 @@ def test_a_file_that_cannot_be_read_stops_the_start_with_one_line(
 def test_a_directory_of_that_name_is_none_of_ours(tmp_path: Path) -> None:
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").mkdir()
-    assert config.load().port == 8000
+    assert environment.load().port == 8000
 
 
 # What libpq would add

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 from app.web.docs.page import ASSETS
 from tests.conftest import ROOT
 

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.api.transfer.schemas import EXAMPLE
-from app.core.problems import BY_STATUS, KINDS, Kind
+from app.core.problem_kinds import BY_STATUS, KINDS, ProblemKind
 from app.db.base import db
 from tests.conftest import Account, settings_for
 from tests.contract import LINES, NOWHERE, ROUTES, Route
@@ -49,7 +49,9 @@ def lost(auth: Callable[..., Account], **environment: str) -> Account:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.slug)
-def test_every_kind_of_problem_has_a_page_that_explains_it(client: FlaskClient, kind: Kind) -> None:
+def test_every_kind_of_problem_has_a_page_that_explains_it(
+    client: FlaskClient, kind: ProblemKind
+) -> None:
     page = client.get(f"/problems/{kind.slug}")
     assert (page.status_code, page.mimetype) == (200, "text/html")
     for text in (kind.title, f"<code>{kind.status}</code>", kind.slug):

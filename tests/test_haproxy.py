@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 from tests.conftest import Account, gunicorn_process
 from tests.haproxy import SHIPPED, HAProxy, problems
 from tests.instances import SMALL, Instance, listening, port, serve

@@ -363,20 +363,20 @@ def test_a_statement_that_is_sent_again_is_counted(
 
 def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
     ledger, present = Ledger(PLAIN), []
-    ledger.look = lambda: present.append(1)
+    ledger.set_gauges = lambda: present.append(1)
     tally.use(ledger)
     try:
         for age in range(1, 1001):
-            tally.assign_seat(age)
-            tally.take_seat(age)
+            tally.assign_row(age)
+            tally.take_row(age)
             tally.add(LONG_POLLS)
             tally.note_threads(threads=4, in_flight=3, queued=2)
             if age > 2:
-                tally.leave_seat(age - 2)
+                tally.release_row(age - 2)
     finally:
         tally.use(None)
     totals = ledger.totals()
-    told = {family: totals[ledger.places[(family.name,)]] for family in PLAIN if not family.labels}
+    told = {family: totals[ledger.offsets[(family.name,)]] for family in PLAIN if not family.labels}
     assert told[WORKER_STARTS] == 1000
     # Of the last two.
     assert [told[each] for each in (LONG_POLLS, THREADS, IN_FLIGHT, QUEUED)] == [2, 8, 6, 4]

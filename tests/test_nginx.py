@@ -17,7 +17,7 @@ import pytest
 
 from app.api.changes.schemas import LONGEST_WAIT
 from app.core.config import Settings
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 from tests.conftest import Account, gunicorn_process
 from tests.instances import SMALL, Instance, listening, port, serve
 from tests.lines import exported, jsonl, task

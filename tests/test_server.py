@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 from tests.conftest import ROOT, Account, gunicorn, gunicorn_process
 from tests.locks import held, until, waiting
 from tests.raw import (

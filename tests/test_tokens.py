@@ -20,7 +20,7 @@ from app.auth import access_tokens, jwks
 from app.auth.access_tokens import ISSUERS, TokenVerifier
 from app.core.config import Settings
 from app.core.problems import Problem
-from app.core.secrets import derived
+from app.core.secrets import Keys
 from tests import issuer as issuing
 from tests.conftest import SECRET, Account, trusting
 from tests.issuer import FromNow, Issuer, claims_of, running_issuer
@@ -150,7 +150,7 @@ def test_whoever_sends_no_token_is_told_that_one_is_needed(
 @pytest.fixture
 def verifier() -> TokenVerifier:
     settings = Settings.from_environment({"APP_ENV": "test", "JWT_SECRET": SECRET})
-    return TokenVerifier(settings, derived([SECRET]))
+    return TokenVerifier(settings, [Keys.derive(SECRET)])
 
 
 def test_what_is_remembered_is_bounded(

@@ -17,7 +17,8 @@ from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import TaskCreate
 from app.api.trash import erasing
 from app.core.ids import new_id
-from app.core.problems import DATABASE_BUSY, Problem
+from app.core.problem_kinds import DATABASE_BUSY
+from app.core.problems import Problem
 from app.db.statement import Statement
 from tests.assertions import refused
 from tests.conftest import Account

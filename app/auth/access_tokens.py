@@ -1,54 +1,53 @@
-"""Access tokens: issued here (HS256), or by another issuer (JWKS); refresh tokens: opaque.
+"""Issue and verify access tokens: this service's own (HS256) and another issuer's (JWKS).
 
-Source: RFC 7519 and RFC 8725 (fixed algorithms, every claim checked).
+The algorithms are fixed and every claim is checked, as RFC 8725 asks of users of RFC 7519.
 """
 
 import hashlib
-import hmac
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 import jwt
 from jwt.algorithms import OKPAlgorithm
 from jwt.exceptions import InvalidSignatureError, PyJWKClientConnectionError
 
-from app.auth import claims as foreign
+from app.auth.claims import require_access_token, scopes_of
 from app.auth.jwks import KeySet
 from app.core.config import Settings
 from app.core.principal import Principal
-from app.core.problems import ISSUER_UNAVAILABLE, Problem, invalid_token
+from app.core.problem_kinds import ISSUER_UNAVAILABLE
+from app.core.problems import Problem, invalid_token
 from app.core.secrets import Keys
 
 ACCESS_SECONDS: Final = 15 * 60
-REFRESH_DAYS: Final = 30
 MAX_SECONDS: Final = 24 * 60 * 60
 LEEWAY_SECONDS: Final = 30
 OWN_ISSUER: Final = "tasks-api"
 OWN_ALGORITHM: Final = "HS256"
-FOREIGN_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")
+EXTERNAL_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")
 REQUIRED_CLAIMS: Final = ("exp", "iat", "iss", "aud", "sub")
 CACHED_TOKENS: Final = 4096
 LONGEST_TOKEN: Final = 8192
-"""Characters; gunicorn takes no longer header."""
+"""Characters; gunicorn refuses longer headers."""
 
 REMEMBERED_SECONDS: Final = 5 * 60
 ISSUERS: Final = UUID("6e0c9d3c-3a51-5a5b-9b0e-3f6b6f0d9a52")
-"""The name space of the ids of other issuers' users (RFC 9562, section 5.5)."""
+"""The UUIDv5 namespace for the ids of other issuers' users (RFC 9562, section 5.5)."""
 
 
-with suppress(ValueError):  # PyJWT 2.15 knows the algorithm by its older name, EdDSA, alone
+with suppress(ValueError):  # PyJWT 2.15 only has the older name, EdDSA
     jwt.register_algorithm("Ed25519", OKPAlgorithm())
 
 
 class TokenVerifier:
-    """Verifies access tokens, and remembers the verified ones: own until they expire, others for
-    five minutes.
+    """Verifies access tokens, and caches the result.
+
+    Own tokens stay in the cache until they expire, those of another issuer for five minutes.
     """
 
     def __init__(self, settings: Settings, own: Sequence[Keys]) -> None:
@@ -62,14 +61,14 @@ class TokenVerifier:
 
     @property
     def issues(self) -> bool:
-        """Whether there are own tokens at all."""
+        """Whether this service issues tokens of its own."""
         return bool(self.own)
 
     def verify(self, token: str) -> Principal:
-        """Who the token speaks for. Raises Problem 401."""
+        """Return the user of a valid token. Raises Problem 401, or 503 without issuer keys."""
         if len(token) > LONGEST_TOKEN:
-            raise invalid_token("The access token is not valid here.")
-        # A client may spell the signature of its token in many ways, and at any length.
+            raise invalid_token()
+        # Hashed, because a client can encode one signature in many ways, of any length.
         digest = hashlib.blake2b(token.encode(errors="replace"), digest_size=32).digest()
         remembered = self.verified.get(digest)
         if remembered and remembered[1] > time.time():
@@ -79,7 +78,7 @@ class TokenVerifier:
         except PyJWKClientConnectionError:
             raise Problem(ISSUER_UNAVAILABLE) from None
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-            raise invalid_token("The access token is not valid here.") from None
+            raise invalid_token() from None
         self._remember(digest, principal, claims["exp"] + LEEWAY_SECONDS)
         return principal
 
@@ -91,9 +90,9 @@ class TokenVerifier:
         now: int | None = None,
         under: Keys | None = None,
     ) -> str:
-        """An access token for the user; the same for the same second and keys.
+        """Return an access token for the user; the same second and keys give the same token.
 
-        Raises Problem 401 where only another issuer's tokens are taken.
+        `now` is in seconds since 1970. Raises Problem 401 if this service issues no tokens.
         """
         if not self.own:
             raise invalid_token("This service takes another issuer's tokens only.")
@@ -113,28 +112,29 @@ class TokenVerifier:
         if header["alg"] == OWN_ALGORITHM and self.own:
             claims = self._own_claims(token, header.get("kid"))
             return Principal(str(UUID(claims["sub"])), external=False), claims
-        if header["alg"] in FOREIGN_ALGORITHMS and self.keys and self.issuer and self.audience:
-            claims = self._foreign_claims(token, header, self.keys, self.issuer, self.audience)
+        if header["alg"] in EXTERNAL_ALGORITHMS and self.keys and self.issuer and self.audience:
+            claims = self._external_claims(token, header, self.keys, self.issuer, self.audience)
             user_id = uuid5(ISSUERS, f"{self.issuer}\n{claims['sub']}")
-            scopes = foreign.scopes(claims, self.scopes)
+            scopes = scopes_of(claims, self.scopes)
             return Principal(str(user_id), external=True, scopes=scopes), claims
         raise ValueError("algorithm")
 
-    def _foreign_claims(
+    def _external_claims(
         self, token: str, header: dict[str, Any], keys: KeySet, issuer: str, audience: str
     ) -> dict[str, Any]:
-        """What another issuer's access token says, whichever of its keys has signed it."""
+        """Return the claims of another issuer's token, verified with whichever key signed it."""
         algorithm: str = header["alg"]
         for key in keys.candidates(algorithm, header.get("kid")):
             with suppress(InvalidSignatureError):
                 claims = self._claims(token, key, [algorithm], issuer, audience)
-                foreign.require_access_token(header, claims)
+                require_access_token(header, claims)
                 return claims
         raise ValueError("key")
 
     def _own_claims(self, token: str, key_id: str | None) -> dict[str, Any]:
-        """What a token of our own says. One that names none of our keys may be of any: those of
-        earlier releases name none.
+        """Return the claims of an own token, verified with the secret that its `kid` names.
+
+        Every secret is tried for a token without a known `kid`, as earlier releases set none.
         """
         named = [keys for keys in self.own if keys.id == key_id]
         *others, last = named or self.own
@@ -160,40 +160,9 @@ class TokenVerifier:
         return claims
 
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
-        if principal.external:  # its key may be withdrawn before it expires
+        if principal.external:  # the issuer may withdraw the key earlier
             until = min(until, time.time() + REMEMBERED_SECONDS)
         with self.lock:
             self.verified[digest] = (principal, until)
             if len(self.verified) > CACHED_TOKENS:
                 self.verified.popitem(last=False)
-
-
-class RefreshToken(NamedTuple):
-    """A refresh token: the user's id, so that one key finds it, and 32 bytes nobody can guess."""
-
-    user_id: str
-    secret: bytes
-
-    @classmethod
-    def derive(cls, user_id: str, seed: bytes, key: bytes) -> Self:
-        """The token that this seed gives under the key, always the same."""
-        return cls(user_id, hmac.digest(key, seed, hashlib.sha256))
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """The token that `str` was made of; None for anything else."""
-        try:
-            data = urlsafe_b64decode(text.encode("ascii"))
-        except ValueError:
-            return None
-        if len(data) != 48 or str(token := cls(str(UUID(bytes=data[:16])), data[16:])) != text:
-            return None
-        return token
-
-    @property
-    def hash(self) -> bytes:
-        """What the database knows of the token: its SHA-256."""
-        return hashlib.sha256(self.secret).digest()
-
-    def __str__(self) -> str:
-        return urlsafe_b64encode(UUID(self.user_id).bytes + self.secret).decode()

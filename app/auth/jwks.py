@@ -1,4 +1,7 @@
-"""Another issuer's public keys (RFC 7517), fetched when needed and never at a forger's bidding."""
+"""Another issuer's public keys (RFC 7517): fetched, cached, and found for a token.
+
+Forged tokens cannot cause more than one request a minute to the issuer.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +18,10 @@ STALE_SECONDS: Final = 24 * 60 * 60
 TIMEOUT_SECONDS: Final = 5
 
 MOST_KEYS: Final = 100
-"""Keys that are read of a set."""
+"""Keys that are read from a key set."""
 
 MOST_TRIED: Final = 10
-"""Keys that a token without a key id is tried with."""
+"""Keys that are tried for a token without a key id."""
 
 ALGORITHMS: Final[dict[tuple[object, object], tuple[str, ...]]] = {
     ("RSA", None): ("RS256",),
@@ -26,14 +29,14 @@ ALGORITHMS: Final[dict[tuple[object, object], tuple[str, ...]]] = {
     ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
     ("OKP", "Ed448"): ("EdDSA",),
 }
-"""What a key of this type and curve signs with, first by the name that PyJWT has for it.
+"""The algorithms of a key by its type and curve; PyJWT's name is the first.
 
-`EdDSA` is the older name, of both curves (RFC 8037); `Ed25519` the newer of one (RFC 9864).
+`EdDSA` is the older name for both curves (RFC 8037), `Ed25519` the newer one (RFC 9864).
 """
 
 
 class SigningKey(NamedTuple):
-    """A public key, its id if it has one, and the algorithms whose signatures it verifies."""
+    """A public key, its id if it has one, and the algorithms that it verifies."""
 
     id: str | None
     algorithms: tuple[str, ...]
@@ -41,7 +44,7 @@ class SigningKey(NamedTuple):
 
     @classmethod
     def read(cls, jwk: Any) -> "SigningKey | None":
-        """The key, or None for one of another type or for another purpose (RFC 7517, section 5)."""
+        """Return the key; None for another type or another purpose (RFC 7517, section 5)."""
         try:
             algorithms = ALGORITHMS[jwk["kty"], jwk.get("crv")]
             if not _is_for(algorithms, jwk):
@@ -54,10 +57,10 @@ class SigningKey(NamedTuple):
 
 
 class KeySet:
-    """The key set at one URL, which no token can change.
+    """The cached key set of one fixed URL.
 
-    A token that none of the known keys has signed makes it look again, at most once a minute; when
-    the issuer does not answer, the last known keys stay good for a day, and the next attempt waits.
+    A token that no cached key verifies causes a new request, at most once a minute. While the
+    issuer does not answer, the cached keys stay valid for a day; requests are RETRY_SECONDS apart.
     """
 
     def __init__(self, url: str) -> None:
@@ -67,9 +70,9 @@ class KeySet:
         self.seen_at = self.renewed_at = self.looked_at = self.retry_at = 0.0
 
     def known(self) -> tuple[SigningKey, ...]:
-        """The issuer's keys as they were within the hour, or as they were last seen.
+        """Return the cached keys, after fetching them if they are older than an hour.
 
-        Raises PyJWKClientConnectionError where there are none or they were seen too long ago.
+        Raises PyJWKClientConnectionError if there are none, or they are older than a day.
         """
         with self.lock:
             if self._stale or time.monotonic() - self.renewed_at >= LIFETIME_SECONDS:
@@ -79,25 +82,25 @@ class KeySet:
             return self.latest
 
     def candidates(self, algorithm: str, key_id: str | None) -> Iterator[Any]:
-        """The keys that may have signed a token with this header, the likely ones first.
+        """Yield the keys that may have signed a token with this header.
 
-        If the set has keys with the token's id, no other is a candidate. A token without an id may
-        be of any key, one with an unknown id of any key without one (RFC 7515, section 4.1.4). When
-        all known candidates were tried, the issuer is asked again, at most once a minute.
+        If keys have the token's id, they are the only candidates. Any key may have signed a token
+        without an id, and any key without an id a token whose id is unknown (RFC 7515, section
+        4.1.4). After the cached candidates, the keys are fetched again, at most once a minute.
         """
         keys = self.known()
         tried = _fitting(keys, algorithm, key_id)
         yield from (each.key for each in tried)
         if key_id is not None and any(each.id == key_id for each in keys):
             return
-        again = _fitting(self._looked_again(), algorithm, key_id)
+        again = _fitting(self._refetched(), algorithm, key_id)
         yield from (each.key for each in again if each not in tried)
 
     @property
     def _stale(self) -> bool:
         return self.latest is None or time.monotonic() - self.seen_at > STALE_SECONDS
 
-    def _looked_again(self) -> tuple[SigningKey, ...]:
+    def _refetched(self) -> tuple[SigningKey, ...]:
         with self.lock:
             if time.monotonic() - self.looked_at >= COOLDOWN_SECONDS:
                 self._renew()
@@ -117,7 +120,7 @@ class KeySet:
 
 
 def _is_for(algorithms: Sequence[str], jwk: dict[str, Any]) -> bool:
-    """Whether the key is there to verify signatures, of one of these algorithms."""
+    """Whether the key may verify signatures of one of these algorithms."""
     return (
         jwk.get("alg", algorithms[0]) in algorithms
         and jwk.get("use", "sig") == "sig"
@@ -126,7 +129,7 @@ def _is_for(algorithms: Sequence[str], jwk: dict[str, Any]) -> bool:
 
 
 def _read(document: dict[str, Any]) -> tuple[SigningKey, ...]:
-    """The keys of a set that are of use. Raises ValueError for a document without keys."""
+    """Return the usable keys of a set. Raises ValueError for a document without keys."""
     keys = document.get("keys")
     if not isinstance(keys, list) or not keys:
         raise ValueError("no key set")

@@ -11,7 +11,7 @@ from app.db.base import Base
 
 
 class RefreshToken(Base):
-    """A refresh token, known by its SHA-256 alone; a family is one sign-in and its rotations."""
+    """A refresh token, stored as its SHA-256; a family is one sign-in and its rotations."""
 
     __tablename__ = "refresh_tokens"
 
@@ -33,7 +33,7 @@ class RefreshToken(Base):
 
 
 class PersonalAccessToken(Base):
-    """A token that a user made for a script, known by its SHA-256 alone; revoked, its row goes."""
+    """A user's token for scripts, stored as its SHA-256; revoking it deletes the row."""
 
     __tablename__ = "personal_access_tokens"
 

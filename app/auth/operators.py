@@ -1,4 +1,4 @@
-"""Requests of the operator: by the bearer of METRICS_TOKEN, or from the host itself."""
+"""Recognise requests of the operator: with METRICS_TOKEN, or from this host."""
 
 import hmac
 from ipaddress import ip_address
@@ -17,11 +17,11 @@ FORWARDED: Final = (
     "HTTP_X_FORWARDED_PROTO",
     "HTTP_X_REAL_IP",
 )
-"""What proxies add: with one of these a request from this host may be anyone's."""
+"""Headers that proxies add: a request from this host that has one may be anyone's."""
 
 
 def is_operator(incoming: Request) -> bool:
-    """Whether the request bears METRICS_TOKEN, or was sent from this host without a proxy."""
+    """Whether the request has METRICS_TOKEN, or came from this host without a proxy."""
     return bears_metrics_token(incoming) or _from_this_host(incoming)
 
 
@@ -39,6 +39,6 @@ def _from_this_host(incoming: Request) -> bool:
         return False
     try:
         address = ip_address(incoming.remote_addr or "")
-    except ValueError:  # a socket of the file system has none
+    except ValueError:  # a Unix socket has no address
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback

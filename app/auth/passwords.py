@@ -1,8 +1,8 @@
-"""Hashing passwords, in NFKC: keyboards send one password as several texts.
+"""Hash and check passwords with scrypt, a limited number at once.
 
-scrypt takes a processor and 32 MB for a while, and anyone may ask for it. So many are hashed at
-once in a process as leave half of its threads; app/server has no more threads for those who
-sign up or in, so that nobody else waits for them.
+Passwords are normalised to NFKC, because keyboards encode one password in several ways. A hash
+needs a CPU core and 32 MB for a while, and anyone can ask for one: `places.for_passwords` limits
+how many run at once in a process, and app/server reserves as many threads for them.
 """
 
 from collections.abc import Iterator
@@ -16,36 +16,37 @@ from werkzeug import security
 from app.core import deadline
 from app.core.config import Settings
 from app.core.places import for_passwords
-from app.core.problems import OVERLOADED, Problem
+from app.core.problem_kinds import OVERLOADED
+from app.core.problems import Problem
 from app.core.texts import compatible
 
 EXTENSION: Final = "hashing"
 
 
 def generate_password_hash(password: str) -> str:
-    """What is kept of a password. Raises Problem 503 if it does not come to its turn in time."""
-    with _turn():
+    """Return the hash to store. Raises Problem 503 if others use all places until the deadline."""
+    with _place():
         return security.generate_password_hash(compatible(password))
 
 
 def check_password_hash(password_hash: str, password: str) -> bool:
-    """Whether this is kept of the password, in NFKC or as it was sent, which is what release 1.0
-    hashed. Raises Problem 503 likewise.
+    """Whether the password has this hash: in NFKC, or as it was sent, which release 1.0 hashed.
 
-    A failure takes one hash or two, by the password alone: the time says nothing about accounts.
+    Raises Problem 503 as above. A failure takes one hash or two depending on the password only, so
+    that its duration reveals nothing about accounts.
     """
-    with _turn():
+    with _place():
         forms = dict.fromkeys((compatible(password), password))
         return any(security.check_password_hash(password_hash, form) for form in forms)
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def _place() -> Iterator[None]:
     hashing: BoundedSemaphore = current_app.extensions[EXTENSION]
     if not hashing.acquire(timeout=min(max(0.0, deadline.left()), TIMEOUT_MAX)):
         raise Problem(OVERLOADED)
     try:
-        if deadline.left() <= 0:  # it waited for a thread, and nobody waits for the answer any more
+        if deadline.left() <= 0:  # the deadline passed in the queue for a thread
             raise Problem(OVERLOADED)
         yield
     finally:
@@ -53,5 +54,5 @@ def _turn() -> Iterator[None]:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Have nothing hashed yet."""
+    """Make the places for hashing in this process."""
     app.extensions[EXTENSION] = BoundedSemaphore(for_passwords(settings.web_threads))

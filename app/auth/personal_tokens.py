@@ -1,11 +1,11 @@
-"""Personal access tokens: whom one speaks for, and whether it is still valid."""
+"""Authenticate personal access tokens: find the user of one, and check that it is still valid."""
 
 from typing import Final
 
 from sqlalchemy import bindparam, func, literal_column, or_, select
 
 from app.auth.models import PersonalAccessToken as Token
-from app.auth.token_secret import PersonalToken
+from app.auth.personal_token_format import PersonalToken
 from app.core.permissions import granted
 from app.core.principal import Principal
 from app.core.problems import invalid_token
@@ -18,10 +18,10 @@ UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now()
 
 
 def find_bearer(text: str) -> Principal:
-    """The principal of a personal access token. Raises Problem 401.
+    """Return the principal of a personal access token. Raises Problem 401.
 
-    A text that no token can have is refused without the database. What is found never changes while
-    the token exists; every later statement checks that it is neither revoked nor expired.
+    Malformed text is refused without a query. The result may be cached, because it never changes
+    while the token exists, and every later statement checks that it is not revoked or expired.
     """
     token = PersonalToken.parse(text)
     if token is None:
@@ -34,11 +34,11 @@ def find_bearer(text: str) -> Principal:
 
 
 def require_token(user_id: str) -> None:
-    """Check that the request's token is still valid, which the scope of any statement does.
+    """Check that the request's token is still valid, with an empty statement in the user's scope.
 
     Raises psycopg2.Error with SQLSTATE TA401 if it is not.
     """
-    execute(reading(user_id), NOTHING)
+    execute(reading(user_id), EMPTY)
 
 
 FIND: Final = Statement(
@@ -46,4 +46,4 @@ FIND: Final = Statement(
         Token.user_id == USER_ID, Token.token_hash == bindparam("token_hash"), UNEXPIRED
     )
 )
-NOTHING: Final = Statement(select(literal_column("1").label("one")))
+EMPTY: Final = Statement(select(literal_column("1").label("one")))

@@ -1,4 +1,4 @@
-"""Who may call: the policies that blueprints are registered with, and whom a request comes from."""
+"""Authentication and authorisation policies, applied per blueprint, and the current principal."""
 
 from functools import lru_cache
 from typing import Final
@@ -7,13 +7,14 @@ import psycopg2
 from flask import Flask, Response, current_app
 
 from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
+from app.auth.personal_token_format import PREFIX
 from app.auth.personal_tokens import find_bearer, require_token
-from app.auth.token_secret import PREFIX
 from app.core import callers, secrets, turns
 from app.core.config import Settings
 from app.core.permissions import required
 from app.core.principal import PRESENTED, PresentedToken, Principal
-from app.core.problems import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED, Problem
+from app.core.problem_kinds import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED
+from app.core.problems import Problem
 from app.web import errors
 from app.web.request import current
 
@@ -22,19 +23,19 @@ BEARERS: Final = "bearers"
 
 
 def public() -> None:
-    """Anyone may call."""
+    """Let anyone call."""
 
 
 def issuing() -> None:
-    """Anyone may call, where this service issues tokens itself. Raises Problem 404."""
+    """Let anyone call, if this service issues tokens itself. Raises Problem 404 if it does not."""
     if not token_verifier().issues:
         raise Problem(NOT_FOUND, "This service takes another issuer's tokens only.")
 
 
 def signed_in() -> None:
-    """Only the bearer of a valid access token may call. Raises Problem 401 (RFC 6750), 429.
+    """Require a valid access token. Raises Problem 401 (RFC 6750), 429.
 
-    A browser asks with OPTIONS, and without the token, whether it may send it (Fetch, CORS).
+    OPTIONS needs none: browsers send CORS preflights without credentials (Fetch Standard).
     """
     incoming = current()
     if incoming.method == "OPTIONS":
@@ -55,17 +56,17 @@ def signed_in() -> None:
 
 
 def for_tasks() -> None:
-    """Only with the scope that the method takes of tasks. Raises Problem 403."""
+    """Require the scope to read or to write tasks, depending on the method. Raises Problem 403."""
     require_scopes(required(current().method))
 
 
 def for_account() -> None:
-    """Only with the scope of the account. Raises Problem 403."""
+    """Require the scope `account`. Raises Problem 403."""
     require_scopes("account")
 
 
 def require_scopes(*scopes: str) -> None:
-    """Let only a token go on that has all of these; that of a sign-in has. Raises Problem 403."""
+    """Require all of these scopes; tokens of a sign-in have every scope. Raises Problem 403."""
     principal = current().principal
     if principal is None or principal.scopes is None:
         return
@@ -78,10 +79,10 @@ def require_scopes(*scopes: str) -> None:
 
 
 def confirm(response: Response) -> Response:
-    """The answer, or 401 to a personal access token that was revoked.
+    """Replace the response by 401 if the personal access token was revoked since it was cached.
 
-    A statement has asked before, where there was one. An answer that needed none still tells
-    nothing to a token that no longer counts; what says to come again later tells nothing anyway.
+    Statements of the request have checked the token already; this covers responses without one.
+    401, 429 and 5xx reveal nothing, and are sent as they are.
     """
     incoming = current()
     principal, status = incoming.principal, response.status_code
@@ -100,7 +101,7 @@ def confirm(response: Response) -> Response:
 
 
 def current_principal() -> Principal:
-    """Who the request comes from."""
+    """Return the principal of the request. Raises Problem 401 if there is none."""
     principal = current().principal
     if principal is None:
         raise Problem(UNAUTHENTICATED)
@@ -108,23 +109,23 @@ def current_principal() -> Principal:
 
 
 def current_user_id() -> str:
-    """The id of the user whom the request comes from."""
+    """Return the id of the request's user. Raises Problem 401 if there is none."""
     return current_principal().user_id
 
 
 def token_verifier() -> TokenVerifier:
-    """What issues and verifies this application's access tokens."""
+    """Return this application's issuer and verifier of access tokens."""
     verifier: TokenVerifier = current_app.extensions[EXTENSION]
     return verifier
 
 
 def forget_token(_error: BaseException | None) -> None:
-    """Forget the personal access token of a request that is over."""
+    """Clear the personal access token at the end of the request."""
     PRESENTED.set(None)
 
 
 def init_app(app: Flask, settings: Settings, *, issues: bool) -> None:
-    """Verify tokens by these settings; own ones, if there are any, by the keys."""
+    """Set up the verification of tokens; `issues` says whether this service issues its own."""
     own = app.config[secrets.SETTING] if issues else ()
     app.extensions[EXTENSION] = TokenVerifier(settings, own)
     app.extensions[BEARERS] = lru_cache(CACHED_TOKENS)(find_bearer)

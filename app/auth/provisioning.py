@@ -1,4 +1,4 @@
-"""Accounts of another issuer's users, which are made when they first write."""
+"""Create the account of another issuer's user at their first write."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def with_account(write: Callable[[], Result]) -> Result:
-    """Return what the write returns; make another issuer's user an account first if it has none.
+    """Run the write, and create the account of another issuer's user if the write misses it.
 
     Raises NoAccount (401) for a user of this service, whose account was erased.
     """
@@ -33,7 +33,7 @@ def with_account(write: Callable[[], Result]) -> Result:
 
 
 def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
-    """Decorate a view that writes: it is called within `with_account`."""
+    """Decorate a view that writes, so that it runs within `with_account`."""
 
     @wraps(view)
     def wrapper(*args: object, **kwargs: object) -> Result:

@@ -1,1 +1,1 @@
-"""Known to every room: settings, deadlines, problems, logs, metrics and trace context."""
+"""What every other package may import: settings, deadlines, problems, logs, metrics and traces."""

@@ -1,6 +1,7 @@
-"""Whose request a thread handles, which the server is told once the access token is verified.
+"""Tell the server which user a request is from, once the access token is verified.
 
-A server that shares its threads fairly listens; any other does not, and all requests go on.
+app/server listens, to share its threads fairly between users. Other servers do not listen, and then
+every request goes on.
 """
 
 import threading
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 Listener = Callable[[str], bool]
-"""Takes the id of a user; returns whether the request of this thread may go on as that user's."""
+"""Takes the id of the user and returns whether the request of this thread may go on."""
 
 
 class _Thread(threading.local):
@@ -19,10 +20,10 @@ _thread: Final = _Thread()
 
 
 def listen(listener: Listener) -> None:
-    """Have it told of each request of this thread."""
+    """Call this listener for each request of this thread."""
     _thread.listener = listener
 
 
 def may_go_on(user_id: str) -> bool:
-    """Tell the server whose request this is; False if the user has as many threads as allowed."""
+    """Report the user of this thread's request; False if the user has too many threads already."""
     return _thread.listener is None or _thread.listener(user_id)

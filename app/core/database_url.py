@@ -1,4 +1,4 @@
-"""The URL of a database: which server it means, and how that one is known to be the right one."""
+"""Database URLs: validate them, and require TLS and the verification of the server."""
 
 import os
 import re
@@ -10,14 +10,14 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 SSL_MODES: Final = ("require", "verify-ca", "verify-full")
-"""Those that never fall back to plain text: libpq, "SSL Support", table of sslmode values."""
+"""Values of sslmode that never fall back to plain text (libpq, "SSL Support")."""
 
 BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora and its relatives
     "/etc/ssl/cert.pem",  # macOS, Alpine
 )
-"""Where systems keep the certificates of the authorities that they trust."""
+"""Where operating systems store the certificates of trusted authorities."""
 
 MASK: Final = "********"
 
@@ -31,8 +31,7 @@ OVERRULING: Final = (
     "PGGEQO",
     "PGTZ",
 )
-"""Variables by which libpq would go to another server than the URL names, or alter each session."""
-
+"""Variables that would make libpq use another server than the URL names, or change each session."""
 
 UNKNOWN: Final = re.compile('invalid URI query parameter: "(.*)"')
 
@@ -46,14 +45,14 @@ FOREIGN: Final = (
     *("pool", "encoding", "conn_max_age", "async_fallback", "prepared_statement_cache_size"),
     "supa",
 )
-"""Parameters that other libraries take in such a URL."""
+"""Parameters that other libraries accept in a database URL."""
 
 
 class UnknownParameter(ValueError):
-    """A parameter of the URL that libpq does not know.
+    """The URL has a parameter that libpq does not know.
 
-    The message names it if another library takes it. Any other name may be part of a password, as
-    where one with a question mark was not encoded.
+    The message names it only if another library accepts it. Any other name could be part of a
+    password with a question mark that was not encoded.
     """
 
     def __init__(self, name: str) -> None:
@@ -62,11 +61,11 @@ class UnknownParameter(ValueError):
 
 
 def overrule_environment() -> None:
-    """Let the URL alone say which server and which kind of session is meant, in this process.
+    """Remove the libpq variables of this process that would override the URL.
 
-    What libpq's variables say of passwords and certificates (PGPASSFILE, PGSSLROOTCERT and the
-    like) completes the URL as ever. Times of sessions are UTC: libpq tells so at connect, and
-    PgBouncer keeps it for each client, where it refuses `options`.
+    Variables for passwords and certificates (PGPASSFILE, PGSSLROOTCERT) keep their effect. PGTZ
+    sets the time zone of sessions to UTC at connect; PgBouncer keeps it for each client, whereas it
+    refuses `options`.
     """
     for name in OVERRULING:
         os.environ.pop(name, None)
@@ -74,9 +73,9 @@ def overrule_environment() -> None:
 
 
 def sqlalchemy_url(text: str) -> str:
-    """The database's URL with the driver in it.
+    """Return the URL for SQLAlchemy: with its driver, and with TLS for servers on other hosts.
 
-    Raises UnknownParameter, and ValueError for what is no URL of a database.
+    Raises UnknownParameter, and ValueError for any other invalid URL.
     """
     parts = urlsplit(text)
     if parts.scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
@@ -90,10 +89,10 @@ def sqlalchemy_url(text: str) -> str:
 
 
 def _with_bundle(parts: SplitResult) -> SplitResult:
-    """Name the system's bundle where the server is to be verified and the URL names none.
+    """Add the certificates of the operating system if the URL asks for verification without any.
 
-    The library's own ways do not lead to one: `system` means the directory that the wheel's OpenSSL
-    was built in, and without sslrootcert a file in the home directory is looked for.
+    libpq would not find them: `system` is the directory that the wheel's OpenSSL was built in, and
+    the default of sslrootcert is a file in the home directory.
     """
     options = _options(parts)
     root = options.get("sslrootcert", os.environ.get("PGSSLROOTCERT", ""))
@@ -109,7 +108,7 @@ def _with_bundle(parts: SplitResult) -> SplitResult:
 
 
 def _require_one_reading(parts: SplitResult) -> None:
-    """Refuse what libpq does not know, or would take to another host than is looked at here."""
+    """Refuse URLs that libpq does not accept, or in which it would find another host."""
     try:
         known = parse_dsn(urlunsplit(parts._replace(scheme="postgresql")))
     except psycopg2.ProgrammingError as error:
@@ -128,30 +127,30 @@ def _options(parts: SplitResult) -> dict[str, str]:
 
 
 def is_here(parts: SplitResult) -> bool:
-    """Whether the server is on this host."""
+    """Whether the URL names this host."""
     return parts.hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def is_pooled(url: str | None) -> bool:
-    """Whether the URL names a pooler of Neon's, where a migration's locks would not hold."""
+    """Whether the URL names a pooler of Neon, through which a migration cannot hold its locks."""
     host = urlsplit(url).hostname if url else None
     return host is not None and host.split(".")[0].endswith("-pooler")
 
 
 def is_encrypted(url: str) -> bool:
-    """Whether nothing of the connection can be read on its way, as it stays here or is TLS."""
+    """Whether the connection uses TLS or stays on this host."""
     parts = urlsplit(url)
     return is_here(parts) or _options(parts).get("sslmode") in SSL_MODES
 
 
 def can_be_verified(url: str) -> bool:
-    """Whether the file of certificates that the URL names, if it names one, can be read."""
+    """Whether the certificate file that the URL names is readable; True if it names none."""
     bundle = _options(urlsplit(url)).get("sslrootcert")
     return bundle in {None, "", "system"} or os.access(bundle, os.R_OK)
 
 
 def without_credentials(url: object) -> str:
-    """The URL for a person to read: no user, no password, no options."""
+    """Return the URL for display: without user, password and options."""
     parts = urlsplit(str(url))
     user = f"{MASK}@" if parts.username or parts.password else ""
     return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}"

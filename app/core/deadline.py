@@ -1,7 +1,7 @@
-"""The deadline of a request: one for all that it waits for, a thread included.
+"""The deadline of a request, which limits everything that it waits for, a free thread included.
 
-psycopg2 hands every wait for the server to a callback, which is how a deadline also holds when the
-server is frozen and answers nothing, not even its own statement timeout. What is cut so is closed.
+psycopg2 calls `wait` whenever it waits for the server, so the deadline holds even if the server
+hangs and does not apply its statement timeout. The connection is closed then.
 Source: psycopg2, "Support for coroutine libraries".
 """
 
@@ -9,6 +9,8 @@ import math
 import select
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg2
@@ -35,46 +37,43 @@ _thread: Final = _Thread()
 
 
 def note_arrival(at: float) -> None:
-    """Tell when the request that this thread will handle next came in, in monotonic seconds."""
+    """Set when the next request of this thread arrived, in monotonic seconds."""
     _thread.arrived = at
 
 
 def left() -> float:
-    """How many seconds the request of this thread has left; infinite outside of requests."""
+    """Return the seconds until the deadline of this thread's request; infinite outside of one."""
     return _thread.request - time.monotonic()
 
 
 def renew(seconds: float) -> None:
-    """Give the request of this thread so many seconds from now."""
+    """Move the deadline of this thread's request to so many seconds from now."""
     _thread.request = time.monotonic() + seconds
 
 
-class within:
-    """Let what is done here wait for the server for so many seconds at most, in all."""
-
-    def __init__(self, seconds: float) -> None:
-        self.until = time.monotonic() + seconds
-
-    def __enter__(self) -> None:
-        self.before = _thread.wait
-        _thread.wait = min(self.before, self.until)
-
-    def __exit__(self, *_: object) -> None:
-        _thread.wait = self.before
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Limit the total time that this block waits for the database server, in seconds."""
+    before = _thread.wait
+    _thread.wait = min(before, time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _thread.wait = before
 
 
 def note_wait(seconds: float) -> None:
-    """Tell how long the request of this thread has waited for the database, once more."""
+    """Add to the seconds that this thread's request has waited for the database."""
     _thread.waited += seconds
 
 
 def waited() -> float:
-    """How many seconds the request of this thread has waited for the database, in all."""
+    """Return the seconds that this thread's request has waited for the database."""
     return _thread.waited
 
 
 def wait(connection: Any) -> None:
-    """Wait for the server until this thread's deadline. Raises DeadlineExceeded."""
+    """Wait for the server, at most until the limit of `within`. Raises DeadlineExceeded."""
     while (state := connection.poll()) != POLL_OK:
         poller = select.poll()
         poller.register(connection.fileno(), EVENTS[state])
@@ -84,7 +83,7 @@ def wait(connection: Any) -> None:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Give every request of this application REQUEST_DEADLINE seconds from its arrival."""
+    """Set the deadline of every request to REQUEST_DEADLINE seconds after its arrival."""
     set_wait_callback(wait)
 
     def begin() -> None:

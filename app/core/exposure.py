@@ -1,4 +1,4 @@
-"""A warning where unsafe settings of development meet the outside world."""
+"""Warn if the service runs with development settings but is reachable from other hosts."""
 
 import logging
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from app.core.database_url import is_here
 
 
 def warn_of_development(settings: Settings, addresses: Iterable[object]) -> None:
-    """Log that unsafe settings are let through, where others may reach this service or its data."""
+    """Log a warning outside production if this service or its database is not on this host only."""
     reach = [f"listens on {place}" for place in map(_outside, addresses) if place]
     if settings.database_url and not is_here(urlsplit(settings.database_url)):
         reach.append("uses a database on another host")
@@ -20,7 +20,7 @@ def warn_of_development(settings: Settings, addresses: Iterable[object]) -> None
 
 
 def _outside(address: object) -> str | None:
-    """The host of an address of gunicorn's that is not this host alone; paths of sockets are."""
+    """Return the host of gunicorn's address; None for loopback addresses and Unix sockets."""
     host = address[0] if isinstance(address, tuple) else "localhost"
     if host == "localhost":
         return None

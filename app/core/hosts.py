@@ -1,4 +1,4 @@
-"""Names of hosts: what a Host header may be, and which of them the service answers to."""
+"""Validate Host headers and compare them with TRUSTED_HOSTS."""
 
 import re
 from collections.abc import Collection
@@ -13,22 +13,22 @@ HIGHEST_PORT: Final = 65535
 HOST: Final = re.compile(
     r"((?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+|\[[^\[\]]+\])(?::0*([0-9]{0,5}))?"
 )
-"""A registered name, an IPv4 address or what stands in brackets, and a port, which may be empty.
+"""A registered name, an IPv4 address or an address in brackets, and a port, which may be empty.
 
-RFC 9110, section 7.2; RFC 3986, section 3.2.2. A comma is refused all the same: servers join two
-Host headers with it, and two of them are an error (RFC 9112, section 3.2).
+RFC 9110, section 7.2; RFC 3986, section 3.2.2. Commas are refused although the latter allows them:
+servers join two Host headers with one, which is an error (RFC 9112, section 3.2).
 """
 
 FUTURE_ADDRESS: Final = re.compile(r"[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+")
 
 TRUSTED: Final = re.compile(r"\.?[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
-"""A name in TRUSTED_HOSTS; a leading dot admits its subdomains."""
+"""A name in TRUSTED_HOSTS; a leading dot also admits its subdomains."""
 
 
 def host_of(header: str) -> str | None:
-    """The host that a Host header names, without the port; None if it is not valid.
+    """Return the host of a Host header without the port; None if the header is not valid.
 
-    It is in lower case, and an IPv6 address in its shortest form, so that it can be compared.
+    The result can be compared: it is in lower case, IPv6 addresses in their shortest form.
     """
     found = HOST.fullmatch(header) if len(header) <= LONGEST else None
     if found is None or int(found[2] or 0) > HIGHEST_PORT:
@@ -38,20 +38,20 @@ def host_of(header: str) -> str | None:
 
 
 def trusted_host(text: str) -> str:
-    """A host of TRUSTED_HOSTS, as `is_trusted` compares it. Raises ValueError.
+    """Return an entry of TRUSTED_HOSTS in the form that `is_trusted` compares. Raises ValueError.
 
-    An IPv6 address may have brackets or none; a host has no port.
+    Brackets around an IPv6 address are optional; a port is not allowed.
     """
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if bare != text or ":" in text:
-        return f"[{IPv6Address(_without_zone(bare)).compressed}]"
+        return _ipv6(bare)
     if not TRUSTED.fullmatch(text):
         raise ValueError(text)
     return text.lower()
 
 
 def is_trusted(host: str, trusted: Collection[str]) -> bool:
-    """Whether the host is one of these, or below one of them that begins with a dot."""
+    """Whether the host is one of these, or a subdomain of an entry with a leading dot."""
     return any(
         host == name or (name.startswith(".") and (host == name[1:] or host.endswith(name)))
         for name in trusted
@@ -59,17 +59,20 @@ def is_trusted(host: str, trusted: Collection[str]) -> bool:
 
 
 def _address(text: str) -> str | None:
-    """An address in brackets, in its shortest form; None if it is not valid."""
+    """Return the address in brackets, in its shortest form; None if it is not valid."""
     if FUTURE_ADDRESS.fullmatch(text):
         return f"[{text}]"
     try:
-        return f"[{IPv6Address(_without_zone(text)).compressed}]"
+        return _ipv6(text)
     except ValueError:
         return None
 
 
-def _without_zone(text: str) -> str:
-    """The text, if it names no zone, which has a meaning on one machine alone (RFC 6874)."""
+def _ipv6(text: str) -> str:
+    """Return the address in brackets, in its shortest form.
+
+    Raises ValueError, also for a zone, which only this machine knows (RFC 6874).
+    """
     if "%" in text:
         raise ValueError(text)
-    return text
+    return f"[{IPv6Address(text).compressed}]"

@@ -1,6 +1,6 @@
-"""What the processes of one server know of each other: that it ends, and which is the newest.
+"""State that the processes of a server share: whether it is shutting down, and the newest worker.
 
-They are forked from one process, which imports this module first and so shares its memory.
+The memory is shared because the master process imports this module before it forks the workers.
 """
 
 import mmap
@@ -9,45 +9,45 @@ from typing import Final
 _STOPPING, _INTERRUPTED, _NEWEST = range(3)
 
 _shared: Final = memoryview(mmap.mmap(-1, 3 * 8)).cast("Q")
-_leaves = False
+_leaving = False
 
 
 def stop() -> None:
-    """Say that the whole server ends, for good."""
+    """Record that the whole server is shutting down."""
     _shared[_STOPPING] = 1
 
 
 def stopping() -> bool:
-    """Whether the whole server ends; a worker that only makes room for another does not count."""
+    """Whether the whole server is shutting down; the replacement of a worker does not count."""
     return _shared[_STOPPING] == 1
 
 
 def leave() -> None:
-    """Say that this process ends, whatever the others do."""
-    global _leaves
-    _leaves = True
+    """Record that this process is shutting down, whether or not others are."""
+    global _leaving
+    _leaving = True
 
 
 def leaving() -> bool:
-    """Whether this process ends, alone or with the server, so that nobody should wait in it."""
-    return _leaves or stopping() or interrupted()
+    """Whether this process is shutting down, alone or with the server: requests must not wait."""
+    return _leaving or stopping() or interrupted()
 
 
 def interrupt() -> None:
-    """Say that the whole server ends, and at once."""
+    """Record that the whole server is shutting down immediately."""
     _shared[_INTERRUPTED] = 1
 
 
 def interrupted() -> bool:
-    """Whether the whole server ends without waiting for what is under way."""
+    """Whether the server is shutting down without waiting for running requests."""
     return _shared[_INTERRUPTED] == 1
 
 
 def note_ready(age: int) -> None:
-    """Say that this worker takes requests; gunicorn numbers its workers as it starts them."""
+    """Record that the worker with this number accepts requests; gunicorn counts its workers up."""
     _shared[_NEWEST] = max(_shared[_NEWEST], age)
 
 
 def newest() -> int:
-    """The number of the newest worker that has taken requests; 0 before the first."""
+    """Return the number of the newest worker that accepts requests; 0 before the first."""
     return _shared[_NEWEST]

@@ -12,9 +12,9 @@ import orjson
 
 from app.core.config import Settings
 
-# What must never be read in a log, wherever a message or a traceback got it from. It may come from
-# a client, so no run of characters is gone through more than a few times: an expression begins
-# where a run does, and gives nothing back of what it took.
+# Secrets that must not reach a log in any message or traceback. Clients choose the text, so that
+# matching must take linear time: each expression starts where a run of characters does, and its
+# possessive quantifiers and atomic groups do not backtrack.
 CREDENTIALS: Final = re.compile(r"(?P<url>(?<!\S)(?>\S*?://))[^\s@]*+@[^\s'\"]*+")
 SECRETS: Final = re.compile(
     r"(?P<header>\b(?:authorization|(?:set-)?cookie)['\"]?\s*+[=:]\s*)[^\r\n]+"
@@ -26,10 +26,10 @@ SECRETS: Final = re.compile(
     re.IGNORECASE,
 )
 LONGEST_PATH: Final = 200
-"""Characters of a path that are shown."""
+"""Characters of a path that a log line shows."""
 
 LONGEST_REQUEST_LINE: Final = 8190
-"""Characters of a path that are looked through for secrets: gunicorn takes no longer line."""
+"""Characters of a path that are searched for secrets; gunicorn refuses longer request lines."""
 
 IDS: Final = ("user_id", "request_id", "trace_id", "span_id")
 
@@ -37,7 +37,7 @@ COLORS: Final = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL"
 
 
 def redact(text: str) -> str:
-    """The text without what looks like a token, a password or a URL with credentials."""
+    """Mask whatever looks like a token, a password or the credentials of a URL."""
     return SECRETS.sub(_masked, CREDENTIALS.sub(_masked, text))
 
 
@@ -46,46 +46,51 @@ def _masked(match: re.Match[str]) -> str:
 
 
 Context = Callable[[], dict[str, Any]]
-"""Returns the fields that identify the current request; none outside of requests."""
+"""Returns the fields that identify the current request; empty outside of requests."""
 
 
-class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON."""
+class RequestFormatter(logging.Formatter):
+    """Base of formatters that add the fields of the current request."""
 
     def __init__(self, context: Context = dict) -> None:
         super().__init__()
         self.context = context
 
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return the fields of the record, or those of the current request if it has none."""
+        fields: dict[str, Any] | None = getattr(record, "fields", None)
+        return fields or self.context()
+
+
+class JsonFormatter(RequestFormatter):
+    """Formats a record as JSON."""
+
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the message holds."""
+        """Return one line, even if the message has line breaks."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         line: dict[str, Any] = {
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
             "message": redact(record.getMessage()),
-            **fields_of(record, self.context),
+            **self.fields(record),
         }
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
         try:
             return orjson.dumps(line, default=str).decode()
-        except TypeError:  # a lone surrogate, which only escaped fits into UTF-8
+        except TypeError:  # a lone surrogate, which UTF-8 can only hold escaped
             return json.dumps(line, default=str)
 
 
-class TerminalFormatter(logging.Formatter):
-    """Formats a record for a person to read; that of a request begins with method and path."""
-
-    def __init__(self, context: Context = dict) -> None:
-        super().__init__()
-        self.context = context
+class TerminalFormatter(RequestFormatter):
+    """Formats a record for a terminal; records of requests start with method and path."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The time, the level in its colour, what happened, and last the ids."""
+        """Return the time, the coloured level, the message and the fields, ids last."""
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         level = f"\x1b[{COLORS.get(record.levelname, 0)}m{record.levelname:<7}\x1b[0m"
-        values = dict(fields_of(record, self.context))
+        values = dict(self.fields(record))
         message = redact(record.getMessage())
         if path := getattr(record, "path", None):
             message = f"{values.pop('method')} {shown_path(path)} {values.pop('status')}"
@@ -99,16 +104,8 @@ class TerminalFormatter(logging.Formatter):
         return line
 
 
-def fields_of(record: logging.LogRecord, context: Context) -> dict[str, Any]:
-    """The fields that a record was given, or else those of the current request."""
-    fields: dict[str, Any] | None = getattr(record, "fields", None)
-    return fields or context()
-
-
 def shown_path(path: str) -> str:
-    """The path of a request in one short line: without its query, secrets masked, and without any
-    character that a terminal would interpret.
-    """
+    """Return a path for display: shortened, secrets masked, control characters escaped."""
     text = redact(path[:LONGEST_REQUEST_LINE])
     shown = text if len(text) <= LONGEST_PATH else f"{text[:LONGEST_PATH]}\u2026"
     return "".join(
@@ -118,10 +115,10 @@ def shown_path(path: str) -> str:
 
 
 class StandardOutput(logging.Handler):
-    """Writes to what is standard output at the time, as that may be exchanged."""
+    """Writes to the current `sys.stdout`, which may be replaced while the process runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line, whole even when threads write at once."""
+        """Write the record as one line; `Handler.handle` locks, so threads do not mix lines."""
         try:
             sys.stdout.write(f"{self.format(record)}\n")
             sys.stdout.flush()
@@ -130,14 +127,14 @@ class StandardOutput(logging.Handler):
 
 
 def configure(settings: Settings, context: Context = dict) -> None:
-    """Send every log record of this process to standard output, in one form."""
+    """Send every log record of this process to standard output, as JSON or for a terminal."""
     handler = StandardOutput()
     terminal = not settings.production and sys.stdout.isatty()
     handler.setFormatter((TerminalFormatter if terminal else JsonFormatter)(context))
     logging.root.handlers = [handler]
-    # What no line tells is not looked up (Python, Logging HOWTO, "Optimization").
+    # Do not collect what no format shows (Python, Logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.root.setLevel(settings.log_level)
-    # At each start Alembic lists what it is made of, which nobody asked for.
+    # Alembic logs its plugins at each start; operators do not need them.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)

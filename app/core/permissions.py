@@ -1,4 +1,4 @@
-"""What a token may be used for; the contract calls it scope, as RFC 6750 does."""
+"""Permissions of access tokens; the API calls them scopes, as RFC 6750 does."""
 
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
@@ -11,11 +11,11 @@ SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 def required(method: str) -> Permission:
-    """What a method takes where tasks are concerned."""
+    """Return the permission that a method needs for tasks and categories."""
     return "tasks:read" if method in SAFE else "tasks:write"
 
 
 def granted(scopes: Iterable[str]) -> frozenset[str]:
-    """All that these scopes allow: whoever may write is answered what was written, and so reads."""
+    """Return the permissions of these scopes; writing includes reading, as responses show rows."""
     given = frozenset(scopes)
     return given | {"tasks:read"} if "tasks:write" in given else given

@@ -1,7 +1,7 @@
-"""Places for requests that take long by nature: long polls, exports and imports.
+"""Limit how many long requests run at once: long polls, exports and imports.
 
-The worker of app/server gives such requests threads of their own. On any other thread, also under
-another server, they never hold all of `WEB_THREADS`: the last one is left to short requests.
+app/server reserves threads for them. On other threads, and under other servers, they never occupy
+all of WEB_THREADS: one thread is left for short requests.
 """
 
 import threading
@@ -17,32 +17,32 @@ TRANSFERS: Final = "places_to_transfer"
 
 
 def for_polls(threads: int) -> int:
-    """Places for long polls, of a process with so many WEB_THREADS.
+    """Return how many long polls a process with so many WEB_THREADS may hold.
 
-    At least two, so that no user has all of them.
+    At least two, so that one user cannot hold all.
     """
     return max(2, threads)
 
 
 def for_transfers(threads: int) -> int:
-    """Places for exports and imports, of a process with so many WEB_THREADS; likewise."""
+    """Return how many exports and imports such a process may run at once; at least two."""
     return max(2, threads // 4)
 
 
 def for_passwords(threads: int) -> int:
-    """Passwords that are hashed at once, of a process with so many WEB_THREADS.
+    """Return how many passwords such a process may hash at once.
 
-    Hashing takes a processor and 32 MB for a while, and anyone may ask for it.
+    A hash needs a CPU core and 32 MB for a while, and anyone can ask for one.
     """
     return max(1, threads // 2)
 
 
 class NoPlace(Exception):
-    """All places are taken, or all threads that may be."""
+    """All places are taken, or all threads that long requests may use."""
 
 
 class OwnPlaceTaken(NoPlace):
-    """The user holds as many places as one user may."""
+    """The user holds as many places as one user may have."""
 
 
 class _Thread(threading.local):
@@ -53,12 +53,12 @@ _thread: Final = _Thread()
 
 
 def reserve_thread() -> None:
-    """Mark this thread as one that serves nothing but long requests."""
+    """Mark this thread as one that only serves long requests."""
     _thread.is_reserved = True
 
 
 class CommonThreads:
-    """Threads that serve all kinds of requests: how many long requests may still begin on them."""
+    """Counts how many long requests may still start on threads that serve all requests."""
 
     def __init__(self, threads: int) -> None:
         self.free = threads - 1
@@ -66,17 +66,17 @@ class CommonThreads:
 
 
 class Places:
-    """So many places, and so many of them for one user at most."""
+    """A limited number of places, of which one user may hold `of_user`."""
 
     def __init__(self, total: int, of_user: int, common: CommonThreads) -> None:
         self.total = total
         self.of_user = of_user
         self.common = common
         self.taken: Counter[str] = Counter()
-        """How many each user has; nothing is kept of a user without one."""
+        """Places by user; users without a place have no entry."""
 
     def take(self, user_id: str) -> "Place":
-        """A place, to be released. Raises NoPlace, OwnPlaceTaken; never waits."""
+        """Take a place without waiting; the caller releases it. Raises NoPlace, OwnPlaceTaken."""
         is_common = not _thread.is_reserved
         with self.common.lock:
             if self.taken[user_id] >= self.of_user:
@@ -90,11 +90,11 @@ class Places:
 
     @property
     def free(self) -> int:
-        """How many places nobody has."""
+        """How many places are free."""
         return self.total - self.taken.total()
 
     def give_back(self, user_id: str, is_common: bool) -> None:
-        """Only a place itself does this."""
+        """Return a place; called by `Place.release` only."""
         with self.common.lock:
             self.taken[user_id] -= 1
             self._forget(user_id)
@@ -106,7 +106,7 @@ class Places:
 
 
 class Place:
-    """One that is taken, until it is released or left as a context."""
+    """A place that is taken until `release` or the end of its `with` block."""
 
     def __init__(self, places: Places, user_id: str, is_common: bool) -> None:
         self.places = places
@@ -115,7 +115,7 @@ class Place:
         self.released = False
 
     def release(self) -> None:
-        """Give it back; once, however often this is called by its one holder."""
+        """Return the place; further calls have no effect. Not thread-safe."""
         if not self.released:
             self.released = True
             self.places.give_back(self.user_id, self.is_common)
@@ -130,7 +130,7 @@ class Place:
 def init_app(app: Flask, settings: Settings) -> None:
     """Make the places of this process.
 
-    An export holds a connection while it reads: where the pool is small, one is left to others.
+    A running export holds a connection, so one connection of a small pool is left for others.
     """
     threads = settings.web_threads
     common = CommonThreads(threads)

@@ -1,4 +1,4 @@
-"""Who the current request comes from, and the personal access token it came with."""
+"""The user of the current request, and its personal access token."""
 
 from contextvars import ContextVar
 from datetime import datetime
@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 
 class Principal(NamedTuple):
-    """The user of a request; `external` if another issuer's token names them.
+    """The authenticated user of a request; `external` for the token of another issuer.
 
-    `scopes` limit what a personal access token or another issuer's token may be used for; they are
-    None for a sign-in, which may do everything. Personal access tokens have an id and may expire.
+    `scopes` are the permissions of a personal access token or of another issuer's token; None means
+    all, as for a sign-in. Only personal access tokens have `token_id` and `expires_at`.
     """
 
     user_id: str
@@ -20,9 +20,9 @@ class Principal(NamedTuple):
 
 
 class PresentedToken:
-    """A personal access token that a request came with, by its id.
+    """The id of the request's personal access token.
 
-    Every statement of the request checks that it is still valid; `checked` once one has done so.
+    Every statement of the request checks that the token is still valid, and sets `checked`.
     """
 
     def __init__(self, token_id: str) -> None:
@@ -31,4 +31,4 @@ class PresentedToken:
 
 
 PRESENTED: Final[ContextVar[PresentedToken | None]] = ContextVar("presented", default=None)
-"""The personal access token of the current request, if it came with one."""
+"""The personal access token of the current request; None if it has none."""

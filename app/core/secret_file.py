@@ -1,4 +1,4 @@
-"""A random secret in a file, for processes of one checkout that are told none."""
+"""A random secret in a file, shared by the processes of a checkout that has no JWT_SECRET."""
 
 import os
 import secrets
@@ -16,9 +16,9 @@ LONGEST: Final = 1024
 
 
 def shared_secret(path: Path) -> str:
-    """The secret in this file, which is made on first use and readable by its owner alone.
+    """Return the secret in this file; create the file, readable by its owner only, if missing.
 
-    Processes that make it at once all get the same. Raises ConfigurationError.
+    Processes that create it at the same time get the same secret. Raises ConfigurationError.
     """
     try:
         if not os.path.lexists(path):
@@ -34,7 +34,7 @@ def shared_secret(path: Path) -> str:
 
 
 def _create(path: Path) -> None:
-    """Write all of it under another name first: a file of the right name is always whole."""
+    """Write the secret under another name first, so that no process reads half a file."""
     descriptor, name = mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -46,7 +46,7 @@ def _create(path: Path) -> None:
 
 
 def _read(path: Path) -> str | None:
-    """The file's content; None unless it is a plain file that nobody but its owner can read."""
+    """Return the content; None unless it is a regular file that only its owner can read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, errors="replace") as file:
         status = os.fstat(descriptor)

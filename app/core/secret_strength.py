@@ -1,4 +1,4 @@
-"""Whether a secret is long and varied enough to be one, by rules that a person can follow."""
+"""Recognise weak secrets: short, repetitive, or copied from an example."""
 
 import re
 from typing import Final
@@ -7,10 +7,10 @@ LEAST_BYTES: Final = 32
 """RFC 7518, section 3.2, for HS256."""
 
 LEAST_CHARACTERS: Final = 8
-"""Different ones."""
+"""Distinct characters."""
 
 LEAST_TRIPLES: Final = 17
-"""Different pieces of three characters: what repeats 16 characters or less has fewer."""
+"""Distinct substrings of three characters; a repetition of 16 characters or less has fewer."""
 
 PLACEHOLDERS: Final = (
     "changeme",
@@ -24,19 +24,18 @@ PLACEHOLDERS: Final = (
     "supersecret",
     "secretkey",
     "astringsecret",  # jwt.io
-    "opensslrand",  # the command that our README names, in place of what it prints
+    "opensslrand",  # the command in the README instead of its output
 )
-"""What examples put where a secret goes; letters and digits only, in lower case."""
+"""Placeholders of examples, in lower case and reduced to letters and digits."""
 
 WORDS: Final = re.compile("password|passwort|passw0rd|secret|insecure|default|example|test|admin")
-"""Words that add nothing to a secret."""
+"""Words that do not count."""
 
 
 def is_weak(secret: str) -> bool:
-    """Whether the secret is short, a known placeholder, a repetition or made of a few stock words.
+    """Whether the secret is short, a known placeholder, a repetition or a few common words.
 
-    None of a generated secret's usual forms (hexadecimal, base64, UUIDs, 32 characters or more) is
-    weak but by a chance that nobody meets.
+    Generated secrets of 32 characters (hexadecimal, Base64, UUIDs) pass with near certainty.
     """
     if len(secret.encode()) < LEAST_BYTES or len(set(secret)) < LEAST_CHARACTERS:
         return True

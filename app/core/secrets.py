@@ -1,13 +1,12 @@
-"""The keys that follow from a secret, one for each purpose.
+"""Keys derived from the secrets, one for each purpose.
 
-Those of JWT_SECRET make all that is made; what those of JWT_SECRETS_ACCEPTED made is taken as well,
-so that a secret can be changed while nobody notices.
+Everything new is made with the keys of JWT_SECRET. What was made with those of JWT_SECRETS_ACCEPTED
+stays valid, so that operators can rotate the secret without signing users out.
 """
 
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 from flask import Flask, current_app
@@ -17,10 +16,10 @@ ID_BYTES: Final = 6
 
 
 class Keys(NamedTuple):
-    """What follows from one secret."""
+    """The keys of one secret."""
 
     id: str
-    """The `kid` of its access tokens (RFC 7515, section 4.1.4), which gives nothing of it away."""
+    """The `kid` of its access tokens (RFC 7515, section 4.1.4), which reveals nothing about it."""
     secret: str
     cursor: bytes
     fingerprint: bytes
@@ -29,7 +28,7 @@ class Keys(NamedTuple):
 
     @classmethod
     def derive(cls, secret: str) -> Self:
-        """The keys of this secret, always the same."""
+        """Derive the keys of a secret; the same secret gives the same keys."""
 
         def key(purpose: str) -> bytes:
             return hmac.digest(secret.encode(), purpose.encode(), hashlib.sha256)
@@ -47,22 +46,17 @@ class Keys(NamedTuple):
         return f"Keys({self.id})"
 
 
-def derived(secrets: Iterable[str]) -> tuple[Keys, ...]:
-    """The keys of each secret, once."""
-    return tuple(Keys.derive(secret) for secret in dict.fromkeys(secrets))
-
-
 def accepted() -> tuple[Keys, ...]:
-    """All keys that something may have been made under, the present ones first."""
+    """Return all accepted keys, those of JWT_SECRET first."""
     keys: tuple[Keys, ...] = current_app.config[SETTING]
     return keys
 
 
 def present() -> Keys:
-    """The keys that everything is made under."""
+    """Return the keys of JWT_SECRET, which everything new is made with."""
     return accepted()[0]
 
 
 def init_app(app: Flask, *secrets: str) -> None:
-    """Make everything under the first secret, and take what was made under any of them."""
-    app.config[SETTING] = derived(secrets)
+    """Set the secrets of the application: the first for everything new, the others accepted."""
+    app.config[SETTING] = tuple(Keys.derive(secret) for secret in dict.fromkeys(secrets))

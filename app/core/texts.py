@@ -1,7 +1,7 @@
-"""Forms of text: what is trimmed, what can be seen, and the normal forms that texts are kept in.
+"""Trimming, visible characters and Unicode normalisation of texts.
 
-The code points are written out, so that they are the same in every release, whatever version of
-Unicode its Python has, and in the contract, whatever a client's regular expressions call a space.
+Code points are listed explicitly: they must not change with the Unicode version of Python, nor
+depend on what a client's regular expressions regard as a space.
 """
 
 import re
@@ -20,8 +20,9 @@ WHITE_SPACE: Final = (
     (0x205F, 0x205F),
     (0x3000, 0x3000),
 )
-"""What is taken off both ends of a line: Unicode's White_Space, and the separators of information
-U+001C to U+001F, which every release has taken off. First and last code points.
+"""Ranges of code points that are trimmed from both ends of a line.
+
+Unicode's White_Space, and the information separators U+001C to U+001F, as in every release so far.
 """
 
 INVISIBLE: Final = (
@@ -52,29 +53,29 @@ INVISIBLE: Final = (
     (0xE0001, 0xE0001),
     (0xE0020, 0xE007F),
 )
-"""What shows nothing by itself: controls, formats, separators, surrogates, what Unicode calls
-Default_Ignorable, and three signs that are empty: Braille, a note's head, a replaced object.
+"""Ranges of code points that show nothing by themselves.
 
-Beyond U+FFFF a pattern has to name each code point (see `visible`). So the variation selectors and
-what is unassigned there count as visible.
+Controls, formats, separators, surrogates, Unicode's Default_Ignorable, and three empty signs: the
+Braille pattern, the note head and the object replacement. Variation selectors and unassigned code
+points beyond U+FFFF count as visible, because a pattern has to list each of them (see `visible`).
 """
 
 LONGEST_RUN: Final = 30
-"""Combining marks in a row that no language exceeds: UAX #15, "Stream-Safe Text Format"."""
+"""Consecutive combining marks; no language needs more (UAX #15, "Stream-Safe Text Format")."""
 
 LONG_RUN: Final = re.compile(rb"[^\0]{%d,}" % (LONGEST_RUN + 1))
 
 DECOMPOSED: Final = {mark: normalize("NFD", mark) for mark in "\u0f73\u0f75\u0f81"}
-"""The code points that are no combining marks and consist of such alone."""
+"""Code points that are not combining marks but decompose into combining marks only."""
 
 
 def visible() -> str:
-    """A part of a regular expression that matches a code point which shows something.
+    """Return a regular expression that matches one visible code point.
 
-    It reads alike in ECMAScript, RE2, Rust, Go, Java and Python. They share no escape for a code
-    point from U+0100 on, so these stand as they are, and ranges end with what can be seen. Engines
-    that see UTF-16 code units, as .NET does and ECMAScript without the flag `u`, cannot read a
-    range between two code points beyond U+FFFF; there, what shows nothing is named one by one.
+    It means the same in ECMAScript, RE2, Rust, Go, Java and Python. They share no escape for code
+    points from U+0100 on, so these are literal, and ranges end with visible ones. Engines on UTF-16
+    code units (.NET, ECMAScript without the flag `u`) cannot read a range between code points
+    beyond U+FFFF, so invisible ones are listed one by one there.
     """
     short = [(first, last) for first, last in INVISIBLE if last <= 0xFFFF]
     starts = [last + 1 for _, last in short]
@@ -85,7 +86,7 @@ def visible() -> str:
 
 
 def trimmed_pattern() -> str:
-    """A regular expression of PostgreSQL that texts match which are trimmed and not empty."""
+    """Return a PostgreSQL regular expression that matches texts that are trimmed and not empty."""
     ranges = (f"\\u{a:04x}" + f"-\\u{b:04x}" * (a < b) for a, b in WHITE_SPACE)
     other = f"[^{''.join(ranges)}]"
     return f"^({other}.*)?{other}$"
@@ -96,20 +97,19 @@ TRIMMED: Final = "".join(chr(c) for first, last in WHITE_SPACE for c in range(fi
 
 
 def is_visible(text: str) -> bool:
-    """Whether there is something to see in the text."""
+    """Whether the text has a visible character."""
     return SEEN.search(text) is not None
 
 
 def trimmed(text: str) -> str:
-    """The text without white space at its ends."""
+    """Return the text without white space at its ends."""
     return text.strip(TRIMMED)
 
 
 def composed(text: str) -> str:
-    """The text in NFC (UAX #15), in which texts are kept and compared.
+    """Return the text in NFC (UAX #15), the form that is stored and compared.
 
-    Python sorts a run of combining marks by insertion, in a time that grows with the square of its
-    length; long runs are sorted here before it looks.
+    Long runs of combining marks are sorted here first, because Python sorts them in quadratic time.
     """
     if text.isascii():
         return text
@@ -124,5 +124,5 @@ def composed(text: str) -> str:
 
 
 def compatible(text: str) -> str:
-    """The text in NFKC, in which passwords are hashed: NIST SP 800-63B, section 5.1.1.2."""
+    """Return the text in NFKC, which passwords are hashed in: NIST SP 800-63B, section 5.1.1.2."""
     return normalize("NFKC", text)

@@ -1,6 +1,6 @@
-"""The trace a request belongs to, by its `traceparent` header (W3C, "Trace Context", level 2).
+"""The trace context of a request, from its `traceparent` header (W3C Trace Context, level 2).
 
-The log and PostgreSQL name it without OpenTelemetry too, whose propagator is not always installed.
+Logs and statements name the trace even if OpenTelemetry, an optional dependency, is not installed.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 SAMPLED: Final = 0x01
 RANDOM: Final = 0x02
 
-# A later version may have more after its flags (section 4.3).
+# Later versions may append fields (section 4.3).
 TRACEPARENT: Final = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})"
     r"-(?P<trace>(?!0{32})[0-9a-f]{32})"
@@ -22,7 +22,7 @@ TRACEPARENT: Final = re.compile(
 
 
 class TraceContext(NamedTuple):
-    """A position in a trace: the ids of the trace and of one of its spans, in hexadecimal."""
+    """The ids of a trace and of one of its spans, in hexadecimal, and its flags."""
 
     trace_id: str
     span_id: str
@@ -30,29 +30,29 @@ class TraceContext(NamedTuple):
 
     @property
     def sampled(self) -> bool:
-        """Whether this trace is recorded somewhere."""
+        """Whether the caller may have recorded this trace."""
         return bool(self.flags & SAMPLED)
 
     @property
     def traceparent(self) -> str:
-        """The header's value: hexadecimal digits and hyphens."""
+        """The value of the header: hexadecimal digits and hyphens."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
 
 
 def received(environ: Mapping[str, Any]) -> TraceContext:
-    """The trace of a WSGI request; a new one if it names none, or not in a valid form."""
+    """Return the trace context of a WSGI request; a new one if its header is missing or invalid."""
     given = environ.get("HTTP_TRACEPARENT")
     return (given and parsed(given)) or new()
 
 
 def new() -> TraceContext:
-    """A new trace, not sampled."""
-    digits = f"{getrandbits(192):048x}"  # not for a secret
+    """Return a new trace context, not sampled."""
+    digits = f"{getrandbits(192):048x}"  # not a secret
     return TraceContext(digits[:32], digits[32:])
 
 
 def parsed(traceparent: str) -> TraceContext | None:
-    """The trace context in a header's value, or None if the value is not valid."""
+    """Return the trace context of a header value; None if it is not valid."""
     match = TRACEPARENT.fullmatch(traceparent)
     if match is None or (match["version"] == "00" and match["rest"]):
         return None

@@ -1,6 +1,6 @@
-"""Turns: of some kinds of work a user has one under way at a time, and the next waits for it.
+"""Run expensive work, searches and batches, one request at a time for each user.
 
-The wait is short and ends with 429, so that nobody holds a thread by asking for more of the same.
+Further requests of the user wait briefly and then get 429, so that they do not occupy threads.
 """
 
 from collections.abc import Iterator
@@ -13,29 +13,27 @@ from flask import Flask, current_app
 from app.core import deadline
 from app.core.metrics import tally
 from app.core.metrics.families import REFUSALS
-from app.core.problems import TOO_MANY_REQUESTS, Problem
+from app.core.problem_kinds import TOO_MANY_REQUESTS
+from app.core.problems import Problem
 
 EXTENSION: Final = "turns"
 RETRY_AFTER: Final = {"Retry-After": "1"}
 
 
 class Turns:
-    """Lets each user have one turn at a time in this process; more of theirs wait.
-
-    What it remembers is no more than what is under way or waits.
-    """
+    """One lock for each user in this process; a lock exists only while it is held or waited for."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.lock = Lock()
         self.held: dict[str, tuple[Lock, int]] = {}
-        """Of each user what is held during a turn, and how many have it or wait for it."""
+        """The lock of each user, and how many hold it or wait for it."""
 
     @contextmanager
     def turn(self, user_id: str, detail: str) -> Iterator[None]:
-        """A turn as long as this is entered; waits `seconds` for it, within the deadline.
+        """Hold the user's lock in a `with` block; wait at most `seconds`, and until the deadline.
 
-        Raises Problem 429 with this detail if the wait was in vain.
+        Raises Problem 429 with this detail if the wait times out.
         """
         mine = self._join(user_id)
         try:
@@ -62,7 +60,7 @@ class Turns:
 
 
 class AllTurns:
-    """The turns of this application."""
+    """The locks of each kind of work."""
 
     def __init__(self) -> None:
         self.search = Turns(seconds=1.0)
@@ -70,17 +68,17 @@ class AllTurns:
 
 
 def turns() -> AllTurns:
-    """The turns of this application."""
+    """Return the locks of this application."""
     found: AllTurns = current_app.extensions[EXTENSION]
     return found
 
 
 def refusal(detail: str) -> Problem:
-    """429 to one who has as much under way as they may."""
+    """Return 429 for a user with too many requests in progress, and count it."""
     tally.add(REFUSALS, "turn")
     return Problem(TOO_MANY_REQUESTS, detail, headers=RETRY_AFTER)
 
 
 def init_app(app: Flask) -> None:
-    """Have no turns taken yet."""
+    """Make the locks of this application."""
     app.extensions[EXTENSION] = AllTurns()

@@ -1,4 +1,4 @@
-"""The version of this release: the one place that says it, which imports nothing."""
+"""The version of this release; imports nothing, so that any tool can read it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Origins of web pages and apps, as browsers and web views write them in the `Origin` header.
+"""Normalise origins to the form in which browsers and web views send them in `Origin`.
 
 Source: RFC 6454, section 6.2; the URL Standard (WHATWG), "host parsing" and "default port".
 """
@@ -19,22 +19,22 @@ PARTS: Final = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\]+)(?::(?P<port>[0-9]{1,5}))?(?P<slash>/?)"
 )
 HOST: Final = re.compile(r"[!$&'()+,.0-9;=_a-z|~-]+")
-"""What browsers have let a host consist of in ASCII, but for `*`, which asks for a wildcard."""
+"""ASCII that browsers accept in hosts, without `*`, by which operators would mean a wildcard."""
 NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?!$)|$)){4}")
 
 OPAQUE: Final = ("about:", "blob:", "data:", "file:", "javascript:")
-"""Schemes whose pages have no origin: browsers send `null` for all of them."""
+"""Schemes whose pages have no origin: browsers send `null` for them."""
 
 
 class NotAnOrigin(ValueError):
-    """What no browser would send; the message completes "expects …" and shows no value."""
+    """No browser sends this; the message completes "expects …" and shows no value."""
 
 
 def origin(text: str) -> str:
-    """The origin as browsers send it: lower case, an ASCII host, no default port, no slash.
+    """Return the origin as browsers send it: lower case, ASCII host, no default port, no slash.
 
-    Raises NotAnOrigin for what can never match.
+    Raises NotAnOrigin for text that no browser could send.
     """
     if text.lower().startswith(OPAQUE):
         raise NotAnOrigin("no such scheme, as browsers send null for all of its pages")
@@ -49,13 +49,13 @@ def origin(text: str) -> str:
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """The origins of a list with commas, each once. Raises NotAnOrigin."""
+    """Return the distinct origins of a comma-separated list. Raises NotAnOrigin."""
     words = [word.strip() for word in text.split(",")]
     return tuple(dict.fromkeys(origin(word) for word in words if word))
 
 
 def _host(text: str) -> str:
-    """The host as browsers write it. Raises NotAnOrigin."""
+    """Return the host as browsers write it. Raises NotAnOrigin."""
     if text.startswith("["):
         try:
             return f"[{ipaddress.IPv6Address(text[1:-1]).compressed}]"
@@ -79,7 +79,7 @@ def _host(text: str) -> str:
 
 
 def _reason(text: str) -> str:
-    """Why a text is no origin, for one who meant it to be one."""
+    """Explain why the text is not an origin."""
     if text == "*":
         return "each origin by its name, as there are no wildcards"
     if text.lower() == "null":

@@ -14,7 +14,8 @@ from typing import Final
 
 import psycopg2
 
-from app.core.problems import DATABASE_UNAVAILABLE, Problem
+from app.core.problem_kinds import DATABASE_UNAVAILABLE
+from app.core.problems import Problem
 from app.db.failures import Failure, while_connecting
 
 FIRST_PAUSE_SECONDS: Final = 0.1

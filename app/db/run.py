@@ -18,13 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.core import deadline
 from app.core.metrics import tally
 from app.core.metrics.families import FAILURES, RETRIES
-from app.core.problems import (
-    DATABASE_BUSY,
-    DATABASE_UNAVAILABLE,
-    OUTCOME_UNKNOWN,
-    OVERLOADED,
-    Problem,
-)
+from app.core.problem_kinds import DATABASE_BUSY, DATABASE_UNAVAILABLE, OUTCOME_UNKNOWN, OVERLOADED
+from app.core.problems import Problem
 from app.db.base import db, gate
 from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.db.scope import Scope

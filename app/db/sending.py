@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core import deadline
 from app.core.principal import PRESENTED
-from app.core.problems import DATABASE_BUSY, Problem
+from app.core.problem_kinds import DATABASE_BUSY
+from app.core.problems import Problem
 from app.db.scope import Scope
 from app.db.statement import Statement
 from app.db.tracing import traced

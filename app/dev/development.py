@@ -11,7 +11,8 @@ from click import ClickException
 from flask_migrate import upgrade
 from gunicorn.app.wsgiapp import WSGIApplication
 
-from app.core.config import ConfigurationError, stopping_the_start
+from app.core.config import ConfigurationError
+from app.core.environment import stopping_the_start
 from wsgi import app
 
 

@@ -1,7 +1,7 @@
-"""The spans of requests and their statements, recorded with OpenTelemetry's SDK.
+"""Record spans of requests and statements with OpenTelemetry's SDK.
 
 Names and attributes follow its semantic conventions for HTTP and databases. Its own instrumentation
-of Flask records more of a request than operators were promised (docs/decisions/0029).
+of Flask records more of a request than this service promises operators (docs/decisions/0029).
 """
 
 import logging
@@ -32,38 +32,38 @@ from app.web.response import Response
 SERVICE: Final = {"service.name": "tasks-api", "service.version": __version__}
 
 PROTOCOLS: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-"""The entry points of OTLP exporters, by protocol."""
+"""Entry points of the OTLP exporters by protocol."""
 
 METHODS: Final = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
 
 class Recorder:
-    """Records a span for each request, and one in it for each of its statements."""
+    """Records a span for each request, with a child span for each of its statements."""
 
     def __init__(self, provider: trace.TracerProvider) -> None:
         self.tracer = provider.get_tracer("app")
         self.propagator = TraceContextTextMapPropagator()
 
     def begin(self) -> None:
-        """Start the span of the current request, unless it asks for the state of the service."""
+        """Start the span of the current request, except for health checks and metrics."""
         incoming = current()
         if incoming.path in WATCHED_PATHS:
             return
         parent = self.propagator.extract(incoming.headers, Context())
-        name, attributes = described(incoming)
+        name, attributes = request_attributes(incoming)
         span = self.tracer.start_as_current_span(name, parent, SpanKind.SERVER, attributes)
         incoming.spans = ExitStack()
-        incoming.trace = position(incoming.spans.enter_context(span))
+        incoming.trace = context_of(incoming.spans.enter_context(span))
         RECORDING.set(self.statement if incoming.trace.sampled else None)
 
     def finish(self, response: Response) -> Response:
-        """Record the status; only a failure of the server is an error."""
+        """Record the status; only 5xx is an error."""
         incoming = current()
         if incoming.spans:
             span = trace.get_current_span()
             span.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 500:
-                note_failure(span, incoming, response.status_code)
+                record_failure(span, incoming, response.status_code)
         return response
 
     def end(self, _error: BaseException | None) -> None:
@@ -73,16 +73,16 @@ class Recorder:
 
     @contextmanager
     def statement(self, database: Any, sql: str) -> Iterator[str]:
-        """Record a statement without its values; an error has its class and SQLSTATE."""
+        """Record a statement without its values, and the class and SQLSTATE of an error."""
         with self.tracer.start_as_current_span(
             said := summary(sql),
             kind=SpanKind.CLIENT,
-            attributes=described_statement(database, said),
+            attributes=statement_attributes(database, said),
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
             try:
-                yield position(span).traceparent
+                yield context_of(span).traceparent
             except psycopg2.Error as error:
                 span.set_attribute("error.type", class_name(error))
                 if error.pgcode:
@@ -92,15 +92,15 @@ class Recorder:
 
     def init_app(self, app: Flask) -> None:
         """Record the requests of this application."""
-        # OpenTelemetry would log a warning with the client's text for each invalid tracestate.
+        # OpenTelemetry logs each invalid tracestate at WARNING, with text of the client.
         logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
         app.before_request(self.begin)
         app.after_request(self.finish)
         app.teardown_request(self.end)
 
 
-def described(incoming: Request) -> tuple[str, dict[str, str]]:
-    """The name of a request's span and its attributes: no query, no header, no address."""
+def request_attributes(incoming: Request) -> tuple[str, dict[str, str]]:
+    """Return the name and the attributes of a request's span: no query, header or address."""
     rule = incoming.url_rule
     method = incoming.method if incoming.method in METHODS else "_OTHER"
     attributes = {
@@ -115,8 +115,8 @@ def described(incoming: Request) -> tuple[str, dict[str, str]]:
     return f"{name} {rule.rule}", {**attributes, "http.route": rule.rule}
 
 
-def described_statement(database: Any, said: str) -> dict[str, Any]:
-    """The attributes of a statement's span; `database` is psycopg2's ConnectionInfo."""
+def statement_attributes(database: Any, said: str) -> dict[str, Any]:
+    """Return the attributes of a statement's span; `database` is psycopg2's ConnectionInfo."""
     named = {
         "server.address": database.host,
         "server.port": database.port,
@@ -128,8 +128,8 @@ def described_statement(database: Any, said: str) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def note_failure(span: Span, incoming: Request, status: int) -> None:
-    """Record why the server failed; an unforeseen error is masked as it is in the log."""
+def record_failure(span: Span, incoming: Request, status: int) -> None:
+    """Record why the server failed; secrets in an exception are masked as in the log."""
     kind = incoming.problem or str(status)
     if error := incoming.defect:
         kind = class_name(error)
@@ -140,19 +140,19 @@ def note_failure(span: Span, incoming: Request, status: int) -> None:
     span.set_status(StatusCode.ERROR)
 
 
-def position(span: Span) -> TraceContext:
-    """The position of a span in its trace."""
+def context_of(span: Span) -> TraceContext:
+    """Return the trace context of a span."""
     place = span.get_span_context()
     return TraceContext(f"{place.trace_id:032x}", f"{place.span_id:016x}", place.trace_flags)
 
 
 def class_name(error: BaseException) -> str:
-    """The full name of an error's class."""
+    """Return the qualified name of the error's class."""
     return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
 def exporter(name: str, environment: Mapping[str, str]) -> SpanExporter:
-    """A new exporter of this name. Raises LookupError if none is installed."""
+    """Return a new exporter with this name. Raises LookupError if it is not installed."""
     if name == "otlp":
         general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
         protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or general
@@ -164,7 +164,7 @@ def exporter(name: str, environment: Mapping[str, str]) -> SpanExporter:
 
 
 def provider(environment: Mapping[str, str]) -> TracerProvider:
-    """The SDK's provider of tracers. Raises what the SDK raises if a variable is not valid."""
+    """Return a new tracer provider. Raises what the SDK raises for an invalid variable."""
     named = OTELResourceDetector().detect().attributes
     made = TracerProvider(resource=Resource.create({**SERVICE, **named}))
     for name in (environment.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
@@ -173,9 +173,9 @@ def provider(environment: Mapping[str, str]) -> TracerProvider:
 
 
 def init_app(app: Flask, environment: Mapping[str, str]) -> None:
-    """Record the requests of this application with what the environment names.
+    """Record the requests of this application with the exporters that the environment names.
 
-    gunicorn forks its workers afterwards; the SDK starts its threads again in each of them.
+    gunicorn forks its workers afterwards; the SDK restarts its threads in each of them.
     """
     made = provider(environment)
     trace.set_tracer_provider(made)

@@ -1,7 +1,7 @@
-"""Which requests are traced, by OpenTelemetry's environment variables.
+"""Tracing, configured by OpenTelemetry's environment variables.
 
-A sampled request has its statements marked. Spans are recorded by spans.py, which is imported only
-if the variables ask for it: OpenTelemetry is an optional dependency.
+Statements of a sampled request carry its trace context. spans.py records spans; it is imported only
+if the variables ask for spans, because OpenTelemetry is an optional dependency.
 """
 
 import logging
@@ -20,44 +20,44 @@ EXPORTERS: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 )
-"""Any of them asks for spans; the packages of OpenTelemetry alone do not."""
+"""Variables that enable spans; installing OpenTelemetry alone does not."""
 
 logger = logging.getLogger(__name__)
 
 
 def takes_traces(environment: Mapping[str, str]) -> bool:
-    """Whether a request may name its trace."""
+    """Whether the `traceparent` header of requests is respected."""
     names = environment.get("OTEL_PROPAGATORS") or "tracecontext"
     return "tracecontext" in (name.strip() for name in names.split(","))
 
 
 def is_wanted(environment: Mapping[str, str]) -> bool:
-    """Whether the operator asks for spans."""
+    """Whether the environment enables spans."""
     disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     none = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
     return not disabled and not none and any(environment.get(name) for name in EXPORTERS)
 
 
 def begin_anew() -> None:
-    """Begin a new trace, whatever the request names."""
+    """Start a new trace and ignore the header of the request."""
     incoming = current()
     incoming.environ.pop("HTTP_TRACEPARENT", None)
     incoming.trace = trace_context.new()
 
 
 def begin() -> None:
-    """Mark the statements of the current request if it is sampled."""
+    """Add the trace context to statements of the current request if it is sampled."""
     if (trace := current().trace).sampled:
         RECORDING.set(lambda _database, _sql: nullcontext(trace.traceparent))
 
 
 def end(_error: BaseException | None) -> None:
-    """Stop marking the statements of this thread."""
+    """Stop adding the trace context to statements of this thread."""
     RECORDING.set(None)
 
 
 def init_app(app: Flask, environment: Mapping[str, str]) -> None:
-    """Trace the requests of this application, and record them if the operator asks for it."""
+    """Trace the requests of this application, and record spans if the environment enables them."""
     if not takes_traces(environment):
         app.before_request(begin_anew)
     app.before_request(begin)
@@ -67,7 +67,7 @@ def init_app(app: Flask, environment: Mapping[str, str]) -> None:
 
 
 def record(app: Flask, environment: Mapping[str, str]) -> None:
-    """Record spans; if that is impossible, the log says why, and the service runs without."""
+    """Record spans; if that fails, log why and run without."""
     try:
         from app.ops import spans
 
@@ -75,5 +75,5 @@ def record(app: Flask, environment: Mapping[str, str]) -> None:
     except ImportError as error:
         message = "traces are asked for, but not recorded: install requirements-otel.txt (%s)"
         logger.warning(message, error)
-    except Exception as error:  # the SDK parses its variables in many places
+    except Exception as error:  # the SDK does not document what invalid variables raise
         logger.warning("traces are asked for, but not recorded: %s", error)

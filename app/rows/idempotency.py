@@ -24,7 +24,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core import secrets
-from app.core.problems import IDEMPOTENCY_KEY_REUSED, Problem
+from app.core.problem_kinds import IDEMPOTENCY_KEY_REUSED
+from app.core.problems import Problem
 from app.core.secrets import Keys
 from app.db.base import Base
 

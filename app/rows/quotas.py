@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from app.core.config import Settings
-from app.core.problems import QUOTA_EXCEEDED, Problem
+from app.core.problem_kinds import QUOTA_EXCEEDED
+from app.core.problems import Problem
 from app.rows.owner import User
 
 Element = ColumnElement[Any]

@@ -11,14 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Select
 
-from app.core.problems import (
-    ERASED,
-    UNAUTHENTICATED,
-    Problem,
-    invalid,
-    not_found,
-    precondition_failed,
-)
+from app.core.problem_kinds import ERASED, UNAUTHENTICATED
+from app.core.problems import Problem, invalid, not_found, precondition_failed
 from app.db.run import execute
 from app.db.scope import writing
 from app.db.sending import Row

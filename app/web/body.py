@@ -2,7 +2,8 @@
 
 from flask import Request, current_app
 
-from app.core.problems import BAD_REQUEST, CONTENT_TOO_LARGE, LENGTH_REQUIRED, Problem
+from app.core.problem_kinds import BAD_REQUEST, CONTENT_TOO_LARGE, LENGTH_REQUIRED
+from app.core.problems import Problem
 from app.web.request_limits import count_length
 
 

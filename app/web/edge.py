@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 from flask import Flask, Request, current_app
 
 from app.core.hosts import host_of, is_trusted
-from app.core.problems import BAD_REQUEST, HEADERS_TOO_LARGE, URI_TOO_LONG, Problem
+from app.core.problem_kinds import BAD_REQUEST, HEADERS_TOO_LARGE, URI_TOO_LONG
+from app.core.problems import Problem
 from app.web.request import current
 
 if TYPE_CHECKING:

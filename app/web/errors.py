@@ -12,16 +12,15 @@ from werkzeug.exceptions import HTTPException
 from app.core.ids import new_id
 from app.core.metrics import tally
 from app.core.metrics.families import PROBLEMS
-from app.core.problems import (
+from app.core.problem_kinds import (
     BAD_REQUEST,
     BY_STATUS,
     DATABASE_BUSY,
     DATABASE_UNAVAILABLE,
     INTERNAL_ERROR,
-    Kind,
-    Problem,
-    invalid_token,
+    ProblemKind,
 )
+from app.core.problems import Problem, invalid_token
 from app.web.media_types import PROBLEM_JSON
 from app.web.request import current
 from app.web.response import Document, Response
@@ -46,7 +45,9 @@ UNABLE: Final = ("25006", "57P", "58")
 logger = logging.getLogger(__name__)
 
 
-def document(kind: Kind, detail: str, instance: str | None, members: Mapping[str, Any]) -> bytes:
+def document(
+    kind: ProblemKind, detail: str, instance: str | None, members: Mapping[str, Any]
+) -> bytes:
     """The problem document of RFC 9457, section 3.1."""
     fields = {
         "type": f"/problems/{kind.slug}",

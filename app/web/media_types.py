@@ -3,7 +3,8 @@
 from collections.abc import Container
 from typing import Final
 
-from app.core.problems import UNSUPPORTED_MEDIA_TYPE, Problem
+from app.core.problem_kinds import UNSUPPORTED_MEDIA_TYPE
+from app.core.problems import Problem
 from app.web.request import Request
 
 JSON: Final = "application/json"

@@ -11,7 +11,8 @@ from limits.strategies import MovingWindowRateLimiter
 from app.core.config import Settings
 from app.core.metrics import tally
 from app.core.metrics.families import REFUSALS
-from app.core.problems import TOO_MANY_REQUESTS, Problem
+from app.core.problem_kinds import TOO_MANY_REQUESTS
+from app.core.problems import Problem
 from app.web.addresses import caller_address
 from app.web.counters import MINUTE, Limit, PresentMinute, minute, seconds_left
 from app.web.request import Request, current

@@ -9,7 +9,8 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-from app.core.problems import MALFORMED_JSON, Problem, invalid
+from app.core.problem_kinds import MALFORMED_JSON
+from app.core.problems import Problem, invalid
 from app.web.pointers import json_pointer
 
 DEEPEST: Final = 32

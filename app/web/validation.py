@@ -6,7 +6,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from app.core.problems import VALIDATION_FAILED, Problem
+from app.core.problem_kinds import VALIDATION_FAILED
+from app.core.problems import Problem
 from app.web.pointers import json_pointer
 
 MOST_ERRORS: Final = 100

@@ -9,7 +9,8 @@ from app.api.categories import schemas
 from app.api.categories.models import Category
 from app.api.categories.schemas import represent
 from app.api.tasks.models import Task
-from app.core.problems import CONFLICT, Problem, not_found
+from app.core.problem_kinds import CONFLICT
+from app.core.problems import Problem, not_found
 from app.db.run import execute, first
 from app.db.scope import reading
 from app.db.sending import Row

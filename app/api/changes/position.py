@@ -3,7 +3,8 @@
 import re
 from typing import Final, NamedTuple
 
-from app.core.problems import CHANGES_GONE, Problem, invalid
+from app.core.problem_kinds import CHANGES_GONE
+from app.core.problems import Problem, invalid
 from app.web import cursors
 
 CONTENT: Final = re.compile("(0|[1-9][0-9]{0,18})[.](0|[1-9][0-9]{0,18})")

@@ -20,7 +20,8 @@ from sqlalchemy import (
 
 from app.api.changes.position import Position
 from app.api.kinds import KINDS, columns_of
-from app.core.problems import CHANGES_GONE, Problem
+from app.core.problem_kinds import CHANGES_GONE
+from app.core.problems import Problem
 from app.db.run import execute
 from app.db.scope import reading
 from app.db.sending import Row

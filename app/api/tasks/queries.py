@@ -15,7 +15,8 @@ from app.api.tasks.listings import LIVE, listing
 from app.api.tasks.models import Task
 from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, represent
 from app.core import deadline
-from app.core.problems import SEARCH_TOO_SLOW, Problem, invalid, not_found
+from app.core.problem_kinds import SEARCH_TOO_SLOW
+from app.core.problems import Problem, invalid, not_found
 from app.core.turns import refusal, turns
 from app.db.run import execute, first
 from app.db.scope import reading, searching

@@ -28,13 +28,8 @@ from app.api.tokens.schemas import Token as Answer
 from app.api.tokens.schemas import represent
 from app.auth.models import PersonalAccessToken as Token
 from app.auth.personal_tokens import UNEXPIRED
-from app.core.problems import (
-    TOO_MANY_TOKENS,
-    Problem,
-    invalid,
-    not_found,
-    precondition_failed,
-)
+from app.core.problem_kinds import TOO_MANY_TOKENS
+from app.core.problems import Problem, invalid, not_found, precondition_failed
 from app.core.secrets import Keys, present
 from app.db.run import execute
 from app.db.scope import reading, writing

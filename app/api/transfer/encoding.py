@@ -6,7 +6,8 @@ UTF-16 and UTF-32 has NULs; the formats of compressed files.
 
 from typing import IO, Final
 
-from app.core.problems import UNSUPPORTED_MEDIA_TYPE, Problem
+from app.core.problem_kinds import UNSUPPORTED_MEDIA_TYPE
+from app.core.problems import Problem
 
 UTF_8_MARK: Final = b"\xef\xbb\xbf"
 

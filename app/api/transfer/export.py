@@ -20,7 +20,8 @@ from app.api.transfer.places import take_place
 from app.api.transfer.table import TABLE
 from app.core import deadline
 from app.core.places import Place
-from app.core.problems import OVERLOADED, Problem
+from app.core.problem_kinds import OVERLOADED
+from app.core.problems import Problem
 from app.db.run import in_snapshot
 from app.db.scope import reading
 from app.db.sending import Snapshot

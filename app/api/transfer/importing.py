@@ -24,7 +24,8 @@ from app.api.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine
 from app.api.users import queries as users
 from app.auth.provisioning import with_account
 from app.core import deadline, lifecycle
-from app.core.problems import IMPORT_INTERRUPTED, Problem
+from app.core.problem_kinds import IMPORT_INTERRUPTED
+from app.core.problems import Problem
 from app.rows.quotas import NoRoom
 from app.rows.versioned import Preconditions, within_quota
 from app.web.client_socket import is_closed

@@ -7,7 +7,8 @@ from flask import current_app
 from app.core.metrics import tally
 from app.core.metrics.families import REFUSALS
 from app.core.places import TRANSFERS, NoPlace, OwnPlaceTaken, Place, Places
-from app.core.problems import OVERLOADED, TOO_MANY_REQUESTS, Problem
+from app.core.problem_kinds import OVERLOADED, TOO_MANY_REQUESTS
+from app.core.problems import Problem
 
 RETRY_AFTER: Final = {"Retry-After": "5"}
 

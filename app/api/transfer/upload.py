@@ -13,7 +13,8 @@ from flask import current_app
 from app.api.transfer.encoding import require_utf_8
 from app.api.transfer.pace import Pace
 from app.core import deadline
-from app.core.problems import OVERLOADED, Problem
+from app.core.problem_kinds import OVERLOADED
+from app.core.problems import Problem
 from app.web import media_types
 from app.web.body import declared_length, read_piece, require_whole, too_large
 from app.web.fingerprint import Fingerprint

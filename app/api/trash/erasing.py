@@ -25,7 +25,8 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.api.kinds import KINDS
 from app.api.trash.queries import items_of
 from app.core import deadline
-from app.core.problems import UNFINISHED, Problem, not_found, precondition_failed
+from app.core.problem_kinds import UNFINISHED
+from app.core.problems import Problem, not_found, precondition_failed
 from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement

@@ -17,12 +17,14 @@ from app.api.users.schemas import (
     UserPatch,
 )
 from app.auth import refresh_tokens
-from app.auth.access_tokens import ACCESS_SECONDS, RefreshToken
+from app.auth.access_tokens import ACCESS_SECONDS
 from app.auth.passwords import check_password_hash, generate_password_hash
 from app.auth.policies import current_principal, current_user_id, token_verifier
 from app.auth.provisioning import provisioning
+from app.auth.refresh_token_format import RefreshToken
 from app.core.ids import new_id
-from app.core.problems import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS, Problem
+from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS
+from app.core.problems import Problem
 from app.core.secrets import Keys, present
 from app.rows.idempotency import Once
 from app.rows.versioned import NoAccount, Representation

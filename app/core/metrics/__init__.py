@@ -1,1 +1,1 @@
-"""Metrics of this process, counted in memory that all worker processes share."""
+"""Metrics, counted in memory that all worker processes share."""

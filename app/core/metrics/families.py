@@ -1,6 +1,6 @@
-"""What is measured: each metric with its name, what it tells, and the labels of its series.
+"""The metrics: name, type, description and every series of each.
 
-Every series is known before the first request, so that nothing a client sends makes a new one.
+All series are known before the first request, so that no client can create new ones.
 """
 
 from collections.abc import Iterable
@@ -9,19 +9,19 @@ from typing import Final, NamedTuple
 
 from werkzeug.routing import Map
 
-from app.core.problems import KINDS
+from app.core.problem_kinds import KINDS
 
 Labels = tuple[str, ...]
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds, of every histogram."""
+"""Upper bounds of every histogram, in seconds."""
 
 FAILURE_CAUSES: Final = ("full", "away", "silent", "lost", "tls", "refused")
-"""Why the database failed, as db/failures.py classifies it."""
+"""Why the database failed: the causes of db/failures.py, in lower case."""
 
 
-class Kind(StrEnum):
-    """What a metric is to Prometheus."""
+class MetricType(StrEnum):
+    """The Prometheus type of a metric."""
 
     COUNTER = auto()
     GAUGE = auto()
@@ -29,9 +29,9 @@ class Kind(StrEnum):
 
 
 class Family(NamedTuple):
-    """A metric, with the values that its labels have."""
+    """A metric with its label names and the label values of each series."""
 
-    kind: Kind
+    type: MetricType
     name: str
     meaning: str
     labels: Labels = ()
@@ -39,24 +39,24 @@ class Family(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many numbers a series is: of a histogram one for each bucket, and the sum."""
-        return len(BUCKETS) + 2 if self.kind is Kind.HISTOGRAM else 1
+        """Numbers in a series: one, or the buckets of a histogram and its sum."""
+        return len(BUCKETS) + 2 if self.type is MetricType.HISTOGRAM else 1
 
 
 def _counter(name: str, meaning: str, label: str = "", values: Iterable[str] = ()) -> Family:
     if not label:
-        return Family(Kind.COUNTER, name, meaning)
-    return Family(Kind.COUNTER, name, meaning, (label,), tuple((value,) for value in values))
+        return Family(MetricType.COUNTER, name, meaning)
+    return Family(MetricType.COUNTER, name, meaning, (label,), tuple((value,) for value in values))
 
 
 def _gauge(name: str, meaning: str) -> Family:
-    return Family(Kind.GAUGE, name, meaning)
+    return Family(MetricType.GAUGE, name, meaning)
 
 
 # Requests
 
 QUEUE: Final = Family(
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "tasks_http_queue_seconds",
     "Seconds from a request's first byte until a thread began with it.",
 )
@@ -90,7 +90,7 @@ REFUSALS: Final = _counter(
 # The database
 
 FLIGHTS: Final = Family(
-    Kind.HISTOGRAM,
+    MetricType.HISTOGRAM,
     "tasks_database_flight_seconds",
     "Seconds from sending statements to the database until its answer is there.",
 )
@@ -135,12 +135,12 @@ WORKER_STARTS: Final = _counter(
 )
 
 PLAIN: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
-"""All that have the same series in every application."""
+"""The metrics whose series do not depend on the routes."""
 
-# What is in no ledger: it is the same as long as the server runs, or is asked of the database
+# Not in the ledger: constants, and what the database is asked for
 
 BUILD: Final = Family(
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "tasks_build_info",
     "Always 1; the labels tell what runs.",
     ("version", "python", "schema"),
@@ -150,13 +150,14 @@ DATABASE_SIZE: Final = _gauge(
 )
 STARTED: Final = _gauge("tasks_start_time_seconds", "When the server started, in seconds of 1970.")
 
-# What depends on the routes
+# Metrics whose series depend on the routes
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 UNMATCHED: Final = "unmatched"
-"""The route of a request that matches none."""
+"""The label `route` of requests that match no route."""
+
 OTHER: Final = "other"
-"""A method that no route takes, a status that nobody foresaw."""
+"""The label of any other method or status."""
 
 _SUCCESSES: Final = {200, 201, 204, 206, 303, 304, 308}
 STATUSES: Final[tuple[int | str, ...]] = (
@@ -166,22 +167,22 @@ STATUSES: Final[tuple[int | str, ...]] = (
 
 
 def pairs(url_map: Map) -> tuple[Labels, ...]:
-    """Every method of every route, and of none."""
+    """Return the methods and routes that requests are counted by, UNMATCHED included."""
     routed = {(method, rule.rule) for rule in url_map.iter_rules() for method in rule.methods or ()}
     return (*sorted(routed), *((method, UNMATCHED) for method in (*METHODS, OTHER)))
 
 
 def of_requests(routed: tuple[Labels, ...]) -> tuple[Family, Family]:
-    """How many requests there were, and how long they took."""
+    """Return the metrics of how many requests were answered, and of how long they took."""
     requests = Family(
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "tasks_http_requests_total",
         "Requests that were answered.",
         ("method", "route", "status"),
         tuple((*pair, str(status)) for pair in routed for status in STATUSES),
     )
     durations = Family(
-        Kind.HISTOGRAM,
+        MetricType.HISTOGRAM,
         "tasks_http_request_duration_seconds",
         "Seconds from when a thread began with a request until its answer was ready, "
         "without those that a long poll slept.",

@@ -1,9 +1,9 @@
-"""Numbers that the processes of a server count up, each in a row of its own of shared memory.
+"""Metrics in memory that all worker processes of a server share.
 
-A row belongs to a seat. A worker takes a seat when it is forked and leaves it when it has ended,
-and who takes it next counts on from there: no count is lost with a process, however it ends, and
-there are never more rows than there were processes at once. Only what is the case now, the gauges,
-ends with its process.
+Each process writes to a row of its own, and readers add the rows up. The master assigns a row to a
+worker before it forks it, and frees the row when the worker has ended. The next worker continues
+its counters, so no count is lost however a process ends, and there are no more rows than there
+were processes at once. Gauges end with their process.
 """
 
 import mmap
@@ -12,87 +12,79 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Final
 
-from app.core.metrics.families import BUCKETS, Family, Kind, Labels
+from app.core.metrics.families import BUCKETS, Family, Labels, MetricType
 
-SEATS: Final = 256
-"""More than there ever are workers at once, old and new."""
+ROWS: Final = 256
+"""More than there are ever worker processes at once, starting and ending ones included."""
+
 SUM: Final = len(BUCKETS) + 1
-"""Where a histogram has its sum: after the buckets, of which the last is without bound."""
+"""Index of the sum in a histogram: after the buckets, the last of which has no upper bound."""
 
 
 class Ledger:
-    """The rows, of which this process writes one and reads all.
-
-    Whoever writes holds `lock`, which is this process's own.
-    """
+    """All rows; this process writes to one of them."""
 
     def __init__(self, families: Iterable[Family]) -> None:
-        self.families: Final = sorted(families, key=lambda family: family.kind is not Kind.GAUGE)
-        self.places: Final = self._places()
-        """Where in a row each series begins, by its metric's name and its labels."""
-        self.width: Final = sum(each.width * len(each.series) for each in self.families)
-        self.cells: Final = memoryview(mmap.mmap(-1, SEATS * self.width * 8)).cast("d")
-        self.used: Final = memoryview(mmap.mmap(-1, 8)).cast("Q")
-        self.seats: dict[int, int] = {}
-        self.lock: Final = Lock()
-        self.look: Callable[[], None] = lambda: None
-        """Writes down the gauges of this process."""
-        self.used[0] = 1
-        self.row = self._row(0)
-
-    def _places(self) -> dict[Labels, int]:
-        found, place = {}, 0
+        self.families: Final = sorted(families, key=lambda it: it.type is not MetricType.GAUGE)
+        self.offsets: Final[dict[Labels, int]] = {}
+        """Where in a row each series begins, by the name of its metric and its labels."""
+        self.width = self.gauges = 0
         for family in self.families:
             for labels in family.series:
-                found[(family.name, *labels)] = place
-                place += family.width
-        return found
+                self.offsets[(family.name, *labels)] = self.width
+                self.width += family.width
+            if family.type is MetricType.GAUGE:
+                self.gauges = self.width
+        self.cells: Final = memoryview(mmap.mmap(-1, ROWS * self.width * 8)).cast("d")
+        self.used: Final = memoryview(mmap.mmap(-1, 8)).cast("Q")
+        """How many rows were ever assigned; shared too."""
+        self.used[0] = 1
+        self.assigned: dict[int, int] = {}
+        self.lock: Final = Lock()
+        self.row = self._row(0)
+        self.set_gauges: Callable[[], None] = lambda: None
+        """Sets the gauges of this process to their present values."""
 
-    def _row(self, seat: int) -> "memoryview[float]":
-        return self.cells[seat * self.width : (seat + 1) * self.width]
+    def _row(self, number: int) -> "memoryview[float]":
+        return self.cells[number * self.width : (number + 1) * self.width]
 
-    # Seats, by the numbers that gunicorn gives its workers
+    # Rows, by the number (`age`) that gunicorn gives each worker
 
     def assign(self, age: int) -> None:
-        """In the process that forks workers: give the next one a seat."""
-        taken = set(self.seats.values())
-        self.seats[age] = seat = next((n for n in range(SEATS) if n not in taken), 0)
-        self.used[0] = max(self.used[0], seat + 1)
+        """In the master process: assign a free row to the next worker."""
+        taken = set(self.assigned.values())
+        self.assigned[age] = row = next((n for n in range(ROWS) if n not in taken), 0)
+        self.used[0] = max(self.used[0], row + 1)
 
     def take(self, age: int) -> None:
-        """In a worker: write to its own row from now on."""
-        self.row = self._row(self.seats[age])
+        """In the worker: write to its own row from now on."""
+        self.row = self._row(self.assigned[age])
 
-    def leave(self, age: int) -> None:
-        """In the process that forked it: what was the case in a worker is so no more."""
-        if (seat := self.seats.pop(age, None)) is not None:
-            gauges = sum(len(each.series) for each in self.families if each.kind is Kind.GAUGE)
-            self._row(seat)[:gauges] = memoryview(bytes(8 * gauges)).cast("d")
+    def release(self, age: int) -> None:
+        """In the master process: free the row of a worker that ended, and clear its gauges."""
+        if (row := self.assigned.pop(age, None)) is not None:
+            self._row(row)[: self.gauges] = memoryview(bytes(8 * self.gauges)).cast("d")
 
-    # Writing
+    # Writing and reading
 
-    def place(self, family: Family, *labels: str) -> int | None:
-        """Where the series is; None if there is no such series."""
-        return self.places.get((family.name, *labels))
-
-    def add(self, place: int, amount: float = 1) -> None:
-        """Count a counter up, or a gauge up or down."""
-        with self.lock:
-            self.row[place] += amount
+    def add(self, family: Family, *labels: str, amount: float = 1) -> None:
+        """Add to a counter or gauge; a series that does not exist is ignored."""
+        if (offset := self.offsets.get((family.name, *labels))) is not None:
+            with self.lock:
+                self.row[offset] += amount
 
     def set(self, family: Family, value: float) -> None:
-        """Write down what a gauge is in this process."""
-        self.row[self.places[(family.name,)]] = value
+        """Set a gauge of this process."""
+        self.row[self.offsets[(family.name,)]] = value
 
-    def observe(self, place: int, seconds: float) -> None:
-        """Count one observation of a histogram."""
+    def observe(self, family: Family, *labels: str, seconds: float) -> None:
+        """Add an observation to a histogram."""
+        offset = self.offsets[(family.name, *labels)]
         with self.lock:
-            self.row[place + bisect_left(BUCKETS, seconds)] += 1
-            self.row[place + SUM] += seconds
-
-    # Reading
+            self.row[offset + bisect_left(BUCKETS, seconds)] += 1
+            self.row[offset + SUM] += seconds
 
     def totals(self) -> list[float]:
-        """The sums of all rows."""
-        rows = (self._row(seat).tolist() for seat in range(self.used[0]))
+        """Return the sums of all rows."""
+        rows = (self._row(number).tolist() for number in range(self.used[0]))
         return [*map(sum, zip(*rows, strict=True))]

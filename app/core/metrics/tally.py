@@ -1,6 +1,6 @@
-"""What is counted where it happens, if anybody wants to know: unless METRICS_TOKEN is set, nothing.
+"""Count events from anywhere in the code; does nothing unless METRICS_TOKEN is set.
 
-One ledger for the process, made before workers are forked from it.
+A process has one ledger, which exists before the workers are forked.
 """
 
 from app.core.metrics.families import IN_FLIGHT, QUEUED, THREADS, WORKER_STARTS, Family
@@ -10,46 +10,46 @@ _ledger: Ledger | None = None
 
 
 def use(ledger: Ledger | None) -> None:
-    """Count in this ledger from now on."""
+    """Count in this ledger from now on; None stops counting."""
     global _ledger
     _ledger = ledger
 
 
 def add(family: Family, *labels: str, amount: float = 1) -> None:
-    """Count up, or down where it is a gauge."""
-    if _ledger and (place := _ledger.place(family, *labels)) is not None:
-        _ledger.add(place, amount)
+    """Add to a counter or gauge."""
+    if _ledger:
+        _ledger.add(family, *labels, amount=amount)
 
 
-def assign_seat(age: int) -> None:
-    """In the master process, before it forks the worker of this number."""
+def assign_row(age: int) -> None:
+    """In the master process, before it forks the worker with this number."""
     if _ledger:
         _ledger.assign(age)
 
 
-def take_seat(age: int) -> None:
-    """In the worker of this number, as it begins."""
+def take_row(age: int) -> None:
+    """In the worker with this number, as it starts."""
     if _ledger:
         _ledger.take(age)
-        add(WORKER_STARTS)
-        _ledger.look()
+        _ledger.add(WORKER_STARTS)
+        _ledger.set_gauges()
 
 
-def leave_seat(age: int) -> None:
-    """In the master process, when the worker of this number has ended."""
+def release_row(age: int) -> None:
+    """In the master process, when the worker with this number has ended."""
     if _ledger:
-        _ledger.leave(age)
+        _ledger.release(age)
 
 
 def note_threads(threads: int, in_flight: int, queued: int) -> None:
-    """Say how busy this worker is, once a second or so."""
+    """Report how busy this worker is, about once a second."""
     if _ledger:
         _ledger.set(THREADS, threads)
         _ledger.set(IN_FLIGHT, in_flight)
         _ledger.set(QUEUED, queued)
-        _ledger.look()
+        _ledger.set_gauges()
 
 
 def wanted() -> bool:
-    """Whether anything is counted."""
+    """Whether metrics are counted."""
     return _ledger is not None

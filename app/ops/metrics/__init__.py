@@ -1,1 +1,1 @@
-"""/metrics: what a server has done since it started, for Prometheus."""
+"""The endpoint /metrics for Prometheus."""

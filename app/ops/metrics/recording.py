@@ -1,8 +1,7 @@
-"""The measuring of requests, flights to the database, and the pool."""
+"""Measure requests, database round trips and the connection pool."""
 
 import time
-from bisect import bisect_left
-from typing import Any, Final
+from typing import Any
 
 import psycopg2.extensions
 from flask import Flask
@@ -12,9 +11,9 @@ from app.core import deadline
 from app.core.config import Settings
 from app.core.metrics.families import (
     BREAKERS,
-    BUCKETS,
     CONNECTIONS,
     FLIGHTS,
+    METHODS,
     OTHER,
     POOL_IN_USE,
     POOL_LIMIT,
@@ -24,59 +23,45 @@ from app.core.metrics.families import (
     UNMATCHED,
     WORKERS,
     Family,
-    Labels,
 )
-from app.core.metrics.ledger import SUM, Ledger
+from app.core.metrics.ledger import Ledger
 from app.db.base import GATE, Gate, db
-from app.web.request import current
+from app.web.request import Request, current
 from app.web.response import Response
 
 
 class Requests:
-    """Counts each request as it is answered; all of it in one go, as the request waits for it."""
+    """Counts each request when its response is ready."""
 
     def __init__(self, ledger: Ledger, families: tuple[Family, Family], patience: float) -> None:
-        requests, durations = families
         self.ledger = ledger
+        self.requests, self.durations = families
+        self.series = {*self.durations.series}
         self.patience = patience
-        self.places: Final[dict[Labels, tuple[int, int]]] = {
-            (method, route): (
-                ledger.places[requests.name, method, route, str(STATUSES[0])],
-                ledger.places[durations.name, method, route],
-            )
-            for method, route in durations.series
-        }
-        self.queue: Final = ledger.places[(QUEUE.name,)]
-        self.statuses: Final = {status: n for n, status in enumerate(STATUSES)}
 
     def finish(self, response: Response) -> Response:
-        """The answer, which has been counted."""
+        """Count the request and return its response."""
         incoming = current()
         elapsed = time.perf_counter() - incoming.started
-        # Of a request whose deadline was renewed this is too little, and its wait counts as none.
+        # Too little for a request whose deadline was renewed; its wait counts as none.
         waited = max(0.0, self.patience - deadline.left() - elapsed)
-        seconds = elapsed - incoming.slept
-        counts, durations = self._places(incoming.method, incoming.url_rule)
-        status = self.statuses.get(response.status_code, len(STATUSES) - 1)
-        ledger = self.ledger
-        with ledger.lock:
-            row = ledger.row
-            row[counts + status] += 1
-            row[durations + bisect_left(BUCKETS, seconds)] += 1
-            row[durations + SUM] += seconds
-            row[self.queue + bisect_left(BUCKETS, waited)] += 1
-            row[self.queue + SUM] += waited
+        method, route = self._labels(incoming)
+        code = response.status_code
+        status = str(code) if code in STATUSES else OTHER
+        self.ledger.add(self.requests, method, route, status)
+        self.ledger.observe(self.durations, method, route, seconds=elapsed - incoming.slept)
+        self.ledger.observe(QUEUE, seconds=waited)
         return response
 
-    def _places(self, method: str, rule: Any) -> tuple[int, int]:
-        if rule is not None and (found := self.places.get((method, rule.rule))):
-            return found
-        return self.places.get((method, UNMATCHED)) or self.places[OTHER, UNMATCHED]
+    def _labels(self, incoming: Request) -> tuple[str, str]:
+        rule, method = incoming.url_rule, incoming.method
+        if rule is not None and (method, rule.rule) in self.series:
+            return method, rule.rule
+        return method if method in METHODS else OTHER, UNMATCHED
 
 
-def measure_flights(ledger: Ledger) -> type[psycopg2.extensions.cursor]:
-    """Cursors that count how often and how long they wait for the database."""
-    place = ledger.places[(FLIGHTS.name,)]
+def measured_cursor(ledger: Ledger) -> type[psycopg2.extensions.cursor]:
+    """Return a class of cursors that measure each round trip to the database."""
 
     class Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types
         def execute(self, query: Any, vars: Any = None) -> None:
@@ -84,13 +69,13 @@ def measure_flights(ledger: Ledger) -> type[psycopg2.extensions.cursor]:
             try:
                 super().execute(query, vars)
             finally:
-                ledger.observe(place, time.perf_counter() - started)
+                ledger.observe(FLIGHTS, seconds=time.perf_counter() - started)
 
     return Cursor
 
 
-def look_at(ledger: Ledger, gate: Gate, settings: Settings) -> None:
-    """Write down what is the case in this process."""
+def set_gauges(ledger: Ledger, gate: Gate, settings: Settings) -> None:
+    """Set the gauges of this process: its pool and its breaker."""
     in_use, idle = gate.pool.checkedout(), gate.pool.checkedin()
     ledger.set(WORKERS, 1)
     ledger.set(BREAKERS, gate.breaker.failure is not None)
@@ -100,19 +85,18 @@ def look_at(ledger: Ledger, gate: Gate, settings: Settings) -> None:
 
 
 def init_app(app: Flask, ledger: Ledger, families: tuple[Family, Family]) -> None:
-    """Measure what this application does."""
+    """Measure this application; `families` are the metrics of requests and their durations."""
     settings: Settings = app.config["SETTINGS"]
     gate: Gate = app.extensions[GATE]
-    ledger.look = lambda: look_at(ledger, gate, settings)
-    cursors = measure_flights(ledger)
-    opened = ledger.places[(CONNECTIONS.name,)]
+    ledger.set_gauges = lambda: set_gauges(ledger, gate, settings)
+    cursors = measured_cursor(ledger)
 
-    def count_flights(connection: Any, record: object) -> None:
+    def measure(connection: Any, record: object) -> None:
         connection.cursor_factory = cursors
-        ledger.add(opened)
+        ledger.add(CONNECTIONS)
 
     with app.app_context():
-        event.listen(db.engine, "connect", count_flights)
+        event.listen(db.engine, "connect", measure)
     requests = Requests(ledger, families, settings.request_deadline)
-    # First in the list, to be called last: it counts the answer that leaves.
+    # Flask calls the first function last, so that it sees the response as it is sent.
     app.after_request_funcs.setdefault(None, []).insert(0, requests.finish)

@@ -1,4 +1,4 @@
-"""/metrics"""
+"""GET /metrics, for the bearer of METRICS_TOKEN."""
 
 import platform
 import time
@@ -12,7 +12,8 @@ from app.auth.operators import bears_metrics_token
 from app.core.metrics import tally
 from app.core.metrics.families import BUILD, PLAIN, STARTED, Family, of_requests, pairs
 from app.core.metrics.ledger import Ledger
-from app.core.problems import UNAUTHENTICATED, Problem
+from app.core.problem_kinds import UNAUTHENTICATED
+from app.core.problems import Problem
 from app.ops.metrics import recording
 from app.ops.metrics.exposition import Exposition
 from app.ops.metrics.size import DatabaseSize
@@ -26,28 +27,28 @@ blueprint: Final = Blueprint("metrics", __name__)
 
 @blueprint.before_request
 def with_token() -> None:
-    """Only who has METRICS_TOKEN may look. Raises Problem 401."""
+    """Require METRICS_TOKEN. Raises Problem 401."""
     if not bears_metrics_token(current()):
         raise Problem(UNAUTHENTICATED, "Metrics are shown to the bearer of METRICS_TOKEN alone.")
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """What all processes of this server have counted."""
+    """Respond with the metrics of all processes of this server."""
     exposition: Exposition = current_app.extensions[EXTENSION]
     body, media_type = exposition.write(current().environ.get("HTTP_ACCEPT", ""))
     return Document(body, media_type=media_type)
 
 
 def constants(app: APIFlask) -> dict[Family, float]:
-    """What does not change while the server runs."""
+    """Return the metrics that do not change while the server runs."""
     python, schema = platform.python_version(), app.extensions[PROBE].head or ""
     build = BUILD._replace(series=((app.version, python, schema),))
     return {build: 1, STARTED: time.time()}
 
 
 def init_app(app: APIFlask) -> None:
-    """Count from now on, and tell. Last of all, as every route is to be known."""
+    """Start to count, and add /metrics; called last, because the series depend on the routes."""
     app.register_blueprint(blueprint)
     families = of_requests(pairs(app.url_map))
     ledger = Ledger([*PLAIN, *families])

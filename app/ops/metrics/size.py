@@ -1,4 +1,4 @@
-"""The size of the database, asked for at most once a minute and only while it is in use."""
+"""The size of the database, queried at most once a minute and only while it is in use."""
 
 import time
 from threading import Lock
@@ -18,36 +18,36 @@ QUERY: Final = (
 
 
 class DatabaseSize:
-    """Bytes on disk, indexes and free space included, as this process last learned them.
+    """Caches the bytes on disk, indexes and free space included.
 
-    A database that nobody uses may be suspended by its platform; a scrape does not wake it up.
+    Platforms suspend an unused database; a scrape must not wake it up.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
         self.lock = Lock()
         self.asked_at: float | None = None
-        self.flights = 0.0
+        self.round_trips = 0.0
         self.size: int | None = None
 
-    def look(self, flights: float) -> int | None:
-        """The size, if it is known; `flights` is how many there have been to the database."""
-        if not self.lock.acquire(blocking=False):  # another scrape asks already
+    def current(self, round_trips: float) -> int | None:
+        """Return the size if it is known; `round_trips` counts those since the server started."""
+        if not self.lock.acquire(blocking=False):  # another scrape is asking
             return self.size
         try:
-            if self._is_due(flights):
-                self.size = self._ask()
-                self.asked_at, self.flights = time.monotonic(), flights
+            if self._is_due(round_trips):
+                self.size = self._query()
+                self.asked_at, self.round_trips = time.monotonic(), round_trips
             return self.size
         finally:
             self.lock.release()
 
-    def _is_due(self, flights: float) -> bool:
+    def _is_due(self, round_trips: float) -> bool:
         if self.asked_at is None:
             return True
-        return flights != self.flights and time.monotonic() - self.asked_at > FRESH_SECONDS
+        return round_trips != self.round_trips and time.monotonic() - self.asked_at > FRESH_SECONDS
 
-    def _ask(self) -> int | None:
+    def _query(self) -> int | None:
         try:
             with (
                 beside_the_pool(self.parameters, DEADLINE_SECONDS) as connection,

@@ -4,7 +4,8 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 
-from app.core.problems import PRECONDITION_FAILED, Problem
+from app.core.problem_kinds import PRECONDITION_FAILED
+from app.core.problems import Problem
 from app.web.request import Request
 from app.web.response import Response
 

@@ -9,7 +9,8 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, redirect, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.core.problems import KINDS, not_found
+from app.core.problem_kinds import KINDS
+from app.core.problems import not_found
 from app.web.docs.assets import Asset
 from app.web.media_types import JSON
 from app.web.openapi.document import document

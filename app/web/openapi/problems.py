@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.core.problems import (
+from app.core.problem_kinds import (
     BATCH_FAILED,
     BY_STATUS,
     IMPORT_INTERRUPTED,
@@ -12,7 +12,7 @@ from app.core.problems import (
     PRECONDITION_FAILED,
     QUOTA_EXCEEDED,
     VALIDATION_FAILED,
-    Kind,
+    ProblemKind,
 )
 from app.web.media_types import PROBLEM_JSON
 from app.web.openapi.components import LIMITS, TEXT, headers, reference
@@ -98,7 +98,7 @@ SCHEMAS: Final = {
     },
 }
 
-MEMBERS: Final[dict[Kind, dict[str, Any]]] = {
+MEMBERS: Final[dict[ProblemKind, dict[str, Any]]] = {
     VALIDATION_FAILED: {
         "errors": [
             {"pointer": "/title", "code": "string_too_long", "detail": "at most 200 characters"}
@@ -144,7 +144,7 @@ def problem_response(status: int, task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _example(kind: Kind, task: dict[str, Any]) -> dict[str, Any]:
+def _example(kind: ProblemKind, task: dict[str, Any]) -> dict[str, Any]:
     current = {"current": {**task, "title": "Buy oat milk", "version": 8}}
     members = current if kind is PRECONDITION_FAILED else MEMBERS.get(kind, {})
     return {

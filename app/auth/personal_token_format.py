@@ -1,6 +1,6 @@
-"""The text of a personal access token: `tasks_pat_`, what it holds, and a checksum.
+"""The text of a personal access token: `tasks_pat_`, the user's id and a secret, and a checksum.
 
-A scanner finds it in what should not hold it, and a typing error is refused without the database.
+Secret scanners recognise the prefix, and the checksum reveals typing errors without a query.
 Source: GitHub, "Behind GitHub's new authentication token formats".
 """
 
@@ -23,19 +23,19 @@ VALUES: Final = {digit: value for value, digit in enumerate(DIGITS)}
 
 
 class PersonalToken(NamedTuple):
-    """A token: the user's id, so that one key finds it, and 24 bytes nobody can guess."""
+    """A personal token: 24 secret bytes, and the user's id, which leads to the row by its key."""
 
     user_id: str
     secret: bytes
 
     @classmethod
     def derive(cls, user_id: str, seed: bytes, key: bytes) -> Self:
-        """The token that this seed gives under the key, always the same."""
+        """Return the token of this seed and key; the same arguments give the same token."""
         return cls(user_id, hmac.digest(key, seed, hashlib.sha256)[:SECRET_BYTES])
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The token that `str` was made of; None for anything else."""
+        """Return the token with this text; None if the text is not valid."""
         match = TOKEN.fullmatch(text)
         if not match or not text.endswith(_checksum(text[:-CHECKSUM_LENGTH])):
             return None
@@ -49,7 +49,7 @@ class PersonalToken(NamedTuple):
 
     @property
     def hash(self) -> bytes:
-        """What the database knows of the token: its SHA-256."""
+        """The SHA-256 of the text, which the database stores in its place."""
         return hashlib.sha256(str(self).encode()).digest()
 
     def __str__(self) -> str:

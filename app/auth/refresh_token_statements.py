@@ -1,0 +1,190 @@
+"""The statements that start a session, rotate its refresh token and end it.
+
+Each has a variant `_ONCE` for requests with an Idempotency-Key, which also keeps the response.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    BindParameter,
+    ColumnElement,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    null,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from app.auth.models import RefreshToken
+from app.db.statement import Statement
+from app.rows import idempotency
+from app.rows.idempotency import IdempotencyKey
+from app.rows.statements import USER_ID
+
+HASH: Final[BindParameter[Any]] = bindparam("token_hash")
+NEW_HASH: Final[BindParameter[Any]] = bindparam("new_hash")
+FAMILY: Final[BindParameter[Any]] = bindparam("family_id")
+REFRESH_DAYS: Final = 30
+
+MOST_SESSIONS: Final = 100
+"""Sessions of a user; one more ends the session that was refreshed longest ago."""
+
+MOST_SPENT: Final = 100
+"""Spent tokens that are stored for a session; older ones are unknown when they are reused."""
+
+MOST_KEPT: Final = 1000
+"""Responses that are kept for a user and each of these routes."""
+
+MOST_REMOVED: Final = 1000
+"""Surplus rows of an earlier release that one request removes."""
+
+EXPIRY: Final = func.now() + text(f"interval '{REFRESH_DAYS} days'")
+
+
+def _start(once: bool) -> Select[Any]:
+    replayed, fresh = _claim(once)
+    family = select(USER_ID, NEW_HASH, FAMILY, EXPIRY).where(fresh)
+    issued = _issued(family)
+    return _answer(issued, replayed, true()).add_cte(_superseded(issued))
+
+
+def _rotate(once: bool) -> Select[Any]:
+    """Mark the token as spent and issue the next, or end the family of a token spent before.
+
+    `spent` refers to `presented`, so that `presented` runs first on a sharded PostgreSQL, which
+    runs the parts of a statement one by one. Read afterwards, every token would look spent.
+    """
+    replayed, fresh = _claim(once)
+    presented = _presented()
+    spent = (
+        update(RefreshToken)
+        .where(
+            RefreshToken.user_id == USER_ID,
+            RefreshToken.token_hash == HASH,
+            RefreshToken.spent_at.is_(None),
+            RefreshToken.expires_at > func.now(),
+            exists(select(presented).where(presented.c.spent_at.is_(None))),
+            fresh,
+        )
+        .values(spent_at=func.now())
+        .returning(RefreshToken.family_id)
+        .cte("spent")
+    )
+    reused = _ended(presented, presented.c.spent_at.is_not(None), fresh).cte("reused")
+    issued = _issued(select(USER_ID, NEW_HASH, spent.c.family_id, EXPIRY))
+    statement = _answer(issued, replayed, exists(select(presented)))
+    return statement.add_cte(reused, _surplus_spent(spent))
+
+
+def _end(once: bool) -> Select[Any]:
+    replayed, fresh = _claim(once)
+    presented = _presented()
+    ended = _ended(presented, fresh).returning(RefreshToken.family_id).cte("ended")
+    done = select(ended.c.family_id).distinct().cte("done")
+    return _answer(done, replayed, exists(select(presented)))
+
+
+def _superseded(issued: CTE) -> CTE:
+    """Delete the oldest sessions beyond MOST_SESSIONS, counting the new one."""
+    live = select(RefreshToken.family_id).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.spent_at.is_(None),
+        RefreshToken.token_hash != NEW_HASH,
+    )
+    newest_first = live.order_by(RefreshToken.created_at.desc(), RefreshToken.family_id.desc())
+    old = newest_first.offset(MOST_SESSIONS - 1).limit(MOST_SESSIONS)
+    removal = delete(RefreshToken).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.family_id.in_(old),
+        exists(select(issued)),
+    )
+    return removal.returning(RefreshToken.family_id).cte("superseded")
+
+
+def _surplus_spent(spent: CTE) -> CTE:
+    """Delete the oldest spent tokens of a family beyond MOST_SPENT, counting the one just spent."""
+    family = select(spent.c.family_id).scalar_subquery()
+    before = select(RefreshToken.token_hash).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.family_id == family,
+        RefreshToken.spent_at.is_not(None),
+        RefreshToken.token_hash != HASH,
+    )
+    newest_first = before.order_by(RefreshToken.created_at.desc(), RefreshToken.token_hash)
+    old = newest_first.offset(MOST_SPENT - 1).limit(MOST_REMOVED)
+    removal = delete(RefreshToken).where(
+        RefreshToken.user_id == USER_ID, RefreshToken.token_hash.in_(old)
+    )
+    return removal.returning(RefreshToken.token_hash).cte("surplus_spent")
+
+
+def _claim(once: bool) -> tuple[CTE | None, Any]:
+    if not once:
+        return None, true()
+    replayed = idempotency.replayed()
+    return replayed, ~exists(select(replayed))
+
+
+def _presented() -> CTE:
+    row = select(RefreshToken.family_id, RefreshToken.spent_at).where(
+        RefreshToken.user_id == USER_ID, RefreshToken.token_hash == HASH
+    )
+    return row.cte("presented")
+
+
+def _ended(presented: CTE, *conditions: Any) -> Any:
+    return delete(RefreshToken).where(
+        RefreshToken.user_id == USER_ID,
+        RefreshToken.family_id == presented.c.family_id,
+        *conditions,
+    )
+
+
+def _issued(row: Select[Any]) -> CTE:
+    columns = ["user_id", "token_hash", "family_id", "expires_at"]
+    insertion = insert(RefreshToken).from_select(columns, row)
+    return insertion.returning(RefreshToken.token_hash).cte("issued")
+
+
+def _answer(work: CTE, replayed: CTE | None, known: ColumnElement[bool]) -> Select[Any]:
+    """Select whether the work was done and, for a keyed request, the kept response.
+
+    `known` says whether the caller presented a token of the user; anyone else must not learn which
+    keys were used.
+    """
+    statement: Select[Any] = select(exists(select(work)).label("done"))
+    if replayed is None:
+        return statement.add_columns(null().label("answer"))
+    return statement.add_columns(
+        select(replayed.c.answer).scalar_subquery().label("answer"),
+        select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
+        known.label("known"),
+    ).add_cte(idempotency.kept(bindparam("answer"), work), _surplus_kept(work))
+
+
+def _surplus_kept(work: CTE) -> CTE:
+    """Delete the oldest kept responses of this route beyond MOST_KEPT."""
+    own = (
+        IdempotencyKey.user_id == USER_ID,
+        IdempotencyKey.route == bindparam("route"),
+    )
+    others = select(IdempotencyKey.key).where(*own, IdempotencyKey.key != bindparam("key"))
+    newest_first = others.order_by(IdempotencyKey.created_at.desc(), IdempotencyKey.key)
+    old = newest_first.offset(MOST_KEPT - 1).limit(MOST_REMOVED)
+    removal = delete(IdempotencyKey).where(*own, IdempotencyKey.key.in_(old), exists(select(work)))
+    return removal.returning(IdempotencyKey.key).cte("surplus_kept")
+
+
+START: Final = Statement(_start(once=False))
+START_ONCE: Final = Statement(_start(once=True))
+ROTATE: Final = Statement(_rotate(once=False))
+ROTATE_ONCE: Final = Statement(_rotate(once=True))
+END: Final = Statement(_end(once=False))
+END_ONCE: Final = Statement(_end(once=True))

@@ -1,0 +1,250 @@
+"""The catalogue of problems: every kind of error that a response can report.
+
+Each kind has a page at `/problems/<slug>`, which is the `type` of its problem documents (RFC 9457,
+section 3.1.1). Of the kinds with one status, the first is the general one.
+"""
+
+from typing import Final
+
+
+class ProblemKind:
+    """A kind of problem: its slug, its status, what happened and what the client can do."""
+
+    def __init__(self, slug: str, status: int, meaning: str, remedy: str, title: str = "") -> None:
+        self.slug: Final = slug
+        self.status: Final = status
+        self.title: Final = title or slug.replace("-", " ").capitalize()
+        self.meaning: Final = meaning
+        self.remedy: Final = remedy
+
+
+BAD_REQUEST: Final = ProblemKind(
+    "bad-request",
+    400,
+    "The request is not well-formed HTTP, or its path or query is not UTF-8.",
+    "Correct the request before sending it again.",
+)
+MALFORMED_JSON: Final = ProblemKind(
+    "malformed-json",
+    400,
+    "The body is not one JSON document in UTF-8 (RFC 8259) with unique member names.",
+    "Send JSON without duplicate names, NaN, Infinity or numbers too large for a double.",
+    title="Malformed JSON",
+)
+UNAUTHENTICATED: Final = ProblemKind(
+    "unauthenticated",
+    401,
+    "The access token is missing, expired or not valid here.",
+    "Get a new access token and send it as `Authorization: Bearer <token>`.",
+    title="Authentication required",
+)
+INVALID_CREDENTIALS: Final = ProblemKind(
+    "invalid-credentials",
+    401,
+    "The e-mail address and password, or the refresh token, were not accepted.",
+    "Sign in again.",
+)
+FORBIDDEN: Final = ProblemKind(
+    "forbidden",
+    403,
+    "The server refuses this request.",
+    "Do not repeat it.",
+)
+INSUFFICIENT_SCOPE: Final = ProblemKind(
+    "insufficient-scope",
+    403,
+    "The access token is valid, but may not be used for this.",
+    "Use a token that has the scopes that `scope` names.",
+)
+NOT_FOUND: Final = ProblemKind(
+    "not-found",
+    404,
+    "There is nothing at this address, or it is not yours.",
+    "Check the address; a deleted resource stays away until it is created again.",
+)
+METHOD_NOT_ALLOWED: Final = ProblemKind(
+    "method-not-allowed",
+    405,
+    "This address does not take this method.",
+    "Use one of the methods that the Allow header lists.",
+)
+CONFLICT: Final = ProblemKind(
+    "conflict",
+    409,
+    "What the request would create is taken already.",
+    "Choose another value.",
+)
+BATCH_FAILED: Final = ProblemKind(
+    "batch-failed",
+    409,
+    "One operation cannot be done as things are, and so nothing was done.",
+    "Look at `operation`, which counts from 0, and its `problem`; correct it and send all again.",
+)
+TOO_MANY_TOKENS: Final = ProblemKind(
+    "too-many-tokens",
+    409,
+    "The user has a hundred personal access tokens, and there can be no more.",
+    "Revoke one that is no longer needed; `last_used_at` tells which those may be.",
+)
+QUOTA_EXCEEDED: Final = ProblemKind(
+    "quota-exceeded",
+    409,
+    "The user has stored all that one user may; nothing was changed.",
+    "Look at `quota`, which is `rows` or `bytes`. Shorten texts, erase what is in the trash, or "
+    "ask the operator for more room. A deleted row counts until it is purged, an answer that is "
+    "kept for an Idempotency-Key for a day or longer. What adds nothing is always possible.",
+)
+CHANGES_GONE: Final = ProblemKind(
+    "changes-gone",
+    410,
+    "This token cannot be continued from: something that was deleted since has been removed for "
+    "good, the database was set back, or the token is of another account or another secret.",
+    "Start over: drop what you have and ask for changes without `since`.",
+)
+ERASED: Final = ProblemKind(
+    "erased",
+    410,
+    "The request was done before, and what it made has been erased since.",
+    "Send it with a new Idempotency-Key if it is to be made again.",
+)
+LENGTH_REQUIRED: Final = ProblemKind(
+    "length-required",
+    411,
+    "The request has neither a Content-Length nor a chunked body.",
+    "Send a body with its length.",
+)
+PRECONDITION_FAILED: Final = ProblemKind(
+    "precondition-failed",
+    412,
+    "The resource is not in the state that If-Match or If-None-Match asks for.",
+    "Look at `current`, decide again, and repeat with its ETag.",
+)
+CONTENT_TOO_LARGE: Final = ProblemKind(
+    "content-too-large",
+    413,
+    "The body is larger than this server takes.",
+    "Send less at a time.",
+)
+URI_TOO_LONG: Final = ProblemKind(
+    "uri-too-long",
+    414,
+    "The request line is longer than this server takes.",
+    "Shorten the query.",
+    title="URI too long",
+)
+UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind(
+    "unsupported-media-type",
+    415,
+    "The body is not of a type that this address takes, or it is compressed.",
+    "Send `Content-Type: application/json`, uncompressed.",
+)
+RANGE_NOT_SATISFIABLE: Final = ProblemKind(
+    "range-not-satisfiable",
+    416,
+    "The file has no such range of bytes.",
+    "Leave the Range header out.",
+)
+EXPECTATION_FAILED: Final = ProblemKind(
+    "expectation-failed",
+    417,
+    "The Expect header asks for something that this server does not do.",
+    "Leave the header out.",
+)
+VALIDATION_FAILED: Final = ProblemKind(
+    "validation-failed",
+    422,
+    "Some values are missing, unknown, or not what the contract allows.",
+    "Correct each entry of `errors`: `pointer` is a place in the body (RFC 6901), `parameter` a "
+    "query parameter, `header` a header.",
+)
+IDEMPOTENCY_KEY_REUSED: Final = ProblemKind(
+    "idempotency-key-reused",
+    422,
+    "This Idempotency-Key was used with another body within the last 24 hours.",
+    "Use a new key for a new request.",
+)
+SEARCH_TOO_SLOW: Final = ProblemKind(
+    "search-too-slow",
+    422,
+    "To look for this text takes longer than a search may.",
+    "Narrow it down: send more of the text in `q`, or filters such as `complete` and "
+    "`updated_after` beside it.",
+)
+TOO_MANY_REQUESTS: Final = ProblemKind(
+    "too-many-requests",
+    429,
+    "There were too many requests of this user or from this address, too many failed sign-ins, or "
+    "an earlier request of this user is still being worked on.",
+    "Wait for as many seconds as Retry-After says.",
+)
+HEADERS_TOO_LARGE: Final = ProblemKind(
+    "headers-too-large",
+    431,
+    "A header of the request, or all of them, are larger than this server takes.",
+    "Send smaller headers.",
+    title="Request header fields too large",
+)
+INTERNAL_ERROR: Final = ProblemKind(
+    "internal-error",
+    500,
+    "The server met a condition that its authors did not foresee; nothing was changed.",
+    "Report it with the request id in `instance`.",
+)
+NOT_IMPLEMENTED: Final = ProblemKind(
+    "not-implemented",
+    501,
+    "The request uses a transfer coding that this server does not know.",
+    "Send the body plain or chunked.",
+)
+DATABASE_UNAVAILABLE: Final = ProblemKind(
+    "database-unavailable",
+    503,
+    "The database is unavailable; nothing was changed.",
+    "Repeat the request after Retry-After.",
+)
+OUTCOME_UNKNOWN: Final = ProblemKind(
+    "outcome-unknown",
+    503,
+    "The connection to the database broke while the change was on its way; it may have been made.",
+    "Repeat a POST with the same Idempotency-Key, which does it once however often it is sent, and "
+    "PUT and DELETE as they are. Repeat a PATCH with If-Match; if that is answered with 412, "
+    "`current` shows whether the change was made.",
+)
+OVERLOADED: Final = ProblemKind(
+    "overloaded",
+    503,
+    "The request waited so long for its turn that there is no time left to do it; nothing was "
+    "changed.",
+    "Repeat the request after Retry-After.",
+)
+DATABASE_BUSY: Final = ProblemKind(
+    "database-busy",
+    503,
+    "The database took too long; nothing was changed.",
+    "Repeat the request after Retry-After.",
+)
+UNFINISHED: Final = ProblemKind(
+    "unfinished",
+    503,
+    "Part of the work is done for good; there was no time for the rest.",
+    "Repeat the request after Retry-After; it goes on where it ended.",
+)
+IMPORT_INTERRUPTED: Final = ProblemKind(
+    "import-interrupted",
+    503,
+    "The import broke off before its end; the lines up to `line` have been dealt with, and some "
+    "after it may have been.",
+    "Send the same body again after Retry-After: what is there already stays as it is.",
+)
+ISSUER_UNAVAILABLE: Final = ProblemKind(
+    "issuer-unavailable",
+    503,
+    "The issuer's signing keys could not be fetched.",
+    "Repeat the request after Retry-After.",
+    title="Token issuer unavailable",
+)
+
+KINDS: Final = {kind.slug: kind for kind in [*globals().values()] if type(kind) is ProblemKind}
+
+BY_STATUS: Final = {kind.status: kind for kind in reversed(KINDS.values())}
+"""The general kind of each status, for errors that the framework or the server raises."""
