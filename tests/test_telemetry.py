@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import SpanKind, StatusCode
 
-from app import __version__, create_app, ops
+from app import __version__, create_app
 from app.core.ids import new_id
 from app.db.tracing import summary
 from app.ops import spans
@@ -309,7 +309,7 @@ def test_a_service_without_the_packages_says_so_and_serves(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.delitem(sys.modules, "app.ops.spans")
-    monkeypatch.delattr(ops, "spans")
+    monkeypatch.delattr("app.ops.spans")
     assert "install requirements-otel.txt" in warning(**{ENDPOINT: "http://127.0.0.1:9"})
 
 

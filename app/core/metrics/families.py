@@ -89,7 +89,7 @@ REFUSALS: Final = _counter(
 
 # The database
 
-FLIGHTS: Final = Family(
+ROUND_TRIPS: Final = Family(
     MetricType.HISTOGRAM,
     "tasks_database_flight_seconds",
     "Seconds from sending statements to the database until its answer is there.",

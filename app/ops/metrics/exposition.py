@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from app.core.metrics.families import BUCKETS, DATABASE_SIZE, FLIGHTS, Family, MetricType
+from app.core.metrics.families import BUCKETS, DATABASE_SIZE, ROUND_TRIPS, Family, MetricType
 from app.core.metrics.ledger import SUM, Ledger
 from app.ops.metrics.size import DatabaseSize
 
@@ -43,7 +43,7 @@ class Exposition(Collector):
         totals = self.ledger.totals()
         for family in self.ledger.families:
             yield _metric(family, totals[self.ledger.offsets[(family.name, *family.series[0])] :])
-        offset = self.ledger.offsets[(FLIGHTS.name,)]
+        offset = self.ledger.offsets[(ROUND_TRIPS.name,)]
         size = self.size.current(sum(totals[offset : offset + SUM]))
         if size is not None:
             yield _metric(DATABASE_SIZE, [size])

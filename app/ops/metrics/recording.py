@@ -12,13 +12,13 @@ from app.core.config import Settings
 from app.core.metrics.families import (
     BREAKERS,
     CONNECTIONS,
-    FLIGHTS,
     METHODS,
     OTHER,
     POOL_IN_USE,
     POOL_LIMIT,
     POOL_OPEN,
     QUEUE,
+    ROUND_TRIPS,
     STATUSES,
     UNMATCHED,
     WORKERS,
@@ -69,7 +69,7 @@ def measured_cursor(ledger: Ledger) -> type[psycopg2.extensions.cursor]:
             try:
                 super().execute(query, vars)
             finally:
-                ledger.observe(FLIGHTS, seconds=time.perf_counter() - started)
+                ledger.observe(ROUND_TRIPS, seconds=time.perf_counter() - started)
 
     return Cursor
 
