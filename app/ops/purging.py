@@ -1,4 +1,4 @@
-"""What is removed for good: in chunks, each its own transaction, so that nobody waits for long."""
+"""Removing old tombstones and expired records, in chunks of one short transaction each."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -44,8 +44,8 @@ EXPIRED: Final[dict[type[Base], str]] = {
 
 
 def purge(days: int) -> Iterator[tuple[str, int]]:
-    """Remove what was deleted so many days ago, and what has expired: tables, and rows of each."""
-    # One instant for all, as a category cannot go before the tasks that were in it.
+    """Remove what was deleted `days` ago and what has expired; yield each table and its count."""
+    # One instant for all tables: a category must not go before the tasks that were in it.
     [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
     for table in TOMBSTONES:
         yield table.__tablename__, _in_chunks(_tombstones(table), at=at, days=days)
@@ -61,11 +61,10 @@ def _in_chunks(query: ClauseElement, **parameters: object) -> int:
 
 
 def _tombstones(table: type[Task | Category]) -> Select[Any]:
-    """Delete some of a table, and note on their owners' rows up to which version deletions are gone
-    and how much less is stored.
+    """Delete a chunk of old tombstones and update their owners' `purged_version` and usage.
 
-    The owners are locked first, as their own writes do. One who writes just now is passed over, so
-    that neither waits for the other; the next purge finds what is left.
+    Locks the owners first, as their own writes do. Skips owners who are writing right now, so that
+    neither waits for the other; the next purge removes their rows.
     """
     row: Table = table.__table__  # type: ignore[assignment]
     age = func.make_interval(0, 0, 0, bindparam("days"))

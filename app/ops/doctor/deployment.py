@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from apiflask import APIFlask
 from psycopg2.sql import Composable
 
-from app.api import health
+from app.api.health import probe
 from app.core.config import ROOT, Settings
 from app.core.secrets import SETTING, Keys
 from app.db.base import db
@@ -24,7 +24,7 @@ class Deployment:
     def __init__(self, app: APIFlask) -> None:
         self.settings: Settings = app.config["SETTINGS"]
         self.keys: tuple[Keys, ...] = app.config[SETTING]
-        self.head: str | None = app.extensions[health.EXTENSION].head
+        self.head: str | None = app.extensions[probe.EXTENSION].head
         self.revisions = revisions(ROOT / "migrations" / "versions")
         self.url: str = app.config["SQLALCHEMY_DATABASE_URI"]
         self.migration_url: str = app.config["MIGRATION_URL"]
@@ -92,7 +92,7 @@ class Deployment:
 def revisions(versions: Path) -> set[str]:
     """The names of all migrations of this release."""
     texts = (path.read_text(encoding="utf-8") for path in versions.glob("*.py"))
-    named = (health.REVISION.findall(text) for text in texts)
+    named = (probe.REVISION.findall(text) for text in texts)
     return {value.strip("\"'") for found in named for down, value in found if not down}
 
 
