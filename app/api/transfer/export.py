@@ -14,9 +14,8 @@ from typing import IO, Final
 from flask import current_app
 
 from app.api.transfer.calendar import CALENDAR
+from app.api.transfer.capacity import Pace, take_place
 from app.api.transfer.formats import JSON_LINES, Form
-from app.api.transfer.pace import Pace
-from app.api.transfer.places import take_place
 from app.api.transfer.table import TABLE
 from app.core import deadline
 from app.core.places import Place

@@ -8,9 +8,9 @@ from flask import Response
 
 from app.api.transfer import contract as contract  # describes the files
 from app.api.transfer import keys
+from app.api.transfer.capacity import take_place
 from app.api.transfer.export import export
 from app.api.transfer.importing import Import
-from app.api.transfer.places import take_place
 from app.api.transfer.reading import categories, lines
 from app.api.transfer.schemas import ExportQuery, ImportReport
 from app.api.transfer.upload import Upload, receive

@@ -10,8 +10,8 @@ from typing import IO, Final, NamedTuple
 
 from flask import current_app
 
+from app.api.transfer.capacity import Pace
 from app.api.transfer.encoding import require_utf_8
-from app.api.transfer.pace import Pace
 from app.core import deadline
 from app.core.problems import BAD_REQUEST, LENGTH_REQUIRED, OVERLOADED, Problem
 from app.web.exchange import Request
