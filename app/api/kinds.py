@@ -1,6 +1,7 @@
 """Tasks and categories side by side: rows of both, each with the columns of either."""
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -24,9 +25,12 @@ TABLES: Final[dict[str, Table]] = {
 TYPES: Final = {column.name: column.type for table in TABLES.values() for column in table.c}
 NAMES: Final = (*tasks.FIELDS, "name", "color")
 
+CATEGORY: Final = itemgetter(*map(NAMES.index, categories.FIELDS))
+"""The fields of a category among the columns of either kind."""
+
 REPRESENT: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     "task": tasks.represent,
-    "category": categories.represent,
+    "category": lambda row: categories.represent(CATEGORY(row)),
 }
 """What clients see of a row whose `type` this is."""
 
