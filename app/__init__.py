@@ -12,7 +12,8 @@ from flask import Response
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.api import health, kinds
+from app.api import kinds
+from app.api.health import probe
 from app.auth import passwords, policies
 from app.core import deadline, logs, places, secrets, turns
 from app.core.config import ROOT, ConfigurationError, Settings
@@ -20,7 +21,8 @@ from app.core.database_url import sqlalchemy_url
 from app.core.secret_file import shared_secret
 from app.core.version import __version__ as __version__
 from app.db import base
-from app.ops import cli, telemetry
+from app.ops import telemetry
+from app.ops.cli import commands
 from app.rows import census, quotas
 from app.web import (
     access_log,
@@ -100,8 +102,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     turns.init_app(app)
     passwords.init_app(app, settings)
     page.init_app(app)
-    health.init_app(app)
-    cli.init_app(app)
+    probe.init_app(app)
+    commands.init_app(app)
     admit_browsers(app, settings)
     app.after_request(policies.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
@@ -140,6 +142,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.batch.routes import blueprint as batch
     from app.api.categories.routes import blueprint as categories
     from app.api.changes.routes import blueprint as changes
+    from app.api.health.routes import blueprint as health
     from app.api.tasks.routes import blueprint as tasks
     from app.api.tokens.routes import blueprint as tokens
     from app.api.transfer.routes import blueprint as transfer
@@ -148,7 +151,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.users.routes import me
 
     table: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
-        (health.blueprint, "", (policies.public,)),
+        (health, "", (policies.public,)),
         (authentication, "/v1/auth", (policies.issuing,)),
         (me, "/v1/me", (policies.signed_in, request_limits.by_user, policies.for_account)),
         (tokens, "/v1/tokens", (policies.signed_in, request_limits.by_user, policies.for_account)),

@@ -8,7 +8,7 @@ import pytest
 
 from app import create_app
 from app.db.run import execute
-from app.ops import composing
+from app.ops import composing, rewrites
 from tests.composing import (
     COMPOSED,
     DECOMPOSED,
@@ -171,7 +171,7 @@ def test_a_row_that_is_written_meanwhile_is_left_to_the_next_time(member: Accoun
 
     def run(scope: Any, statement: Any, **parameters: Any) -> Any:
         rows = execute(scope, statement, **parameters)
-        if statement is composing.TASKS and rows and not written:
+        if statement is rewrites.TASKS and rows and not written:
             written.append(rows[0].id)
             path = f"/v1/tasks/{rows[0].id}"
             assert member.patch(path, json={"title": "Written meanwhile"}).status_code in {200, 404}

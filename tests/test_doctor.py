@@ -20,7 +20,7 @@ from apiflask import APIFlask
 from click.testing import Result
 
 from app import create_app
-from app.api.health import head_revision
+from app.api.health.probe import head_revision
 from app.core.config import Settings
 from app.db import pool
 from app.db.base import Base

@@ -14,8 +14,8 @@ from apiflask import APIFlask
 from icalendar import Calendar
 
 from app import create_app
+from app.api.transfer.capacity import BYTES_PER_SECOND, FREE_SECONDS
 from app.api.transfer.export import PIECE
-from app.api.transfer.pace import BYTES_PER_SECOND, FREE_SECONDS
 from app.api.transfer.table import harmless
 from app.db.base import db
 from app.db.sending import PIECE_ROWS

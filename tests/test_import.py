@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.api.transfer import importing, rows
 from app.api.transfer.reading import LONGEST_LINE
+from app.api.transfer.report import MOST_REFUSED
 from app.core import lifecycle
 from app.core.ids import new_id
 from app.core.texts import composed, is_visible, trimmed
@@ -271,7 +272,7 @@ def test_of_many_refusals_the_first_hundred_are_told_of(alice: Account) -> None:
 def test_a_file_of_nothing_but_refusals_is_not_read_to_its_end(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "MOST_REFUSED", 50)
+    monkeypatch.setattr("app.api.transfer.report.MOST_REFUSED", 50)
     good = task()
     report = send(alice, jsonl(good) + b"x\n" * 60 + jsonl(task())).json
     assert (counts(report), report["complete"]) == ((1, 0, 0, 50), False)
@@ -516,5 +517,5 @@ def test_an_import_takes_no_more_memory_however_many_lines_there_are_and_no_long
             sender.sendall(data[start : start + MEGABYTE])
             most = max(most, memory(worker))
         status, _, body = answered(sender)
-        assert (status, json.loads(body)["refused"]) == (200, importing.MOST_REFUSED)
+        assert (status, json.loads(body)["refused"]) == (200, MOST_REFUSED)
         assert max(most, memory(worker)) - before < 30 * MEGABYTE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.api.transfer import importing, renaming
 from app.core.ids import new_id
-from tests.conftest import Account
+from tests.conftest import Account, sending
 from tests.lines import category, counts, exported, imported, parsed, reasons, send, task
 
 Line = dict[str, Any]
@@ -76,16 +76,16 @@ def test_no_other_client_ever_sees_a_name_that_nobody_gave(
 ) -> None:
     monkeypatch.setattr(importing, "CHUNK_LINES", 1)
     rows = [alice.create_category(name=name)["id"] for name in NAMES[:3]]
-    seen, real = set[str](), importing.Import.write
+    seen = set[str]()
 
-    def write(self: Any, *arguments: Any) -> Any:
+    def look(statement: str) -> str:
         with connection.cursor() as cursor:
             cursor.execute("select name from categories where user_id = %s", (alice.user_id,))
             seen.update(name for (name,) in cursor.fetchall())
-        return real(self, *arguments)
+        return statement
 
-    monkeypatch.setattr(importing.Import, "write", write)
-    imported(alice, *(named(row, NAMES[(n + 1) % 3]) for n, row in enumerate(rows)))
+    with sending(alice.client.application, look):
+        imported(alice, *(named(row, NAMES[(n + 1) % 3]) for n, row in enumerate(rows)))
     assert seen == {*NAMES[:3]}
 
 

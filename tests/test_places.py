@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app import create_app
 from app.api.transfer import importing
-from app.api.transfer.pace import FREE_SECONDS
+from app.api.transfer.capacity import FREE_SECONDS
 from app.core.places import (
     POLLS,
     TRANSFERS,

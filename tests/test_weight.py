@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from alembic.script import ScriptDirectory
 
-from app.api.health import head_revision
+from app.api.health.probe import head_revision
 from tests.conftest import ROOT, Account, gunicorn_process
 from tests.raw import MEGABYTE, memory
 from tests.rig.cluster import children

@@ -3,6 +3,7 @@
 That is batch, changes, trash, erasing, purging, the census of quotas, and the contract.
 """
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from typing_extensions import TypeAliasType
 from app.api.categories.kind import CATEGORY
 from app.api.tasks.kind import TASK
 from app.rows.kind import Kind
+from app.rows.versioned import Representation
 
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TASK, CATEGORY)}
 """By the `type` of their items."""
@@ -23,6 +25,12 @@ ANSWERED: Final = dict.fromkeys(
     name for kind in KINDS.values() for name in kind.writes.shape.answered
 )
 """The columns of all kinds that clients see."""
+
+COLUMNS: Final = {
+    kind.name: itemgetter(*(list(ANSWERED).index(name) for name in kind.writes.shape.answered))
+    for kind in KINDS.values()
+}
+"""Picks the values of one kind's columns from those of ANSWERED."""
 
 if TYPE_CHECKING:
     KindName = str
@@ -44,3 +52,8 @@ def columns_of(kind: Kind) -> list[ColumnElement[Any]]:
         for name in ANSWERED
     ]
     return [*own, literal(kind.name).label("type")]
+
+
+def represent(row: Any) -> Representation:
+    """A row that `columns_of` selected, as clients see it."""
+    return KINDS[row.type].represent(COLUMNS[row.type](row))

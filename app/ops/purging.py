@@ -1,4 +1,4 @@
-"""What is removed for good: in chunks, each its own transaction, so that nobody waits for long."""
+"""Removing old tombstones and expired records, in chunks of one short transaction each."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -42,8 +42,8 @@ EXPIRED: Final[dict[type[Base], str]] = {
 
 
 def purge(days: int) -> Iterator[tuple[str, int]]:
-    """Remove what was deleted so many days ago, and what has expired: tables, and rows of each."""
-    # One instant for all, as a category cannot go before the tasks that were in it.
+    """Remove what was deleted `days` ago and what has expired; yield each table and its count."""
+    # One instant for all tables: a category must not go before the tasks that were in it.
     [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
     for kind in KINDS.values():
         yield kind.table.name, _in_chunks(_tombstones(kind.table), at=at, days=days)
@@ -59,11 +59,10 @@ def _in_chunks(query: ClauseElement, **parameters: object) -> int:
 
 
 def _tombstones(table: Table) -> Select[Any]:
-    """Delete some of a table, and note on their owners' rows up to which version deletions are gone
-    and how much less is stored.
+    """Delete a chunk of old tombstones and update their owners' `purged_version` and usage.
 
-    The owners are locked first, as their own writes do. One who writes just now is passed over, so
-    that neither waits for the other; the next purge finds what is left.
+    Locks the owners first, as their own writes do. Skips owners who are writing right now, so that
+    neither waits for the other; the next purge removes their rows.
     """
     age = func.make_interval(0, 0, 0, bindparam("days"))
     old = table.c.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age

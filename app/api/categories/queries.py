@@ -1,13 +1,12 @@
-"""What is asked of the categories table; each function is one statement and one flight."""
+"""Queries of the categories table; each function is one statement and one round trip."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Select, exists, func, null, select, update
 
-from app.api.categories import schemas
 from app.api.categories.models import Category
-from app.api.categories.schemas import represent
+from app.api.categories.schemas import FIELDS, represent
 from app.api.tasks.models import Task
 from app.core.problem_kinds import CONFLICT
 from app.core.problems import Problem, not_found
@@ -52,7 +51,7 @@ def delete_and_detach(shape: Shape) -> Select[Any]:
 CATEGORIES: Final = VersionedTable(
     Shape(
         Category.__table__,  # type: ignore[arg-type]
-        answered=tuple(schemas.Category.model_fields),
+        answered=FIELDS,
         guards={},
         derived={},
     ),
@@ -60,18 +59,19 @@ CATEGORIES: Final = VersionedTable(
     delete=delete_and_detach,
 )
 
-LIVE: Final = select(Category).where(Category.user_id == USER_ID, Category.deleted_at.is_(None))
+PUBLIC: Final = [Category.__table__.c[name] for name in FIELDS]
+LIVE: Final = select(*PUBLIC).where(Category.user_id == USER_ID, Category.deleted_at.is_(None))
 GET: Final = Statement(LIVE.where(Category.id == ID))
 LISTING: Final = OldestFirst(LIVE, Category.created_at, Category.id)
 
 
 def list_categories(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
-    """A page of categories, oldest first, and one more row if another page follows."""
+    """Return a page of categories, oldest first, and one more row if another page follows."""
     return LISTING.page(user_id, limit, position)
 
 
 def get_category(user_id: str, category_id: str) -> Representation:
-    """One category. Raises Problem 404."""
+    """Return one category. Raises Problem 404."""
     row = first(execute(reading(user_id), GET, user_id=user_id, id=category_id))
     if row is None:
         raise not_found()
@@ -81,31 +81,31 @@ def get_category(user_id: str, category_id: str) -> Representation:
 def create_category(
     user_id: str, category_id: str, values: dict[str, Any], once: Once | None
 ) -> tuple[Representation, bool]:
-    """A new category, or that of an earlier request with the same key; and whether it is that."""
+    """Create a category; return it, or an earlier one of the same key, and whether it is that."""
     return CATEGORIES.create(user_id, category_id, values, once)
 
 
 def replace_category(
     user_id: str, category_id: str, values: dict[str, Any], conditions: Preconditions
 ) -> tuple[Representation, bool]:
-    """The category with all fields written, and whether it is new."""
+    """Write all fields; return the category and whether it is new."""
     return CATEGORIES.replace(user_id, category_id, values, conditions)
 
 
 def update_category(
     user_id: str, category_id: str, values: dict[str, Any], conditions: Preconditions
 ) -> Representation:
-    """The category with the given fields changed."""
+    """Change the given fields and return the category."""
     return CATEGORIES.update(user_id, category_id, values, conditions)
 
 
 def delete_category(user_id: str, category_id: str, conditions: Preconditions) -> None:
-    """Leave a tombstone in the category's place, and its tasks uncategorised."""
+    """Make the category a tombstone, and its tasks uncategorised."""
     CATEGORIES.delete(user_id, category_id, conditions)
 
 
 def restore_category(
     user_id: str, category_id: str, conditions: Preconditions, once: Once | None
 ) -> tuple[Representation, bool]:
-    """The category, live again; and whether that was answered to an earlier request."""
+    """Restore the category; return it and whether it is an earlier answer of the same key."""
     return CATEGORIES.restore(user_id, category_id, conditions, once)

@@ -42,6 +42,9 @@ class Category(BaseModel):
     updated_at: Timestamp
 
 
+FIELDS: Final = tuple(Category.model_fields)
+
+
 class CategoryPage(BaseModel):
     """One page of the categories, oldest first; `next_cursor` is null on the last."""
 
@@ -87,13 +90,5 @@ class CategoryQuery(Query):
 
 
 def represent(row: Any) -> dict[str, Any]:
-    """A row of the table as the category that clients see."""
-    return {
-        "id": row.id,
-        "user_id": row.user_id,
-        "name": row.name,
-        "color": row.color,
-        "version": row.version,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
+    """Return the category that clients see. The row's first columns are FIELDS."""
+    return dict(zip(FIELDS, row, strict=False))

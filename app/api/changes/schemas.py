@@ -4,8 +4,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api import kinds
 from app.api.categories import schemas as categories
-from app.api.kinds import KINDS, Item, KindName
+from app.api.kinds import Item, KindName
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Query
@@ -81,5 +82,5 @@ def represent(row: Any) -> dict[str, Any]:
         "id": row.id,
         "version": row.version,
         "deleted": row.deleted,
-        "data": None if row.deleted else KINDS[row.type].represent(row),
+        "data": None if row.deleted else kinds.represent(row),
     }

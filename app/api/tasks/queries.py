@@ -1,4 +1,4 @@
-"""What is asked of the tasks table; each function is one statement and one flight."""
+"""Queries of the tasks table; each function is one statement and one round trip."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -63,11 +63,11 @@ NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})
 SEARCHING: Final = "Another search of this user is still under way."
 
 KEPT_LISTINGS: Final = 256
-"""Shapes of listings, of which clients can ask for thousands; a few are what they do ask for."""
+"""Cached statements of listings. Thousands of shapes are possible; clients use a few."""
 
 
 def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) -> Sequence[Row]:
-    """A page of tasks and one more row if another page follows."""
+    """Return a page of tasks, and one more row if another page follows."""
     values = filter_values(filters)
     names = frozenset(values)
     passed = False
@@ -85,21 +85,21 @@ def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) ->
 
 
 def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Sequence[Row]:
-    """What the search finds. Raises Problem 422 if it takes too long, 429 if another one does."""
+    """Run a search. Raises Problem 422 if it takes too long, 429 while another one runs."""
     try:
         with turns().search.turn(user_id, SEARCHING):
             return execute(searching(user_id), statement, **values)
     except LockNotAvailable:
         raise refusal(SEARCHING) from None
     except QueryCanceled:
-        if deadline.left() <= 0:  # there was no time for it, however long it takes
+        if deadline.left() <= 0:  # the request had too little time left for any search
             raise
         errors = [{"parameter": "q", "code": "too_slow", "detail": "takes too long to look for"}]
         raise Problem(SEARCH_TOO_SLOW, errors=errors) from None
 
 
 def next_position(filters: TaskFilters, position: Position | None, rows: Sequence[Row]) -> Position:
-    """Where the page begins that follows one of these rows, which itself began at the position."""
+    """Return where the next page begins, after these rows of the page at `position`."""
     if filters.by_due:
         return position_after(rows, place_of(position, descending=filters.descending))
     return after(rows)
@@ -107,12 +107,12 @@ def next_position(filters: TaskFilters, position: Position | None, rows: Sequenc
 
 @lru_cache(maxsize=KEPT_LISTINGS)
 def page_of(sort: str, names: frozenset[str], *, first_page: bool, dues_passed: bool) -> Statement:
-    """The statement of a page in this order and under these filters."""
+    """Return the statement for a page in this order with these filters."""
     return Statement(listing(sort, names, first_page=first_page, dues_passed=dues_passed))
 
 
 def get_task(user_id: str, task_id: str) -> Representation:
-    """One task. Raises Problem 404."""
+    """Return one task. Raises Problem 404."""
     row = first(execute(reading(user_id), GET, user_id=user_id, id=task_id))
     if row is None:
         raise not_found()
@@ -122,38 +122,38 @@ def get_task(user_id: str, task_id: str) -> Representation:
 def create_task(
     user_id: str, task_id: str, values: dict[str, Any], once: Once | None
 ) -> tuple[Representation, bool]:
-    """A new task, or that of an earlier request with the same key; and whether it is that."""
+    """Create a task; return it, or an earlier one of the same key, and whether it is that."""
     return TASKS.create(user_id, task_id, columns(values), once)
 
 
 def replace_task(
     user_id: str, task_id: str, values: dict[str, Any], conditions: Preconditions
 ) -> tuple[Representation, bool]:
-    """The task with all fields written, and whether it is new."""
+    """Write all fields; return the task and whether it is new."""
     return TASKS.replace(user_id, task_id, columns(values), conditions)
 
 
 def update_task(
     user_id: str, task_id: str, values: dict[str, Any], conditions: Preconditions
 ) -> Representation:
-    """The task with the given fields changed."""
+    """Change the given fields and return the task."""
     return TASKS.update(user_id, task_id, columns(values), conditions)
 
 
 def delete_task(user_id: str, task_id: str, conditions: Preconditions) -> None:
-    """Leave a tombstone in the task's place."""
+    """Make the task a tombstone."""
     TASKS.delete(user_id, task_id, conditions)
 
 
 def restore_task(
     user_id: str, task_id: str, conditions: Preconditions, once: Once | None
 ) -> tuple[Representation, bool]:
-    """The task, live again; and whether that was answered to an earlier request."""
+    """Restore the task; return it and whether it is an earlier answer of the same key."""
     return TASKS.restore(user_id, task_id, conditions, once)
 
 
 def filter_values(filters: TaskFilters) -> dict[str, Any]:
-    """The filters that are set, as their conditions are bound to them."""
+    """Return the filters that are set, as the parameters of their conditions."""
     values = {k: v for k, v in filters if k not in NO_FILTERS and v is not None}
     if "priority" in values:
         values["priority"] = PRIORITIES.index(values["priority"])

@@ -22,7 +22,7 @@ Priority = TypeAliasType(
     ],
 )
 PRIORITIES: Final = ("none", "low", "medium", "high")
-"""In the order of their rank, which is how the database keeps them."""
+"""In ascending order; the database stores their indexes."""
 
 SortKey = Literal[
     "created_at",
@@ -108,7 +108,7 @@ class TaskPage(BaseModel):
 
 
 def due_once(due_at: datetime | None, info: ValidationInfo) -> datetime | None:
-    """A task is due on a day or at an instant, never both."""
+    """Accept a task that is due on a day or at an instant, never both."""
     if due_at is not None and info.data.get("due_date") is not None:
         raise PydanticCustomError("due_once", "due_date and due_at cannot both be set")
     return due_at
@@ -221,18 +221,18 @@ class TaskFilters(Query):
 
     @property
     def by_due(self) -> bool:
-        """Whether the order is that of due times."""
+        """Whether tasks are sorted by due time."""
         return self.sort.removeprefix("-") == "due"
 
     @property
     def descending(self) -> bool:
-        """Whether the order begins with the greatest."""
+        """Whether the greatest comes first."""
         return self.sort.startswith("-")
 
     def criteria(self) -> dict[str, Any]:
-        """What the listing is of, whichever of its pages is asked for: cursors are signed for it.
+        """Return what identifies the listing, for the signature of its cursors.
 
-        Those of the release before are good here where they mean the same.
+        It has to stay as in the previous release, whose cursors are still in use.
         """
         found = {name: value for name, value in self if name not in {"limit", "cursor"}}
         if self.time_zone is None:
@@ -241,14 +241,14 @@ class TaskFilters(Query):
 
 
 def columns(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields as the table keeps them."""
+    """Return the values as the table stores them."""
     if "priority" in values:
         return values | {"priority": PRIORITIES.index(values["priority"])}
     return values
 
 
 def represent(row: Any) -> dict[str, Any]:
-    """A row, which begins with the fields that clients see, as the task that they see."""
+    """Return the task that clients see. The row's first columns are FIELDS."""
     task = dict(zip(FIELDS, row, strict=False))
     task["priority"] = PRIORITIES[task["priority"]]
     return task

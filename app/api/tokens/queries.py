@@ -1,4 +1,4 @@
-"""What is asked of personal access tokens; each function is one statement and one flight."""
+"""Queries of personal access tokens; each function is one statement and one round trip."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -24,8 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
-from app.api.tokens.schemas import Token as Answer
-from app.api.tokens.schemas import represent
+from app.api.tokens.schemas import FIELDS, represent
 from app.auth.models import PersonalAccessToken as Token
 from app.auth.personal_tokens import UNEXPIRED
 from app.core.problem_kinds import TOO_MANY_TOKENS
@@ -45,11 +44,12 @@ from app.rows.versioned import NoAccount, Preconditions, within_quota
 from app.web.errors import CONSTRAINTS
 
 MOST: Final = 100
+"""Tokens of a user that have not expired."""
 
 EXTERNAL_DAYS: Final = 365
-"""How long a token of another issuer's user lives at most."""
+"""The longest life of an external user's token."""
 
-PUBLIC: Final = [getattr(Token, name) for name in Answer.model_fields]
+PUBLIC: Final = [getattr(Token, name) for name in FIELDS]
 
 CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
     "must be in the future", "past", pointer="/expires_at"
@@ -57,9 +57,7 @@ CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
 
 
 class Made(NamedTuple):
-    """A token's row, what its secret was made of and under which keys, and whether an earlier
-    request made it.
-    """
+    """A token's row, seed and keys of its secret, and whether an earlier request made it."""
 
     row: Row
     seed: str
@@ -68,16 +66,16 @@ class Made(NamedTuple):
 
 
 def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
-    """A page of tokens, oldest first, and one more row if another page follows."""
+    """Return a page of tokens, oldest first, and one more row if another page follows."""
     return LISTING.page(user_id, limit, position)
 
 
 def create_token(
     user_id: str, token_id: str, values: dict[str, Any], seed: str, once: Once | None
 ) -> Made:
-    """A new token, or that of an earlier request with the same key.
+    """Create a token, or return that of an earlier request with the same key.
 
-    Raises NoAccount, NoRoom to keep the answer, Problem 409 for one too many, 422.
+    Raises NoAccount, NoRoom for the stored answer, Problem 409 if the user has too many, 422.
     """
     statement = CREATE_ONCE if once else CREATE
     rest = {**once.parameters, "seed": seed, **quota()} if once else {}
@@ -96,7 +94,7 @@ def create_token(
 
 
 def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None:
-    """Revoke a token: from now on no statement that it comes with is run.
+    """Revoke a token. Statements of requests that come with it fail immediately.
 
     Raises Problem 404, 412.
     """
@@ -109,12 +107,12 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
 
 
 def list_all(user_id: str) -> Sequence[Row]:
-    """Every token of the user, oldest first."""
+    """Return every token of the user, oldest first."""
     return execute(reading(user_id), ALL, user_id=user_id)
 
 
 def revoke(user_id: str, token_id: str | None) -> Sequence[Row]:
-    """Delete this token of the user, or all of them; what was deleted."""
+    """Delete one token of the user, or all, and return what was deleted."""
     return execute(writing(user_id, once=True), REVOKE, user_id=user_id, id=token_id)
 
 
@@ -122,10 +120,9 @@ def _create(once: bool) -> Select[Any]:
     own = Token.user_id == USER_ID
     count = select(func.count()).select_from(Token).where(own, UNEXPIRED).scalar_subquery()
     has_room: ColumnElement[bool] = count < literal_column(str(MOST))
-    names = list(Answer.model_fields)
     if not once:
         after = _inserted(None, has_room)
-        statement = statements.answer([("has_room", has_room)], after, names)
+        statement = statements.answer([("has_room", has_room)], after, FIELDS)
         return statement.add_cte(_expired_removed())
     replayed = idempotency.replayed()
     growth = Growth(statements.ONE, ROW_SIZE)
@@ -134,7 +131,7 @@ def _create(once: bool) -> Select[Any]:
     stored = statements.stored_answer(table, replayed).cte("stored")
     seed = func.jsonb_build_object("seed", cast(bindparam("seed"), Text))
     kept = idempotency.kept(func.to_jsonb(text("after")).op("||")(seed), after)
-    statement = statements.answer([("has_room", has_room)], after, names, otherwise=stored)
+    statement = statements.answer([("has_room", has_room)], after, FIELDS, otherwise=stored)
     return statement.add_columns(
         select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
         select(replayed.c.answer["seed"].astext).scalar_subquery().label("seed"),
@@ -159,8 +156,9 @@ def _inserted(growth: Growth | None, *conditions: ColumnElement[bool]) -> Any:
 
 
 def _end(bump: CTE) -> ColumnElement[Any]:
-    """When the token ends: for another issuer's users, who have no address here, within a year, as
-    nobody here learns that their accounts were closed.
+    """Return when the token expires: for external users, who have no address, within a year.
+
+    This service does not learn when their accounts are closed.
     """
     given = cast(bindparam("expires_at"), TIMESTAMP(timezone=True))
     latest = func.least(given, bump.c.at + text(f"interval '{EXTERNAL_DAYS} days'"))
@@ -169,7 +167,7 @@ def _end(bump: CTE) -> ColumnElement[Any]:
 
 
 def _expired_removed() -> Any:
-    """Those that have expired make room, but for one that `flask purge` is about to remove."""
+    """Remove expired tokens to make room, except those that `flask purge` has locked."""
     old = select(Token.id).where(Token.user_id == USER_ID, Token.expires_at <= func.now())
     free = old.with_for_update(skip_locked=True)
     removal = delete(Token).where(Token.user_id == USER_ID, Token.id.in_(free))
@@ -181,7 +179,7 @@ def _delete() -> Select[Any]:
     before = select(*PUBLIC).where(*this).cte("before")
     expected = exists(select(before.c.id).where(statements.is_expected(before)))
     after = delete(Token).where(*this, expected).returning(*PUBLIC).cte("after")
-    return statements.answer([], after, list(Answer.model_fields), otherwise=before)
+    return statements.answer([], after, FIELDS, otherwise=before)
 
 
 CREATE: Final = Statement(_create(once=False))

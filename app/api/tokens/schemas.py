@@ -63,6 +63,9 @@ class Token(BaseModel):
     created_at: Timestamp
 
 
+FIELDS: Final = tuple(Token.model_fields)
+
+
 class NewToken(Token):
     """A token as it is answered once, when it is made."""
 
@@ -106,5 +109,5 @@ class TokenQuery(Query):
 
 
 def represent(row: Any) -> dict[str, Any]:
-    """A row of the table as the token that clients see."""
-    return {name: getattr(row, name) for name in Token.model_fields}
+    """Return the token that clients see. The row's first columns are FIELDS."""
+    return dict(zip(FIELDS, row, strict=False))

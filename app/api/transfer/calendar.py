@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 PRODUCT: Final = "-//Tasks API//EN"
 
 PRIORITY: Final = {"none": 0, "low": 9, "medium": 5, "high": 1}
-"""RFC 5545, section 3.8.1.9."""
+"""Priorities of RFC 5545, section 3.8.1.9."""
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""What no text may hold (RFC 5545, section 3.1)."""
+"""Characters that no text may contain (RFC 5545, section 3.1)."""
 
 END: Final = b"END:VCALENDAR\r\n"
 
 
 def begin() -> bytes:
-    """All before the first task."""
+    """Write all that comes before the first task."""
     return bytes(calendar().to_ical()).removesuffix(END)
 
 
 def end(counts: Counts) -> bytes:
-    """All after the last task."""
+    """Write all that comes after the last task."""
     return END
 
 
 def tasks(rows: list[Row]) -> bytes:
-    """A VTODO for each task."""
+    """Write a VTODO for each task."""
     return b"".join([todo(row).to_ical() for row in rows])
 
 
 def calendar() -> "Calendar":
-    """A calendar that is empty yet."""
-    # Only where somebody asks for a calendar: it takes as long to load as much of the service.
+    """Return an empty calendar."""
+    # Imported on first use: the library takes about as long to load as the rest of the service.
     from icalendar import Calendar
 
     made = Calendar()
@@ -49,8 +49,9 @@ def calendar() -> "Calendar":
 
 
 def todo(row: Row) -> "Todo":
-    """A task. Its UID is its id, so that a calendar knows it again; no task has a METHOD, so that
-    DTSTAMP is when it last changed (RFC 5545, section 3.8.7.2).
+    """Return a task as a VTODO. Its UID is the task's id, by which calendars recognise it.
+
+    Without a METHOD, DTSTAMP is the time of the last change (RFC 5545, section 3.8.7.2).
     """
     from icalendar import Todo
 
@@ -62,12 +63,12 @@ def todo(row: Row) -> "Todo":
     made.add("summary", plain(row.title))
     made.add("priority", PRIORITY[PRIORITIES[row.priority]])
     made.add("status", "COMPLETED" if row.complete else "NEEDS-ACTION")
-    add_what_is_there(made, row)
+    add_optional(made, row)
     return made
 
 
-def add_what_is_there(made: "Todo", row: Row) -> None:
-    """The fields that a task need not have."""
+def add_optional(made: "Todo", row: Row) -> None:
+    """Add the properties that the task has a value for."""
     values = {
         "description": row.description and plain(row.description),
         "categories": row.category and [plain(row.category)],
@@ -81,7 +82,7 @@ def add_what_is_there(made: "Todo", row: Row) -> None:
 
 
 def plain(text: str) -> str:
-    """The text with the line ends that iCalendar has, and without what it cannot hold."""
+    """Return the text with plain line feeds, and control characters replaced."""
     return CONTROL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 

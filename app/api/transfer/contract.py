@@ -1,7 +1,8 @@
-"""What the contract says of files: no model describes them."""
+"""The bodies of export and import in the OpenAPI document, which no model describes."""
 
 from typing import Any, Final
 
+from app.api.transfer.formats import MEDIA_TYPE
 from app.api.transfer.schemas import EXAMPLE
 from app.api.transfer.upload import MEDIA_TYPES
 from app.web.openapi import files
@@ -14,7 +15,7 @@ CALENDAR: Final = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Tasks API//EN\r\n
 
 
 def file(description: str, example: str) -> dict[str, Any]:
-    """A text that is read line by line."""
+    """Describe a body that is a text file."""
     schema = {"type": "string", "format": "binary", "description": description}
     return {"schema": {**schema, "examples": [example]}}
 
@@ -26,7 +27,7 @@ LINES: Final = file(
 files.TAKEN["transfer.import_account"] = dict.fromkeys(MEDIA_TYPES, LINES)
 
 files.GIVEN["transfer.export_account"] = {
-    "application/jsonl": LINES,
+    MEDIA_TYPE: LINES,
     "text/csv": file("Tasks as comma-separated values (RFC 4180).", TABLE),
     "text/calendar": file("Tasks as VTODOs (RFC 5545).", CALENDAR),
 }

@@ -1,7 +1,7 @@
-"""The encoding of a file, by its first bytes: what is plainly no UTF-8 is refused as a whole.
+"""Detection of a file's encoding by its first bytes, to refuse what is clearly not UTF-8.
 
-Source: The Unicode Standard, "Byte Order Mark (BOM) FAQ"; RFC 4627, section 3, on where JSON in
-UTF-16 and UTF-32 has NULs; the formats of compressed files.
+Source: The Unicode Standard, "Byte Order Mark (BOM) FAQ"; RFC 4627, section 3, on the NUL
+bytes of JSON in UTF-16 and UTF-32; the magic numbers of compressed files.
 """
 
 from typing import IO, Final
@@ -23,20 +23,20 @@ MARKS: Final = {
     b"\xfd7zXZ\0": "XZ",
     b"\x28\xb5\x2f\xfd": "Zstandard",
 }
-"""What a file begins with, and what that says of the whole of it."""
+"""First bytes of a file, and the encoding or format that they show."""
 
 LONGEST_MARK: Final = max(map(len, MARKS))
 
 
 def begin(file: IO[bytes]) -> None:
-    """Go to where the text of the file begins, which is after its byte order mark."""
+    """Seek to the beginning of the text, after a byte order mark."""
     file.seek(0)
     if file.read(len(UTF_8_MARK)) != UTF_8_MARK:
         file.seek(0)
 
 
 def require_utf_8(file: IO[bytes]) -> None:
-    """Raise Problem 415 that names the encoding of a file which is plainly another one."""
+    """Raise Problem 415 with the name of the encoding if the file is clearly in another one."""
     file.seek(0)
     head = file.read(LONGEST_MARK)
     file.seek(0)
@@ -46,7 +46,7 @@ def require_utf_8(file: IO[bytes]) -> None:
 
 
 def other_encoding(head: bytes) -> str | None:
-    """What begins like this, if it is no UTF-8."""
+    """Return the encoding of a file that begins like this, or None for UTF-8."""
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding

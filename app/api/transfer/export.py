@@ -1,7 +1,7 @@
-"""The making of an export: from the database into a file, and from there to the client.
+"""Exports: read from the database into a file, and sent to the client from there.
 
-The database delivers at its own pace and is free again before the first byte is sent. What breaks
-until then is answered with a problem; what breaks later breaks a body whose length was told.
+So a slow client holds no database connection. An error while reading is answered with a problem
+document; one while sending cuts the body short of its Content-Length.
 """
 
 import errno
@@ -14,9 +14,8 @@ from typing import IO, Final
 from flask import current_app
 
 from app.api.transfer.calendar import CALENDAR
+from app.api.transfer.capacity import Pace, take_place
 from app.api.transfer.formats import JSON_LINES, Form
-from app.api.transfer.pace import Pace
-from app.api.transfer.places import take_place
 from app.api.transfer.table import TABLE
 from app.core import deadline
 from app.core.places import Place
@@ -31,13 +30,13 @@ from app.web.response import Document, Response
 FORMS: Final = {form.extension: form for form in (JSON_LINES, TABLE, CALENDAR)}
 
 PIECE: Final = 256 * 1024
-"""Bytes that a client has REQUEST_DEADLINE to take; an export that is no larger needs no file."""
+"""Bytes to send within REQUEST_DEADLINE; a smaller export stays in memory."""
 
 logger = logging.getLogger(__name__)
 
 
 class Delivery:
-    """What a file holds, a little at a time; at its end the file and the place are given up."""
+    """Iterates over the pieces of a file; closes it and releases the place at the end."""
 
     def __init__(self, file: IO[bytes], place: Place) -> None:
         self.file = file
@@ -46,11 +45,11 @@ class Delivery:
         self.file.seek(0)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Itself: it can be gone through once."""
+        """Return itself: it can be iterated over once."""
         return self
 
     def __next__(self) -> bytes:
-        """The next piece. Raises ConnectionResetError if the client takes them too slowly."""
+        """Return the next piece. Raises ConnectionResetError if the client reads too slowly."""
         taken = 0 if self.file.closed else self.file.tell()
         if not (piece := not self.file.closed and self.file.read(PIECE)):
             self.close()
@@ -61,14 +60,14 @@ class Delivery:
         return piece
 
     def close(self) -> None:
-        """Called by the server as well, when the client has gone (PEP 3333)."""
+        """Also called by the server when the client has disconnected (PEP 3333)."""
         if not self.file.closed:
             self.file.close()
             self.place.release()
 
 
 def export(user_id: str, extension: str) -> Response:
-    """The user's account as a file of this form. Raises Problem 503."""
+    """Export the user's account in this form. Raises Problem 429, 503."""
     form = FORMS[extension]
     heads_only = current().method == "HEAD"
     response = Response(iter(())) if heads_only else delivered(user_id, form)
@@ -79,7 +78,7 @@ def export(user_id: str, extension: str) -> Response:
 
 
 def delivered(user_id: str, form: Form) -> Response:
-    """An answer with the whole file, which holds a place until it is sent; a small one, none."""
+    """Return a response with the file; a large one keeps its place until it is sent."""
     place = take_place(user_id)
     try:
         file = spooled(user_id, form)
@@ -95,7 +94,7 @@ def delivered(user_id: str, form: Form) -> Response:
 
 
 def spooled(user_id: str, form: Form) -> IO[bytes]:
-    """A file with all of it, at its end. Raises Problem 503."""
+    """Write the export into a file and return it, positioned at its end. Raises Problem 503."""
     file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
     try:
         in_snapshot(reading(user_id), lambda snapshot: write(file, snapshot, user_id, form))
@@ -110,7 +109,7 @@ def spooled(user_id: str, form: Form) -> IO[bytes]:
 
 
 def write(file: IO[bytes], snapshot: Snapshot, user_id: str, form: Form) -> None:
-    """Read all parts and write them; from the beginning, if this is done again."""
+    """Read all parts and write them to the file. Starts over if the connection died."""
     if file.tell():
         file.seek(0)
         file.truncate()

@@ -1,4 +1,4 @@
-"""What every form of an export has, and JSON lines, the one that can be imported."""
+"""The forms of an export, and JSON lines, the form that can be imported."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -13,19 +13,21 @@ from app.db.statement import Statement
 
 Counts = Mapping[str, int]
 
+MEDIA_TYPE: Final = "application/jsonl"
+
 OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 UNWRITTEN: Final = {"email": None, "name": None, "time_zone": "UTC"}
 
 
 class Part(NamedTuple):
-    """Rows that are written one after the other."""
+    """A statement, and how to write chunks of its rows."""
 
     statement: Statement
     write: Callable[[list[Row]], bytes]
 
 
 class Form(NamedTuple):
-    """A form of the file: what it begins with, its parts by name, and how it ends."""
+    """A file format: its beginning, its parts by name, and its end, which gets their counts."""
 
     media_type: str
     extension: str
@@ -35,20 +37,19 @@ class Form(NamedTuple):
 
 
 def line(kind: str, data: Any) -> bytes:
-    """One line of JSON."""
+    """Write one line of JSON."""
     return orjson.dumps({"type": kind, "data": data}, option=OPTIONS)
 
 
 def account(rows: list[Row]) -> bytes:
-    """The user's own line; another issuer's user who never wrote has one without a name."""
+    """Write the account's line; an external user who never wrote has no row yet."""
     return line("account", rows[0]._asdict() if rows else UNWRITTEN)
 
 
 def lines(kind: str, items: list[dict[str, Any]]) -> bytes:
-    """A line for each of them, written as one array and then parted.
+    """Write a line for each item: one array, which is faster, split into lines.
 
-    A quotation mark within a text stands behind a backslash, so what parts two lines is nowhere
-    else.
+    JSON escapes quotation marks within texts, so the separator cannot occur in one.
     """
     if not items:
         return b""
@@ -57,29 +58,29 @@ def lines(kind: str, items: list[dict[str, Any]]) -> bytes:
 
 
 def categories(rows: list[Row]) -> bytes:
-    """A line for each category."""
+    """Write a line for each category."""
     return lines("category", [dict(zip(CATEGORY_FIELDS, row, strict=True)) for row in rows])
 
 
 def tasks(rows: list[Row]) -> bytes:
-    """A line for each task."""
+    """Write a line for each task."""
     return lines("task", [task(row) for row in rows])
 
 
 def task(row: Row) -> dict[str, Any]:
-    """What the line of a task says."""
+    """Return the data of a task's line."""
     data = dict(zip(TASK_FIELDS, row, strict=False))
     data["priority"] = PRIORITIES[data["priority"]]
     return data
 
 
 def end(counts: Counts) -> bytes:
-    """The last line, by which a reader knows that nothing is missing."""
+    """Write the last line, which shows a reader that nothing is missing."""
     return line("end", {"categories": counts["categories"], "tasks": counts["tasks"]})
 
 
 JSON_LINES: Final = Form(
-    "application/jsonl",
+    MEDIA_TYPE,
     "jsonl",
     {
         "account": Part(queries.ACCOUNT, account),

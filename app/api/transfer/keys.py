@@ -1,7 +1,7 @@
-"""The idempotency key of an import, which is no single statement.
+"""The idempotency key of an import, which takes many statements.
 
-It is claimed before the first line, with no answer, and answered after the last. An import that
-broke off under a key is done again under it, as each line may be.
+The key is claimed before the first line and gets its answer after the last one. An interrupted
+import is run again under the same key, as repeating lines is harmless.
 """
 
 from typing import Any, Final
@@ -58,7 +58,7 @@ def _settle() -> Any:
         .returning(IdempotencyKey.key)
         .cte("settled")
     )
-    # The import is done: its report is kept whether there is room for it or not.
+    # The import is done, so its report is stored even beyond the quota.
     growth = Growth(None, SIZE).values()
     counted = (
         update(User)
@@ -76,7 +76,7 @@ SETTLE: Final = Statement(_settle())
 
 
 def claim(user_id: str, once: Once) -> dict[str, Any] | None:
-    """What the key was answered before, if it was. Raises NoAccount, NoRoom, Problem 422."""
+    """Claim the key; return its earlier answer, if any. Raises NoAccount, NoRoom, Problem 422."""
     scope = writing(user_id, once=True)
 
     def write() -> dict[str, Any] | None:
@@ -91,7 +91,7 @@ def claim(user_id: str, once: Once) -> dict[str, Any] | None:
 
 
 def settle(user_id: str, once: Once, answer: dict[str, Any]) -> dict[str, Any] | None:
-    """Keep the answer under its key; or what the same request was answered meanwhile."""
+    """Store the answer under its key, or return the one that a concurrent request stored."""
     scope, text = writing(user_id, once=True), orjson.dumps(answer).decode()
     parameters = {"route": once.route, "key": once.key, "answer": text, "size": len(text)}
     row = first(execute(scope, SETTLE, user_id=user_id, **parameters))

@@ -1,4 +1,4 @@
-"""What is exported: the statements, each in an order that stays."""
+"""The statements of an export, each with a stable order."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The lines of an import, each as what it means or why it means nothing."""
+"""Reading the lines of an import: each one parsed and validated, or the reasons why it is not."""
 
 from collections.abc import Iterator
 from typing import IO, Any, Final
@@ -13,54 +13,51 @@ from app.web.strict_json import parse_json
 from app.web.validation import details
 
 LONGEST_LINE: Final = 128 * 1024
-"""Bytes: the largest task, with each character escaped, takes half of this."""
+"""Bytes: twice the largest task with every character escaped."""
 
 MOST_DEFECTS: Final = 10
-"""Of a line, that are told of."""
+"""Defects of a line to report."""
 
 LONGEST_POINTER: Final = 200
 
 CATEGORY_MARKS: Final = (b'"category"', b"\\u")
-"""One of them is in each line of a category: its type, as it is or with characters escaped."""
+"""Every category line has one of them: its type, as it is or with escaped characters."""
 
 OWN_WORDS: Final = {
     "union_tag_invalid": ("type", "must be account, category, task or end"),
     "union_tag_not_found": ("type", "must be account, category, task or end"),
     "model_attributes_type": ("object", "must be a JSON object"),
 }
-"""Codes and details of what pydantic tells in terms of Python, perhaps with all that was sent."""
+"""Codes and details in place of pydantic's, which speak of Python and may repeat the input."""
 
 Defects = list[dict[str, str]]
 
 
 def lines(file: IO[bytes]) -> Iterator[tuple[int, AnyLine | Defects | None]]:
-    """Each line with its number, None for a blank one; no more than one is held."""
+    """Yield each line with its number, None for a blank one; holds one line at a time."""
     for number, line in numbered(file):
         if line is None:
             yield number, defect("line_too_long", f"must be at most {LONGEST_LINE} bytes long")
         else:
-            yield number, None if line.isspace() else understood(line)
+            yield number, None if line.isspace() else parsed(line)
 
 
 def categories(file: IO[bytes]) -> Iterator[tuple[int, CategoryLine]]:
-    """Each line of the whole file that is a category, with its number.
-
-    Where the file has been read to is where it is read on afterwards.
-    """
+    """Yield the category lines of the whole file with their numbers; keep the file's position."""
     place = file.tell()
     for number, line in numbered(file):
-        # Most lines are tasks, and need not be understood.
+        # Most lines are tasks, which need no parsing here.
         if line and any(mark in line for mark in CATEGORY_MARKS):
-            meant = understood(line)
-            if isinstance(meant, CategoryLine):
-                yield number, meant
+            line_read = parsed(line)
+            if isinstance(line_read, CategoryLine):
+                yield number, line_read
     file.seek(place)
 
 
 def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """Each line of the file, from its beginning, with its number; None for one that is too long.
+    """Yield each line of the file with its number; None for one that is too long.
 
-    A byte order mark before the first line is no part of it.
+    Starts at the beginning, after a byte order mark.
     """
     begin(file)
     number = 0
@@ -74,13 +71,13 @@ def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
 
 
 def skip_rest(file: IO[bytes], line: bytes) -> None:
-    """Read on to where the next line begins."""
+    """Seek to the beginning of the next line."""
     while line and not line.endswith(b"\n"):
         line = file.readline(LONGEST_LINE)
 
 
-def understood(line: bytes) -> AnyLine | Defects:
-    """What a line says, by the rules of a request's body."""
+def parsed(line: bytes) -> AnyLine | Defects:
+    """Parse and validate a line by the rules for request bodies."""
     try:
         return LINE.validate_python(parse_json(line))
     except Problem as problem:
@@ -92,14 +89,14 @@ def understood(line: bytes) -> AnyLine | Defects:
 
 
 def located(item: Any) -> dict[str, str]:
-    """One defect with a pointer into the line; the first part of a place is the line's type."""
+    """Return a defect of pydantic's; the first part of its location is the line's type."""
     pointer = json_pointer(item["loc"][1:])
-    if len(pointer) > LONGEST_POINTER or "\0" in pointer:  # a name that is none of ours
+    if len(pointer) > LONGEST_POINTER or "\0" in pointer:  # an unknown member
         pointer = ""
     code, detail = OWN_WORDS.get(item["type"], (item["type"], item["msg"]))
     return {"pointer": pointer, "code": code, "detail": detail}
 
 
 def defect(code: str, detail: str, pointer: str = "") -> Defects:
-    """The one thing that is wrong with a line, or with the whole of it."""
+    """Return the only defect of a line."""
     return [{"pointer": pointer, "code": code, "detail": detail}]

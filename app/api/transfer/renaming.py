@@ -1,60 +1,58 @@
-"""Names that pass from one category to another within an import.
+"""Plans for names that pass from one category to another within an import.
 
 A line may give its category a name that another one has until a later line renames that one. So
-where a name is taken, all lines of categories are looked at before it is refused, and the
-categories that give up such a name get their last lines at once, in one transaction: no name is
-ever missing, and none is made up. A name stays taken if its category is not in the file, or cannot
-have the name that the file gives it.
+before a taken name is refused, the last lines of all categories in the file are compared. Those of
+the categories that have to give up a name are written early, all in one transaction, so that no
+other client sees a category without its name. A name stays taken if its category is not in the
+file, or cannot have the name that the file gives it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from app.api.transfer import rows
+from app.api.transfer import names
 from app.api.transfer.schemas import CategoryLine
 from app.db.run import in_transaction
 from app.db.scope import writing
 from app.db.sending import Row, Transaction
 
 MOST_CATEGORIES: Final = 10_000
-"""Of a file, whose last lines are looked at: more than an account of a person has."""
-
-KEYS: Final = ("place", "id", "name")
+"""Categories of a file to compare: more than a person's account has."""
 
 AFTER_ALL: Final = 2**31 - 1
-"""A place: what is found for lines comes in the order of theirs."""
+"""A place after all others: rows are found in the order of the lines' places."""
 
 Line = Mapping[str, Any]
 
 
 class Name(NamedTuple):
-    """What a category is called after the last line about it."""
+    """What the last line of a category calls it."""
 
     place: int
     key: str
-    """What the name is compared by."""
+    """The form in which names are compared."""
 
 
 class Plan(NamedTuple):
-    """Which names the categories of a file have in the end, as far as these are not taken."""
+    """Which names the categories of a file have in the end, without those that stay taken."""
 
     names: Mapping[str, Name]
-    """By the ids of the categories."""
+    """By category id."""
     renamed: frozenset[str] = frozenset()
-    """The categories whose last lines have been written before their turn."""
+    """Categories whose last lines were written early."""
 
     def gives_up(self, row_id: str, key: str, place: int) -> bool:
-        """Whether a line after this place gives the category another name than this one."""
+        """Return whether a line after this place gives the category another name."""
         last = self.names.get(row_id)
         return last is not None and last.key != key and last.place > place
 
 
 NO_PLAN: Final = Plan({})
-"""By which every name that is taken stays taken."""
+"""With which every name that is taken stays taken."""
 
 
 def last_lines(categories: Iterable[tuple[int, CategoryLine]]) -> list[dict[str, Any]]:
-    """The last line about each category, with its place; of the first MOST_CATEGORIES."""
+    """Return the last line of each of the first MOST_CATEGORIES categories, by place."""
     last: dict[str, dict[str, Any]] = {}
     for place, line in categories:
         values = line.data.all()
@@ -64,80 +62,70 @@ def last_lines(categories: Iterable[tuple[int, CategoryLine]]) -> list[dict[str,
 
 
 def make_room(user_id: str, line: Line, last: Sequence[Line]) -> Plan:
-    """The plan of the last lines; those that have to be written before this line are written.
+    """Plan for the last lines, and write those that have to come before this line.
 
-    They are that of the category which has this line's name, those of categories whose names
-    earlier lines give to others, and those of all whose names these get. Raises NoRoom, also where
-    there is no account, Problem 503, or psycopg2.Error for what the database refused.
+    Raises NoRoom, also without an account, Problem 503, or psycopg2.Error for what the database
+    refused.
     """
-    given = [{name: each[name] for name in KEYS} for each in last]
-    given.append({**{name: line[name] for name in KEYS}, "place": AFTER_ALL})
 
     def work(transaction: Transaction) -> Plan:
-        *found, asked = transaction.send((rows.FOUND["category"], rows.bound(user_id, given)))
-        plan = planned(last, found, asked.holder)
+        asked = {**line, "place": AFTER_ALL}
+        *found, taken = names.look_up(transaction, user_id, "category", [*last, asked])
+        plan = planned(last, found, taken.holder)
         if plan.renamed:
-            moved = [each for each in last if each["id"] in plan.renamed]
-            aside = {"user_id": user_id, "ids": [*plan.renamed]}
-            sent = (rows.ASIDE, aside), (rows.IMPORTS["category"], rows.bound(user_id, moved))
-            rows.require_written(transaction.send(*sent))
+            early = [each for each in last if each["id"] in plan.renamed]
+            names.write(transaction, user_id, "category", early, plan.renamed)
         return plan
 
     return in_transaction(writing(user_id, once=True), work)
 
 
 def planned(last: Sequence[Line], found: Sequence[Row], asked: str | None) -> Plan:
-    """Who has which name in the end: who has it now keeps it, else the first line gets it."""
-    now = {row.id: row.row_key for row in found if row.id}
-    pairs = zip(last, found, strict=True)
-    names = {line["id"]: Name(line["place"], row.key) for line, row in pairs}
-    holders = {row.key: row.holder for row in found}
-    owners = {name.key: row_id for row_id, name in names.items() if now.get(row_id) == name.key}
-    for row_id, name in names.items():
-        owners.setdefault(name.key, row_id)
-    for row_id in without_name(names, owners, now, holders):
-        del names[row_id]
-    return Plan(names, frozenset(making_room(names, holders, asked)))
+    """Return the plan for lines and the rows found for them; `asked` has to give up its name.
 
-
-def making_room(
-    names: Mapping[str, Name], holders: Mapping[str, str | None], asked: str | None
-) -> set[str]:
-    """The categories that give their names up before their turn."""
-    waiting = [asked] if asked and asked in names else []
-    holding = [(holders[name.key], name.place) for name in names.values()]
-    waiting += [row_id for row_id, place in holding if row_id and names[row_id].place > place]
-    found: set[str] = set()
-    while waiting:
-        row_id = waiting.pop()
-        holder = holders[names[row_id].key]
-        if row_id not in found and holder != row_id:
-            found.add(row_id)
-            waiting += [holder] if holder else []
-    return found
-
-
-def without_name(
-    names: Mapping[str, Name],
-    owners: Mapping[str, str],
-    now: Mapping[str, str],
-    holders: Mapping[str, str | None],
-) -> set[str]:
-    """The categories that cannot have their names.
-
-    Each keeps the name that it has now, which so is taken for whoever was to have it.
+    A name that several lines give belongs to the category that has it now, else to the first. A
+    category that cannot have its name keeps the one it has, which nobody else can have then.
     """
-    waiting = [
+    now = {row.id: row.row_key for row in found if row.id}
+    holders = {row.key: row.holder for row in found}
+    final = {
+        line["id"]: Name(line["place"], row.key) for line, row in zip(last, found, strict=True)
+    }
+    owners = {name.key: row_id for row_id, name in final.items() if now.get(row_id) == name.key}
+    for row_id, name in final.items():
+        owners.setdefault(name.key, row_id)
+    losing = [
         row_id
-        for row_id, name in names.items()
-        if owners[name.key] != row_id or (holders[name.key] or row_id) not in names
+        for row_id, name in final.items()
+        if owners[name.key] != row_id or (holders[name.key] or row_id) not in final
     ]
+    for row_id in linked(losing, lambda row_id: owners.get(now.get(row_id, ""))):
+        del final[row_id]
+    return Plan(final, early(final, holders, asked))
+
+
+def early(
+    final: Mapping[str, Name], holders: Mapping[str, str | None], asked: str | None
+) -> frozenset[str]:
+    """Return the categories whose last lines have to be written before their turn.
+
+    They are the one that is asked, those whose names earlier lines give to others, and those whose
+    names these get.
+    """
+    holding = [(holders[name.key], name.place) for name in final.values()]
+    waiting = [row_id for row_id, place in holding if row_id and final[row_id].place > place]
+    if asked and asked in final:
+        waiting.append(asked)
+    found = linked(waiting, lambda row_id: holders[final[row_id].key])
+    return frozenset(row_id for row_id in found if holders[final[row_id].key] != row_id)
+
+
+def linked(start: Iterable[str], following: Callable[[str], str | None]) -> set[str]:
+    """Return these ids, those that follow them, and so on."""
     found: set[str] = set()
-    while waiting:
-        row_id = waiting.pop()
-        if row_id not in found:
+    for first in start:
+        row_id: str | None = first
+        while row_id is not None and row_id not in found:
             found.add(row_id)
-            owner = owners.get(now.get(row_id, ""), row_id)
-            if owner != row_id:
-                waiting.append(owner)
+            row_id = following(row_id)
     return found

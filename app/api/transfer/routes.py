@@ -8,9 +8,9 @@ from flask import Response
 
 from app.api.transfer import contract as contract  # describes the files
 from app.api.transfer import keys
+from app.api.transfer.capacity import take_place
 from app.api.transfer.export import export
 from app.api.transfer.importing import Import
-from app.api.transfer.places import take_place
 from app.api.transfer.reading import categories, lines
 from app.api.transfer.schemas import ExportQuery, ImportReport
 from app.api.transfer.upload import Upload, receive
@@ -67,7 +67,7 @@ def import_account() -> Response:
 
 
 def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
-    """The report on this body, or the one that its idempotency key has been given."""
+    """Import the body, or answer with the report that its idempotency key has already."""
     earlier = with_account(lambda: keys.claim(user_id, once)) if once else None
     if earlier:
         return mark(report(earlier), True)
@@ -78,5 +78,5 @@ def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
 
 
 def report(outcome: dict[str, Any]) -> Response:
-    """The report, its members in the order of the contract."""
+    """Return the report with its members in the order of the contract."""
     return json_response(ImportReport.model_validate(outcome).model_dump())

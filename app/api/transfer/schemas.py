@@ -29,7 +29,7 @@ TASK_FIELDS: Final = (
     "created_at",
     "updated_at",
 )
-"""What is the user's own doing; versions are counted anew wherever the rows go."""
+"""The exported fields: not the versions, which the importing service counts itself."""
 
 EXAMPLE_LINES: Final[list[dict[str, Any]]] = [
     {
@@ -63,7 +63,7 @@ class ExportQuery(Query):
 
 
 def completed(completed_at: datetime | None, info: ValidationInfo) -> datetime | None:
-    """Only what is complete was completed at a time."""
+    """Accept a time of completion only of a complete task."""
     if completed_at is not None and not info.data.get("complete", True):
         raise PydanticCustomError("completed_at", "must be null unless the task is complete")
     return completed_at

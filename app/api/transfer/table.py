@@ -1,4 +1,4 @@
-"""Tasks as CSV for spreadsheets (RFC 4180), none of which takes a text of the user's for a formula.
+"""Tasks as CSV for spreadsheets (RFC 4180), safe from formulas in the user's texts.
 
 Source: OWASP, "CSV Injection".
 """
@@ -16,36 +16,36 @@ from app.db.sending import Row
 FIELDS: Final = tuple("category" if name == "category_id" else name for name in schemas.TASK_FIELDS)
 
 BYTE_ORDER_MARK: Final = "\ufeff"
-"""Without it, Excel takes UTF-8 for the code page of its host."""
+"""Without it, Excel reads the file in its host's code page instead of UTF-8."""
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a formula begins with, full-width forms included, and what is passed over before one."""
+"""First characters of formulas, full-width forms included, and what programs skip before one."""
 
 
 def begin() -> bytes:
-    """The line of names."""
+    """Write the header line."""
     return (BYTE_ORDER_MARK + written([FIELDS])).encode()
 
 
 def tasks(rows: list[Row]) -> bytes:
-    """A line for each task."""
+    """Write a line for each task."""
     return written([cells(row) for row in rows]).encode()
 
 
 def cells(row: Row) -> list[str]:
-    """A task as what the cells of its line hold."""
+    """Return the cells of a task's line."""
     texts = {name: harmless(getattr(row, name)) for name in ("title", "description", "category")}
     values = row._asdict() | texts | {"priority": PRIORITIES[row.priority]}
     return [cell(values[name]) for name in FIELDS]
 
 
 def harmless(text: str | None) -> str | None:
-    """The text with an apostrophe before it if it could be a formula."""
+    """Return the text, after an apostrophe if it could be a formula."""
     return f"'{text}" if text and text.startswith(FORMULA) else text
 
 
 def cell(value: Any) -> str:
-    """What stands in a cell: nothing for null, else as in JSON."""
+    """Return the text of a cell: empty for null, otherwise as in JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -56,7 +56,7 @@ def cell(value: Any) -> str:
 
 
 def written(lines: Any) -> str:
-    """CSV with quotes around each cell: where a comma is none, a cell is not torn in two."""
+    """Return CSV with all cells quoted, as some locales separate cells by other characters."""
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(lines)
     return text.getvalue()

@@ -1,7 +1,7 @@
-"""The body of an import, taken into a file before the first line of it is read.
+"""The body of an import, received completely before the first line is read.
 
-A slow client so holds no connection of the database, and a body that is cut short, too large or
-not framed as it says is refused before anything is written.
+So a slow client holds no database connection, and a body that is cut short, too large or wrongly
+framed is refused before anything is written.
 """
 
 import logging
@@ -10,8 +10,9 @@ from typing import IO, Final, NamedTuple
 
 from flask import current_app
 
+from app.api.transfer.capacity import Pace
 from app.api.transfer.encoding import require_utf_8
-from app.api.transfer.pace import Pace
+from app.api.transfer.formats import MEDIA_TYPE
 from app.core import deadline
 from app.core.problem_kinds import OVERLOADED
 from app.core.problems import Problem
@@ -20,25 +21,24 @@ from app.web.body import declared_length, read_piece, require_whole, too_large
 from app.web.fingerprint import Fingerprint
 from app.web.request import Request
 
-MEDIA_TYPES: Final = ("application/jsonl", "application/x-ndjson")
+MEDIA_TYPES: Final = (MEDIA_TYPE, "application/x-ndjson")
 
 PIECE: Final = 256 * 1024
-"""Bytes that a client has REQUEST_DEADLINE to send; a body that is no larger needs no file."""
+"""Bytes to receive within REQUEST_DEADLINE; a smaller body stays in memory."""
 
 logger = logging.getLogger(__name__)
 
 
 class Upload(NamedTuple):
-    """A body that is there, from its beginning, and its fingerprint."""
+    """A received body, positioned at its beginning, and its fingerprint."""
 
     file: IO[bytes]
     fingerprint: Fingerprint
 
 
 def receive(incoming: Request) -> Upload:
-    """The whole body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
-    detail = "Send `Content-Type: application/jsonl`."
-    media_types.require(incoming, MEDIA_TYPES, detail)
+    """Receive the body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
+    media_types.require(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPE}`.")
     limit: int = current_app.config["MAX_IMPORT_BYTES"]
     length = declared_length(incoming, limit)
     file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
@@ -54,10 +54,10 @@ def receive(incoming: Request) -> Upload:
 
 
 def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> None:
-    """All of the body, into the file. Raises Problem 400, 413, 503."""
+    """Copy the body into the file. Raises Problem 400, 413, 503."""
     taken, pace = 0, Pace()
     while taken < most or length is None:
-        deadline.renew(current_app.config["SETTINGS"].request_deadline)  # of each piece: progress
+        deadline.renew(current_app.config["SETTINGS"].request_deadline)  # for each piece
         piece = read_piece(
             incoming, min(PIECE, most + 1 - taken if length is None else most - taken)
         )
@@ -75,7 +75,7 @@ def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> No
 
 
 def keep(file: IO[bytes], piece: bytes) -> None:
-    """Write it. Raises Problem 503."""
+    """Write a piece. Raises Problem 503 if there is no space."""
     try:
         file.write(piece)
     except OSError as error:

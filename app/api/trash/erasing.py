@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from app.api import kinds
 from app.api.kinds import KINDS
 from app.api.trash.queries import items_of
 from app.core import deadline
@@ -120,7 +121,7 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
     if not rows:
         raise not_found()
     if not any(conditions.admit(row.version) for row in rows):
-        raise precondition_failed(KINDS[rows[0].type].represent(rows[0]))
+        raise precondition_failed(kinds.represent(rows[0]))
 
 
 def empty_trash(user_id: str) -> None:

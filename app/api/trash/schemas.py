@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from app.api import kinds
 from app.api.categories import schemas as categories
-from app.api.kinds import KINDS, Item, KindName
+from app.api.kinds import Item, KindName
 from app.api.tasks import schemas as tasks
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
@@ -63,5 +64,5 @@ def represent(row: Any) -> dict[str, Any]:
         "type": row.type,
         "deleted_at": row.deleted_at,
         "purged_after": row.deleted_at + timedelta(days=KEPT_DAYS),
-        "data": KINDS[row.type].represent(row),
+        "data": kinds.represent(row),
     }

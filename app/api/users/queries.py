@@ -1,4 +1,4 @@
-"""What is asked of accounts; each function is one statement and one flight."""
+"""Queries of accounts; each function is one statement and one round trip."""
 
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from app.api.users.schemas import represent
+from app.api.users.schemas import FIELDS, represent
 from app.core.problems import precondition_failed
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading, writing
@@ -32,39 +32,28 @@ from app.rows.owner import User
 from app.rows.statements import USER_ID
 from app.rows.versioned import NoAccount, Preconditions, Representation
 
-PUBLIC: Final = (
-    User.id,
-    User.email,
-    User.name,
-    User.time_zone,
-    User.version,
-    User.created_at,
-    User.updated_at,
-    User.used_rows,
-    User.used_bytes,
-)
-
+PUBLIC: Final = [getattr(User, name) for name in (*FIELDS, "used_rows", "used_bytes")]
 
 KEPT_UPDATES: Final = 64
-"""Statements, one for each set of fields that a patch may have."""
+"""Cached statements: one for each set of fields that a patch can have."""
 
 
 class Login(NamedTuple):
-    """What a password is compared with."""
+    """An account's id and the hash to compare a password with."""
 
     user_id: str
     password_hash: str
 
 
 class Registered(NamedTuple):
-    """An account as its registration was answered, and what came with the idempotency key."""
+    """The answer to a registration, and the fingerprint that its idempotency key came with."""
 
     account: Representation
     fingerprint: bytes
 
 
 def find_login(email: str) -> Login | None:
-    """The account with this address, in whatever letter case; none of another issuer's."""
+    """Find the account with this address, ignoring case. External users have none."""
     row = first(execute(Scope(Role.AUTH), FIND_LOGIN, email=email))
     return Login(row.id, row.password_hash) if row else None
 
@@ -72,7 +61,7 @@ def find_login(email: str) -> Login | None:
 def create_user(
     user_id: str, email: str, password_hash: str, name: str | None, once: Once | None
 ) -> Representation | None:
-    """A new account; None where the address is taken."""
+    """Create an account; return None if the address is taken."""
     rows = execute(
         Scope(Role.AUTH, user_id, writes=True, once=once is not None),
         CREATE_ONCE if once else CREATE,
@@ -87,19 +76,19 @@ def create_user(
 
 
 def find_registration(user_id: str, once: Once) -> Registered | None:
-    """The account as it was answered to a registration with this idempotency key."""
+    """Find the answer to an earlier registration with this idempotency key."""
     row = first(execute(Scope(Role.AUTH, user_id), REPLAY, user_id=user_id, **once.parameters))
     return Registered(represent(row), bytes(row.fingerprint)) if row else None
 
 
 def get_user(user_id: str) -> Representation | None:
-    """The user's own account, if there is one."""
+    """Return the user's own account, if there is one."""
     row = first(execute(reading(user_id), GET, user_id=user_id))
     return represent(row) if row else None
 
 
 def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
-    """The account with the given fields changed. Raises NoAccount, Problem 412."""
+    """Change the given fields and return the account. Raises NoAccount, Problem 412."""
     parameters = {"user_id": user_id, **conditions.parameters, **values}
     [row] = execute(writing(user_id), _update_of(frozenset(values)), **parameters)
     return represent(_settle(row, conditions))

@@ -1,6 +1,5 @@
 """What an account looks like to clients, and what they may send."""
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import MinLen
@@ -23,7 +22,7 @@ REFRESH_TOKEN: Final = "AZgdLH86fUCKPi9rnB0OT3mC1x9Rk0vUqf3sW2b7yTn4LhQpZc5dEaJ8
 
 
 def _fitting(password: str) -> str:
-    """The password as it was sent, once the form that is hashed has been measured as well."""
+    """Return the password if the form that is hashed has a permitted length, too."""
     shortest, longest = PASSWORD_LENGTHS
     length = len(compatible(password))
     if length < shortest:
@@ -104,6 +103,9 @@ class User(BaseModel):
     usage: Usage
 
 
+FIELDS: Final = tuple(name for name in User.model_fields if name != "usage")
+
+
 class Registration(Body):
     """A new account."""
 
@@ -171,25 +173,16 @@ class UserPatch(Patch):
 
 
 def represent(row: Any) -> dict[str, Any]:
-    """A row of the table as the account that its user sees."""
-    return {
-        "id": row.id,
-        "email": row.email,
-        "name": row.name,
-        "time_zone": row.time_zone,
-        "version": row.version,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-        "usage": _usage(row.used_rows or 0, row.used_bytes or 0),
-    }
+    """Return the account that its user sees. The row's first columns are FIELDS."""
+    account = dict(zip(FIELDS, row, strict=False))
+    account["usage"] = _usage(row.used_rows or 0, row.used_bytes or 0)
+    return account
 
 
 def unwritten(user_id: str) -> dict[str, Any]:
-    """The account of another issuer's user who never wrote."""
-    nothing: dict[str, str | datetime | None] = dict.fromkeys(("email", "name"))
-    times = dict.fromkeys(("created_at", "updated_at"))
-    account = {"id": user_id, **nothing, "time_zone": "UTC", "version": 0, **times}
-    return {**account, "usage": _usage(0, 0)}
+    """Return the account of an external user who never wrote and so has no row."""
+    account: dict[str, Any] = dict.fromkeys(FIELDS)
+    return account | {"id": user_id, "time_zone": "UTC", "version": 0, "usage": _usage(0, 0)}
 
 
 def _usage(rows: int, size: int) -> dict[str, int | None]:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 
-from app.api.health import REVISION
+from app.api.health.probe import REVISION
 from app.auth.access_tokens import LEEWAY_SECONDS
 from app.core.config import ROOT
 from app.core.database_url import is_here, without_credentials

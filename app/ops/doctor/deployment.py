@@ -10,7 +10,7 @@ from apiflask import APIFlask
 from psycopg2.sql import Composable
 from sqlalchemy import make_url
 
-from app.api import health
+from app.api.health import probe
 from app.core import deadline
 from app.core.config import Settings
 from app.core.secrets import SETTING, Keys
@@ -25,7 +25,7 @@ class Deployment:
     def __init__(self, app: APIFlask) -> None:
         self.settings: Settings = app.config["SETTINGS"]
         self.keys: tuple[Keys, ...] = app.config[SETTING]
-        self.head: str | None = app.extensions[health.EXTENSION].head
+        self.head: str | None = app.extensions[probe.EXTENSION].head
         self.url: str = app.config["SQLALCHEMY_DATABASE_URI"]
         self.migration_url: str = app.config["MIGRATION_URL"]
         self._connection: Any = None

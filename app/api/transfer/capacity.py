@@ -1,5 +1,6 @@
-"""A place for an export or an import, or the answer to whom there is none for."""
+"""Limits for exports and imports: how many at a time, and how slow a client may be."""
 
+import time
 from typing import Final
 
 from flask import current_app
@@ -10,14 +11,30 @@ from app.core.places import TRANSFERS, NoPlace, OwnPlaceTaken, Place, Places
 from app.core.problem_kinds import OVERLOADED, TOO_MANY_REQUESTS
 from app.core.problems import Problem
 
+FREE_SECONDS: Final = 60.0
+BYTES_PER_SECOND: Final = 256 * 1024
+
 RETRY_AFTER: Final = {"Retry-After": "5"}
 
 
-def take_place(user_id: str) -> Place:
-    """A place, to be released when all is sent.
+class Pace:
+    """How fast a file has to move: after FREE_SECONDS, BYTES_PER_SECOND on average.
 
-    Raises Problem 429 while another export or import of the user is under way, and 503 if others
-    have all places.
+    Time counts from the creation of this object.
+    """
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def is_too_slow(self, moved: int) -> bool:
+        """Return whether more time has passed than this many bytes may take."""
+        return time.monotonic() - self.began > FREE_SECONDS + moved / BYTES_PER_SECOND
+
+
+def take_place(user_id: str) -> Place:
+    """Take a place for an export or import; release it when the response is sent.
+
+    Raises Problem 429 while the user has another one under way, and 503 when all places are taken.
     """
     places: Places = current_app.extensions[TRANSFERS]
     try:

@@ -1,0 +1,1 @@
+"""Health: whether the process takes requests, and whether its database answers."""

@@ -1,0 +1,115 @@
+"""The database check behind /health/db, and the schema revision that this release expects."""
+
+import re
+import time
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, cast
+
+import psycopg2
+from flask import Flask, current_app
+from sqlalchemy.pool import QueuePool
+
+from app.core.config import ROOT
+from app.db.base import db
+from app.db.pool import beside_the_pool, connect_parameters
+from app.db.scope import Role, Scope
+
+DEADLINE_SECONDS: Final = 0.8
+FRESH_SECONDS: Final = 1.0
+
+QUERY: Final = "select version_num from alembic_version"
+
+UNMIGRATED: Final = ("22023", "42P01", "42501")
+"""SQLSTATEs of a missing role, a missing table and a missing privilege (PostgreSQL, appendix A)."""
+
+REVISION: Final = re.compile(r"^(down_)?revision\b[^=\n]* = (.*)", re.MULTILINE)
+"""The lines of a migration that name its own revision and the ones that it follows."""
+
+EXTENSION: Final = "database_probe"
+
+
+class Probe:
+    """Asks the database on a connection outside the pool, with a deadline for connecting and query.
+
+    So neither an exhausted pool nor a server that does not answer delays it.
+    """
+
+    def __init__(self, parameters: dict[str, Any], head: str | None) -> None:
+        self.parameters = parameters
+        self.head = head
+        self.lock = Lock()
+        self.latest: tuple[float, dict[str, Any]] | None = None
+
+    def look(self) -> dict[str, Any]:
+        """Return the answer of the last second, or ask the database now."""
+        if not self.lock.acquire(timeout=DEADLINE_SECONDS):
+            return self._unavailable()
+        try:
+            if self.latest is None or time.monotonic() - self.latest[0] > FRESH_SECONDS:
+                answer = self._ask()
+                self.latest = (time.monotonic(), answer)
+            return self.latest[1]
+        finally:
+            self.lock.release()
+
+    def _unavailable(self) -> dict[str, Any]:
+        return {
+            "status": "unavailable",
+            "connect_ms": None,
+            "latency_ms": None,
+            "revision": {"current": None, "head": self.head, "up_to_date": False},
+        }
+
+    def _ask(self) -> dict[str, Any]:
+        answer, started = self._unavailable(), time.perf_counter()
+        try:
+            with (
+                beside_the_pool(self.parameters, DEADLINE_SECONDS) as connection,
+                connection.cursor() as cursor,
+            ):
+                connected = time.perf_counter()
+                answer["connect_ms"] = round((connected - started) * 1000, 2)
+                cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
+                current = cursor.fetchone()[0]
+        except psycopg2.Error as error:
+            if error.pgcode in UNMIGRATED:
+                answer["status"] = "unmigrated"
+            return answer
+        answer["status"] = "ok"
+        answer["latency_ms"] = round((time.perf_counter() - connected) * 1000, 2)
+        answer["revision"] |= {"current": current, "up_to_date": current == self.head}
+        return answer
+
+
+def pool_use() -> dict[str, int]:
+    """Count the connections of this process: open, in use, and the most there may be."""
+    pool = cast(QueuePool, db.engine.pool)
+    return {
+        "open": pool.checkedin() + pool.checkedout(),
+        "in_use": pool.checkedout(),
+        "limit": current_app.config["DATABASE_CONNECTIONS"],
+    }
+
+
+def head_revision(versions: Path) -> str | None:
+    """Return the revision of the migration that no other follows, or None without migrations.
+
+    The files are read as text: importing Alembic takes longer than starting the rest of the
+    service. Raises ValueError if there are several.
+    """
+    named: dict[str, set[str]] = {"": set(), "down_": set()}
+    for path in versions.glob("*.py"):
+        for down, value in REVISION.findall(path.read_text(encoding="utf-8")):
+            named[down].update(re.findall(r"[\"'](\w+)[\"']", value))
+    heads = named[""] - named["down_"]
+    if len(heads) > 1:
+        raise ValueError(f"migrations with no successor: {', '.join(sorted(heads))}")
+    return heads.pop() if heads else None
+
+
+def init_app(app: Flask) -> None:
+    """Prepare the probe with the application's connection parameters and its newest migration."""
+    with app.app_context():
+        parameters = connect_parameters(db.engine, app.config["SETTINGS"])
+    app.extensions[EXTENSION] = Probe(parameters, head_revision(ROOT / "migrations" / "versions"))

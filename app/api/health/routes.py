@@ -1,0 +1,61 @@
+"""/health: the process answers. /health/db: the database does, and how."""
+
+from typing import Any, Final
+
+from apiflask import APIBlueprint
+from flask import Response, current_app
+
+from app.api.health.probe import EXTENSION, pool_use
+from app.api.health.schemas import DatabaseHealth, Health
+from app.auth.operators import is_operator
+from app.core import lifecycle
+from app.web.request import current
+from app.web.response import json_response
+
+blueprint: Final = APIBlueprint("health", __name__, tag="Health")
+
+
+@blueprint.get("/health")
+@blueprint.output(Health)
+def get_health() -> Response:
+    """Whether the process takes requests
+
+    Never touches the database, so that a balancer may ask often without keeping it awake. Once the
+    service is told to end, an answer of 503 has the same form and says `draining`; requests are
+    still served, but not for long.
+    """
+    if lifecycle.stopping():
+        return json_response({"status": "draining"}, 503)
+    return json_response({"status": "ok"})
+
+
+@blueprint.get("/health/db")
+@blueprint.output(DatabaseHealth)
+def get_database_health() -> Response:
+    """Whether the database answers
+
+    Within a second, whatever the database does; looked at once a second at most. An answer of 503
+    has the same form. Times, pool and names of revisions are shown to the operator: the bearer of
+    METRICS_TOKEN, and who asks from the same host without a proxy. Anyone else is told `status` and
+    `up_to_date`, with null or 0 for the rest.
+    """
+    found = current_app.extensions[EXTENSION].look()
+    status = 200 if found["status"] == "ok" else 503
+    if is_operator(current()):
+        return json_response({**found, "pool": pool_use()}, status)
+    return json_response(public_part(found), status)
+
+
+def public_part(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the same document with null or 0 for all but `status` and `up_to_date`."""
+    return {
+        "status": found["status"],
+        "connect_ms": None,
+        "latency_ms": None,
+        "pool": {"open": 0, "in_use": 0, "limit": 0},
+        "revision": {
+            "current": None,
+            "head": None,
+            "up_to_date": found["revision"]["up_to_date"],
+        },
+    }

@@ -1,0 +1,59 @@
+"""The responses of the health checks."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Health(BaseModel):
+    """The process takes requests, or is about to end."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: Literal["ok", "draining"]
+
+
+class PoolUse(BaseModel):
+    """Connections of this process: kept open, in use, and the most there may be.
+
+    All are 0 where they are not shown.
+    """
+
+    open: int
+    in_use: int
+    limit: int
+
+
+class Revision(BaseModel):
+    """The schema the database has and the one this release was written for.
+
+    Both are null where they are not shown.
+    """
+
+    current: str | None
+    head: str | None
+    up_to_date: bool
+
+
+class DatabaseHealth(BaseModel):
+    """Whether the database answers; milliseconds, of connecting and of one query."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "connect_ms": 4.21,
+                    "latency_ms": 0.87,
+                    "pool": {"open": 2, "in_use": 1, "limit": 20},
+                    "revision": {"current": "0001", "head": "0001", "up_to_date": True},
+                }
+            ]
+        }
+    )
+
+    status: Literal["ok", "unmigrated", "unavailable"]
+    connect_ms: float | None
+    latency_ms: float | None
+    pool: PoolUse
+    revision: Revision

@@ -1,0 +1,1 @@
+"""Commands for operators: `flask users`, `tokens`, `purge`, `config` and `version`."""
