@@ -192,7 +192,10 @@ def stretched(url: str) -> str:
 
 
 def start_embedded(settings: Settings) -> str:
-    """The URL of the embedded database, which stops with the last process that uses it."""
+    """Start the embedded PostgreSQL and return its URL; the last process to exit stops it.
+
+    Raises ConfigurationError in production, and if it does not start.
+    """
     if settings.production:
         raise ConfigurationError("DATABASE_URL is required in production")
     from app.dev import embedded

@@ -14,14 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .programs import (
-    SYSTEM_DIRECTORY,
-    Account,
-    binaries,
-    require_quotable,
-    run_as,
-    server_account,
-)
+from .programs import SYSTEM_DIRECTORY, Account, program, require_quotable, run_as, server_account
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -100,11 +93,11 @@ class Cluster:
         if not self._data.exists():
             self._create()
         running = self._running()
-        if running is None or running.status != "ready":
+        if running and running.status == "ready":
+            port = running.port
+        else:
             self.stop()  # Whoever was starting or stopping it has been killed.
             port = self._start()
-        else:
-            port = running.port
         return f"postgresql://app:{self._password.read_text()}@127.0.0.1:{port}/postgres"
 
     def stop(self) -> None:
@@ -155,7 +148,7 @@ class Cluster:
             os.chown(self._password, *self._account)
         arguments = [f"--pgdata={unfinished}", f"--pwfile={self._password}", *_INITDB.split()]
         arguments += ["--no-sync"] if "fsync=off" in self._options else []
-        created = run_as(self._account, [self._program("initdb"), *arguments])
+        created = run_as(self._account, [program("initdb", self._account), *arguments])
         if created.returncode:
             raise self.failure(created.stdout)
         unfinished.rename(self._data)
@@ -178,11 +171,8 @@ class Cluster:
         self._log.unlink(missing_ok=True)
         options = f"-p {port} {_LOCAL} {_DISCREET} {self._options}"
         places = [f"--pgdata={self._data}", f"--log={self._log}"]
-        command = [self._program("pg_ctl"), "start", *places, f"--options={options}"]
+        command = [program("pg_ctl", self._account), "start", *places, f"--options={options}"]
         return run_as(self._account, command).returncode == 0
-
-    def _program(self, name: str) -> str:
-        return str(binaries(self._account) / name)
 
     def _running(self) -> _Postmaster | None:
         """Return what postmaster.pid records, if the process that it names is this server."""

