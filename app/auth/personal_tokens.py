@@ -12,7 +12,7 @@ from app.core.problems import invalid_token
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading
 from app.db.statement import Statement
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 UNEXPIRED: Final = or_(Token.expires_at.is_(None), Token.expires_at > func.now())
 

@@ -26,7 +26,7 @@ from app.auth.models import RefreshToken
 from app.db.statement import Statement
 from app.rows import idempotency
 from app.rows.idempotency import IdempotencyKey
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 HASH: Final[BindParameter[Any]] = bindparam("token_hash")
 NEW_HASH: Final[BindParameter[Any]] = bindparam("new_hash")

@@ -4,8 +4,8 @@ The bounds (quotas.py) are never too low, and become too high as rows are purged
 and kept answers expire.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from flask import Flask, current_app
 from sqlalchemy import (
@@ -23,13 +23,24 @@ from sqlalchemy import (
     update,
 )
 
+from app.core.problem_kinds import UNAUTHENTICATED
+from app.core.problems import Problem
 from app.db.run import execute, first
 from app.db.scope import writing
 from app.db.statement import Statement
 from app.rows.idempotency import IdempotencyKey
 from app.rows.owner import User
-from app.rows.quotas import NO_QUOTA, ROW_BYTES, ROW_SIZE, Usage, quota, stored_size, texts_of
-from app.rows.statements import USER_ID
+from app.rows.quotas import (
+    NO_QUOTA,
+    ROW_BYTES,
+    ROW_SIZE,
+    NoRoom,
+    Usage,
+    quota,
+    stored_size,
+    texts_of,
+)
+from app.rows.shape import USER_ID
 
 CENSUS: Final = "census"
 
@@ -41,6 +52,33 @@ MOST_COUNTED: Final = 1_000_000
 
 SIGN_IN_ROUTES: Final = "/v1/auth/%"
 """What is kept of these has a bound of its own (users/sessions.py)."""
+
+Result = TypeVar("Result")
+
+
+class NoAccount(Problem):
+    """A write of a user who has no row: erased, or another issuer's who never wrote before."""
+
+    def __init__(self) -> None:
+        super().__init__(UNAUTHENTICATED, "This account does not exist.")
+
+
+def within_quota(user_id: str, write: Callable[[], Result]) -> Result:
+    """What the write returns; where there was no room for it, it is done again after a census.
+
+    Raises NoAccount, NoRoom with what is full, and whatever the write raises.
+    """
+    try:
+        return write()
+    except NoRoom:
+        usage = take_census(user_id)
+    if usage is None:
+        raise NoAccount
+    try:
+        return write()
+    except NoRoom as full:
+        full.settle(usage)
+        raise
 
 
 def take_census(user_id: str) -> Usage | None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from app.rows.statements import Element
+from app.rows.shape import Element
 from app.rows.versioned import Representation, VersionedTable
 
 

@@ -24,17 +24,8 @@ from sqlalchemy import (
 
 from app.rows import idempotency
 from app.rows.quotas import ROW_SIZE, ZERO, Growth, stored_size
-from app.rows.statements import (
-    ID,
-    ONE,
-    USER_ID,
-    Shape,
-    answer,
-    changed_row,
-    count_change,
-    is_expected,
-    stored_answer,
-)
+from app.rows.shape import ID, ONE, USER_ID, Shape
+from app.rows.statements import answer, changed_row, count_change, is_expected, stored_answer
 
 KEPT_DAYS: Final = 30
 """Days for which a deleted row can be restored, unless the operator purges with another figure."""

@@ -6,12 +6,11 @@ none, `changed`, and a `<field>_allowed` for each guard. Their parts are common 
 `after` the row written with the new version (PostgreSQL, "Data-Modifying Statements in WITH").
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     CTE,
-    BigInteger,
     Boolean,
     ColumnElement,
     FromClause,
@@ -26,7 +25,6 @@ from sqlalchemy import (
     false,
     func,
     insert,
-    literal_column,
     null,
     or_,
     select,
@@ -39,58 +37,8 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from app.rows import idempotency
 from app.rows.owner import User
-from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
-
-Element = ColumnElement[Any]
-
-USER_ID: Element = bindparam("user_id")
-ID: Element = bindparam("id")
-VERSIONS: Element = bindparam("versions")
-OTHER_THAN: Element = bindparam("other_than")
-ONE: Element = literal_column("1", BigInteger)
-
-
-class Derived(NamedTuple):
-    """A column that follows from a field: `value(field, previous value, now)`."""
-
-    field: str
-    value: Callable[[Element, Element, Element], Element]
-
-
-class Shape(NamedTuple):
-    """What the statements of one table have in common.
-
-    `answered` are the columns that clients see. A guard is a condition on a field's new
-    value, unless that is null, without which nothing is written.
-    """
-
-    table: Table
-    answered: Sequence[str]
-    guards: Mapping[str, Element]
-    derived: Mapping[str, Derived]
-
-    @property
-    def columns(self) -> list[Element]:
-        """The columns that clients see."""
-        return [self.table.c[name] for name in self.answered]
-
-    def texts_of(self, fields: Iterable[str]) -> list[str]:
-        """Those fields that are texts, whose length is counted."""
-        return texts_of(self.table, fields)
-
-    def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
-        """The guards of those fields that are written."""
-        return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
-
-    def derive(
-        self, fields: Sequence[str], value: Callable[[str], Element], previous: Any, now: Element
-    ) -> dict[str, Element]:
-        """The columns that follow from those fields."""
-        return {
-            name: rule.value(value(rule.field), previous(name), now)
-            for name, rule in self.derived.items()
-            if rule.field in fields
-        }
+from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size
+from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape
 
 
 def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:

@@ -11,71 +11,24 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Select
 
-from app.core.problem_kinds import ERASED, UNAUTHENTICATED
+from app.core.problem_kinds import ERASED
 from app.core.problems import Problem, invalid, not_found, precondition_failed
 from app.db.run import execute
 from app.db.scope import writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import restoring, statements
-from app.rows.census import take_census
+from app.rows.census import within_quota
 from app.rows.idempotency import Once
+from app.rows.preconditions import Preconditions
 from app.rows.quotas import NoRoom, quota, size_of
-from app.rows.statements import Shape
+from app.rows.shape import Shape
 
 Representation = dict[str, Any]
 Result = TypeVar("Result")
 
 KEPT_STATEMENTS: Final = 256
 """Of one table: clients choose the fields of a patch, of which there are 2^n sets."""
-
-
-class Preconditions(NamedTuple):
-    """What a client asks of a resource before it is written (RFC 9110, section 13.1).
-
-    `versions` are those that If-Match admits, None for any; `other_than` are those that
-    If-None-Match excludes.
-    """
-
-    versions: list[int] | None = None
-    must_exist: bool = False
-    must_be_new: bool = False
-    other_than: list[int] | None = None
-
-    @property
-    def parameters(self) -> dict[str, list[int] | None]:
-        """What `statements.is_expected` is bound to."""
-        return {"versions": self.versions, "other_than": self.other_than}
-
-    def admit(self, version: int) -> bool:
-        """Whether a resource that stands at this version may be written."""
-        expected = self.versions is None or version in self.versions
-        return expected and version not in (self.other_than or ())
-
-
-class NoAccount(Problem):
-    """A write of a user who has no row: erased, or another issuer's who never wrote before."""
-
-    def __init__(self) -> None:
-        super().__init__(UNAUTHENTICATED, "This account does not exist.")
-
-
-def within_quota(user_id: str, write: Callable[[], Result]) -> Result:
-    """What the write returns; where there was no room for it, it is done again after a census.
-
-    Raises NoAccount, NoRoom with what is full, and whatever the write raises.
-    """
-    try:
-        return write()
-    except NoRoom:
-        usage = take_census(user_id)
-    if usage is None:
-        raise NoAccount
-    try:
-        return write()
-    except NoRoom as full:
-        full.settle(usage)
-        raise
 
 
 class Write(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.core.problems import invalid, precondition_failed
-from app.rows.versioned import Preconditions
+from app.rows.preconditions import Preconditions
 from app.web.request import Request, current
 
 ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')

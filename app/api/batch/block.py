@@ -16,7 +16,7 @@ from app.api.kinds import TYPES
 from app.db.sending import Sent
 from app.db.statement import DIALECT, Statement
 from app.rows.owner import User
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 from app.rows.versioned import Write
 
 GIVEN: Final[dict[str, TypeEngine[Any]]] = {

@@ -17,8 +17,9 @@ from app.db.statement import Statement
 from app.rows import statements
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst, Position
-from app.rows.statements import ID, USER_ID, Shape
-from app.rows.versioned import Preconditions, Representation, VersionedTable
+from app.rows.preconditions import Preconditions
+from app.rows.shape import ID, ONE, USER_ID, Shape
+from app.rows.versioned import Representation, VersionedTable
 from app.web.errors import CONSTRAINTS
 
 CONSTRAINTS["uq_categories_name"] = Problem(
@@ -36,7 +37,7 @@ def delete_and_detach(shape: Shape) -> Select[Any]:
     )
     count = select(func.count()).select_from(orphans).scalar_subquery()
     acceptable = exists().where(statements.is_expected(before)).select_from(before)
-    bump = statements.count_change(acceptable, step=count + statements.ONE)
+    bump = statements.count_change(acceptable, step=count + ONE)
     after = statements.changed_row(shape, bump, {"deleted_at": bump.c.at})
     detached = (
         update(Task)

@@ -28,7 +28,7 @@ from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.kind import Kind
 from app.rows.owner import User
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 AFTER: Final[ColumnElement[int]] = bindparam("after", type_=BigInteger)
 COPIED_TO: Final[ColumnElement[int]] = bindparam("copied_to", type_=BigInteger)

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.api.tasks.models import Task
 from app.rows.owner import User
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 Element = ColumnElement[Any]
 

@@ -27,7 +27,7 @@ from app.api.tasks.days import Range, zone_of
 from app.api.tasks.models import INDEXED_AFTER, Task
 from app.api.tasks.schemas import FIELDS
 from app.rows.owner import User
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 MOST: Final = 2000
 """How many tasks a search may find by the index of texts."""

@@ -24,8 +24,9 @@ from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.idempotency import Once
 from app.rows.listing import Position
-from app.rows.statements import USER_ID, Derived, Shape
-from app.rows.versioned import Preconditions, Representation, VersionedTable
+from app.rows.preconditions import Preconditions
+from app.rows.shape import USER_ID, Derived, Shape
+from app.rows.versioned import Representation, VersionedTable
 from app.web.cursors import after
 from app.web.errors import CONSTRAINTS, RAISED
 

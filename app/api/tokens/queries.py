@@ -35,12 +35,13 @@ from app.db.scope import reading, writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
+from app.rows.census import NoAccount, within_quota
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst, Position
 from app.rows.owner import User
+from app.rows.preconditions import Preconditions
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota
-from app.rows.statements import ID, USER_ID
-from app.rows.versioned import NoAccount, Preconditions, within_quota
+from app.rows.shape import ID, ONE, USER_ID
 from app.web.errors import CONSTRAINTS
 
 MOST: Final = 100
@@ -125,7 +126,7 @@ def _create(once: bool) -> Select[Any]:
         statement = statements.answer([("has_room", has_room)], after, FIELDS)
         return statement.add_cte(_expired_removed())
     replayed = idempotency.replayed()
-    growth = Growth(statements.ONE, ROW_SIZE)
+    growth = Growth(ONE, ROW_SIZE)
     after = _inserted(growth, has_room, ~exists().select_from(replayed))
     table: Table = Token.__table__  # type: ignore[assignment]
     stored = statements.stored_answer(table, replayed).cte("stored")

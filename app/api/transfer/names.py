@@ -27,7 +27,7 @@ from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
 from app.db.sending import Row, Transaction
 from app.db.statement import Statement
 from app.rows.owner import User
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 UUID_LENGTH: Final = 36
 

@@ -9,7 +9,7 @@ from app.api.tasks.models import Task
 from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
 from app.db.statement import Statement
 from app.rows.owner import User
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 ACCOUNT: Final = Statement(select(User.email, User.name, User.time_zone).where(User.id == USER_ID))
 

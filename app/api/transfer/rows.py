@@ -37,7 +37,8 @@ from app.db.scope import writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota, stored_size, texts_of
-from app.rows.statements import USER_ID, count_change
+from app.rows.shape import USER_ID
+from app.rows.statements import count_change
 
 Element = ColumnElement[Any]
 

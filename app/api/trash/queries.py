@@ -24,7 +24,7 @@ from app.db.statement import Statement
 from app.rows.kind import Kind
 from app.rows.listing import Position
 from app.rows.restoring import in_trash
-from app.rows.statements import USER_ID
+from app.rows.shape import USER_ID
 
 
 def items_of(kind: Kind) -> Select[Any]:

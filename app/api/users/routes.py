@@ -26,8 +26,9 @@ from app.core.ids import new_id
 from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS
 from app.core.problems import Problem
 from app.core.secrets import Keys, present
+from app.rows.census import NoAccount
 from app.rows.idempotency import Once
-from app.rows.versioned import NoAccount, Representation
+from app.rows.versioned import Representation
 from app.web import idempotency_key
 from app.web.conditional import preconditions
 from app.web.request_limits import request_limits

@@ -1,0 +1,59 @@
+"""The shape of a table of versioned rows: what its write statements are built of."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, literal_column
+
+from app.rows.quotas import texts_of
+
+Element = ColumnElement[Any]
+
+USER_ID: Element = bindparam("user_id")
+ID: Element = bindparam("id")
+VERSIONS: Element = bindparam("versions")
+OTHER_THAN: Element = bindparam("other_than")
+ONE: Element = literal_column("1", BigInteger)
+
+
+class Derived(NamedTuple):
+    """A column that follows from a field: `value(field, previous value, now)`."""
+
+    field: str
+    value: Callable[[Element, Element, Element], Element]
+
+
+class Shape(NamedTuple):
+    """What the statements of one table have in common.
+
+    `answered` are the columns that clients see. A guard is a condition on a field's new
+    value, unless that is null, without which nothing is written.
+    """
+
+    table: Table
+    answered: Sequence[str]
+    guards: Mapping[str, Element]
+    derived: Mapping[str, Derived]
+
+    @property
+    def columns(self) -> list[Element]:
+        """The columns that clients see."""
+        return [self.table.c[name] for name in self.answered]
+
+    def texts_of(self, fields: Iterable[str]) -> list[str]:
+        """Those fields that are texts, whose length is counted."""
+        return texts_of(self.table, fields)
+
+    def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
+        """The guards of those fields that are written."""
+        return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
+
+    def derive(
+        self, fields: Sequence[str], value: Callable[[str], Element], previous: Any, now: Element
+    ) -> dict[str, Element]:
+        """The columns that follow from those fields."""
+        return {
+            name: rule.value(value(rule.field), previous(name), now)
+            for name, rule in self.derived.items()
+            if rule.field in fields
+        }
