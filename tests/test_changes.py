@@ -328,7 +328,7 @@ def test_nobody_waits_where(
     if why == "no place is free":
         monkeypatch.setattr(app.extensions[POLLS], "total", 0)
     else:
-        monkeypatch.setattr(lifecycle, "_leaves", True)
+        monkeypatch.setattr(lifecycle, "leaving", lambda: True)
     assert page(alice, since=token, wait=25)["items"] == []
     assert time.monotonic() - started < 25
 
