@@ -26,7 +26,7 @@ import pytest
 from app.dev import embedded
 from app.dev.embedded import programs
 from app.dev.embedded.cluster import Cluster
-from app.dev.embedded.command import main
+from app.dev.embedded.main import main
 from app.dev.embedded.programs import server_account
 
 AS_ROOT = os.geteuid() == 0
@@ -88,7 +88,7 @@ def checkout() -> Iterator[Path]:
     shutil.copytree(Path(embedded.__file__).parent, checkout / "app" / "dev" / "embedded")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.dev.embedded.cluster.REPOSITORY", checkout)
-        patch.setattr("app.dev.embedded.command.REPOSITORY", checkout)
+        patch.setattr("app.dev.embedded.main.REPOSITORY", checkout)
         for name in ("APP_ENV", "DATABASE_URL", "DATABASE_URL_UNPOOLED", "FLASK_SKIP_DOTENV"):
             patch.delenv(name, raising=False)
         with embedded.Server(embedded.default_directory(), "-c fsync=off"):

@@ -21,7 +21,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from app.core.problem_kinds import BY_STATUS, KINDS
-from app.web.openapi.operations import CONFLICTING, OWN_FORM, REPLAYING
+from app.web.openapi.conventions import CONFLICTING, OWN_FORM, REPLAYING
 from tests.conftest import Account, gunicorn
 from tests.contract import LINES, ROUTES, Route
 

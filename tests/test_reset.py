@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.dev import embedded
-from app.dev.embedded.command import main
+from app.dev.embedded.main import main
 from tests.conftest import ROOT
 from tests.test_embedded import ask, is_down, make_directory
 
@@ -25,7 +25,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     for name in ("DATABASE_URL", "APP_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("app.dev.embedded.command.default_directory", lambda: made)
+    monkeypatch.setattr("app.dev.embedded.main.default_directory", lambda: made)
     yield made
     embedded.Server(made).drop()
     for path in made.iterdir():

@@ -1,6 +1,6 @@
-"""The database: the base of the models, the session, and what guards them.
+"""The base of the models, the session, and the event that puts a scope before each statement.
 
-Connections run in autocommit, and no statement is sent without a scope.
+Connections are in autocommit mode. A statement without a scope is refused.
 """
 
 from typing import Any, Final, NamedTuple, cast
@@ -20,7 +20,7 @@ GATE: Final = "database_gate"
 
 
 class Base(DeclarativeBase):
-    """The base of every model; constraints are named, so that migrations can speak of them."""
+    """The base of every model. Constraints have names, which migrations refer to."""
 
     metadata = MetaData(
         naming_convention={
@@ -34,10 +34,10 @@ class Base(DeclarativeBase):
 
 
 class Database(SQLAlchemy):
-    """Flask-SQLAlchemy with the engine's options as they are given."""
+    """Flask-SQLAlchemy, passing the engine's options on unchanged."""
 
     def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:
-        # The stock method reads them as text from a file, and cuts a timeout to whole seconds.
+        # Flask-SQLAlchemy uses engine_from_config, which converts a timeout to whole seconds.
         return create_engine(**options)
 
 
@@ -45,7 +45,7 @@ db: Final = Database(model_class=Base, disable_autonaming=True)
 
 
 class Gate(NamedTuple):
-    """What a statement passes on its way to the database."""
+    """What every statement passes: the breaker, the pool, and DB_STATEMENT_TIMEOUT in seconds."""
 
     breaker: Breaker
     pool: Pool
@@ -53,7 +53,7 @@ class Gate(NamedTuple):
 
 
 def gate() -> Gate:
-    """The gate to this application's database."""
+    """The gate of the current application."""
     found: Gate = current_app.extensions[GATE]
     return found
 
@@ -78,7 +78,7 @@ def put_scope(
 
 
 def init_app(app: Flask, settings: Settings, url: str) -> None:
-    """Open the engine of this application on the database at `url`."""
+    """Create the engine for the database at `url`, and register its events."""
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = pool.options(settings)
     db.init_app(app)

@@ -1,8 +1,8 @@
-"""The breaker: while the database is away, requests fail at once instead of waiting for it.
+"""The circuit breaker: while the database is unavailable, requests fail at once.
 
-The first failure to connect opens it. From then on one thread, off every request's path, tries the
-way back; its first success closes the breaker. So does a while without requests: the next one finds
-out for itself, and nobody keeps knocking for nothing. Source: M. Nygard, "Release It!".
+The first failure to connect opens it. A background thread then probes the database, and its first
+success closes the breaker. So does half a minute without requests: probing stops, and the next
+request finds out for itself. Source: M. Nygard, "Release It!".
 """
 
 import logging
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Breaker:
-    """Open while there is a failure; `probe` connects and asks, or raises psycopg2.Error."""
+    """Open while there is a failure. `probe` runs a query, or raises psycopg2.Error."""
 
     def __init__(self, probe: Callable[[], None]) -> None:
         self.probe = probe
@@ -38,7 +38,7 @@ class Breaker:
         self.lock = Lock()
 
     def check(self) -> None:
-        """Let the request go on, or raise Problem 503 while the breaker is open."""
+        """Raise Problem 503 while the breaker is open."""
         if failure := self.failure:
             self.asked_at = monotonic()
             pause = LASTING_PAUSE_SECONDS if failure.lasting else LONGEST_PAUSE_SECONDS
@@ -53,14 +53,14 @@ class Breaker:
         _warn(failure)
         try:
             Thread(target=self._run, name="database-probe", daemon=True).start()
-        except RuntimeError:  # no thread is to be had, and nobody would close it again
+        except RuntimeError:  # no thread could be started, so nothing would close the breaker again
             self.failure = None
 
     def _run(self) -> None:
         try:
             self._find_the_way_back()
         except BaseException:
-            self.failure = None  # or nobody would close it again
+            self.failure = None  # or nothing would close the breaker again
             raise
 
     def _find_the_way_back(self) -> None:
@@ -94,7 +94,7 @@ def _warn(failure: Failure) -> None:
 
 
 def _pauses() -> Iterator[float]:
-    """Seconds between probes, each a little different, so that processes do not march in step."""
+    """Seconds between probes, with jitter, so that processes do not probe at the same moment."""
     pause = FIRST_PAUSE_SECONDS
     while True:
         yield pause * JITTER.uniform(0.8, 1.2)

@@ -1,4 +1,4 @@
-"""What it means when a connection fails: the database is full, away, or wrongly addressed.
+"""Why a connection failed: the database is full, unavailable, or wrongly configured.
 
 The driver gives no SQLSTATE for a connection that failed or was killed, so what libpq, PgBouncer
 and Neon's proxy write is all there is to tell these apart.
@@ -15,21 +15,21 @@ class Cause(Enum):
     """Why there is no connection."""
 
     FULL = auto()
-    """No room for one more now; those that are open go on."""
+    """No connection is left; open ones still work."""
     AWAY = auto()
-    """The server is not to be reached, or does not serve yet."""
+    """The server cannot be reached, or does not accept connections yet."""
     SILENT = auto()
-    """The server does not answer in time, not even to say that it took too long."""
+    """The server does not answer, not even with a timeout."""
     LOST = auto()
     """The connection died with a statement on it; a new one may work."""
     TLS = auto()
-    """The server is not the one it should be. Does not pass by itself."""
+    """The server's certificate is wrong, or it does not support TLS. Needs an operator."""
     REFUSED = auto()
-    """The server does not want us. Does not pass by itself."""
+    """The server refuses the login or the database. Needs an operator."""
 
 
 class Failure(NamedTuple):
-    """A cause, and what an operator can do about it."""
+    """A cause, and advice for the operator."""
 
     cause: Cause
     advice: str
@@ -41,12 +41,12 @@ class Failure(NamedTuple):
 
     @property
     def for_all(self) -> bool:
-        """Whether no other request would be served either."""
+        """Whether every other request would fail as well."""
         return self.cause not in {Cause.FULL, Cause.LOST}
 
     @property
     def lasting(self) -> bool:
-        """Whether it goes on until somebody does something about it."""
+        """Whether it lasts until an operator acts."""
         return self.cause in {Cause.TLS, Cause.REFUSED}
 
 
@@ -140,9 +140,7 @@ SILENT: Final = Failure(Cause.SILENT, "it does not answer")
 
 
 def explained(error: BaseException | None, variable: str = "DATABASE_URL") -> str:
-    """What kept a connection from being made, in one line for an operator: what was said, and what
-    that means for the setting that the connection was made by.
-    """
+    """One line for an operator: the error's text, and what to check in the setting `variable`."""
     failure = while_connecting(error)
     said = str(error).strip().split("\n", 1)[0]
     if failure.cause is Cause.SILENT and said:
@@ -151,7 +149,7 @@ def explained(error: BaseException | None, variable: str = "DATABASE_URL") -> st
 
 
 def while_connecting(error: BaseException | None) -> Failure:
-    """What kept a connection from being made; nothing was sent on it."""
+    """Classify the error of a connection that could not be made; nothing was sent on it."""
     if isinstance(error, DeadlineExceeded):
         return SILENT
     text = str(error)
@@ -161,7 +159,7 @@ def while_connecting(error: BaseException | None) -> Failure:
 
 
 def while_waiting(error: BaseException | None) -> Failure:
-    """What broke a connection that a statement had been sent on."""
+    """Classify the error of a connection on which a statement had been sent."""
     if isinstance(error, DeadlineExceeded):
         return SILENT
     text = str(error)

@@ -1,4 +1,4 @@
-"""The engine: how connections are opened, kept, examined and given up."""
+"""The engine and its connection pool: how connections are opened, checked and closed."""
 
 import logging
 import os
@@ -32,11 +32,9 @@ UUID_OID: Final = (2950,)
 
 
 class Pool(QueuePool):
-    """Connections, the last one returned the first to go out again; a request that waits for one
-    does so no longer than its deadline allows.
-    """
+    """A LIFO pool in which a request waits for a connection no longer than its deadline allows."""
 
-    # What SQLAlchemy's own method reads whenever somebody has to wait.
+    # SQLAlchemy's QueuePool reads this private attribute whenever a caller has to wait.
     @property
     def _timeout(self) -> float:
         return min(self._patience, max(0.0, deadline.left()))
@@ -47,7 +45,7 @@ class Pool(QueuePool):
 
 
 class CountedPool(Pool):
-    """One that counts who has to wait for a connection."""
+    """A pool that counts waits for a connection, for the metrics."""
 
     def _do_get(self) -> Any:
         if self._overflow < self._max_overflow or not self._pool.empty():
@@ -63,12 +61,12 @@ class CountedPool(Pool):
             tally.add(POOL_WAIT_SECONDS, amount=time.perf_counter() - started)
 
 
-# What a pool tells of each connection it gives up is for its authors.
+# SQLAlchemy's pool logs every invalidated connection at INFO; operators do not need it.
 logging.getLogger(f"{Pool.__module__}.{Pool.__name__}").setLevel(logging.WARNING)
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """What SQLAlchemy is told of the engine."""
+    """The options of `create_engine`."""
     return {
         "isolation_level": "AUTOCOMMIT",
         "skip_autocommit_rollback": True,
@@ -78,7 +76,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "pool_timeout": settings.db_pool_timeout,
         "pool_recycle": 240,  # Neon suspends after five idle minutes
         "pool_use_lifo": True,
-        "pool_reset_on_return": None,  # nothing outlives a statement
+        "pool_reset_on_return": None,  # no state outlives a statement
         "use_native_hstore": False,
         "hide_parameters": True,
         "connect_args": connect_options(settings),
@@ -86,8 +84,10 @@ def options(settings: Settings) -> dict[str, Any]:
 
 
 def connect_options(settings: Settings) -> dict[str, Any]:
-    """What libpq is told at each connection; keepalives and the timeout of unacknowledged data
-    find a dropped link within seconds, and only together (PostgreSQL, "Parameter Key Words").
+    """The connection parameters of libpq.
+
+    Keepalives together with `tcp_user_timeout` detect a dropped link within seconds; neither does
+    alone. Source: PostgreSQL, "Parameter Key Words".
     """
     return {
         "connect_timeout": settings.db_connect_timeout,
@@ -100,13 +100,13 @@ def connect_options(settings: Settings) -> dict[str, Any]:
 
 
 def connect_parameters(engine: Engine, settings: Settings) -> dict[str, Any]:
-    """What psycopg2 is told, for a connection beside the pool."""
+    """The arguments of `psycopg2.connect` for a connection outside the pool."""
     return {**engine.dialect.create_connect_args(engine.url)[1], **connect_options(settings)}
 
 
 @contextmanager
 def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]:
-    """A connection of one's own, in autocommit; so many seconds for making and using it.
+    """Open a connection outside the pool, in autocommit, for at most `seconds` including its use.
 
     Raises psycopg2.Error.
     """
@@ -120,7 +120,7 @@ def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]
 
 
 def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
-    """Examine the engine's connections, and put a breaker before it."""
+    """Check connections as they leave the pool, and create the breaker that guards the engine."""
     overrule_environment()
     parameters = connect_parameters(engine, settings)
     seconds = settings.db_connect_timeout
@@ -141,12 +141,14 @@ def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
 
 
 def _read_ids_as_text(connection: Any, record: object) -> None:
-    # SQLAlchemy would have psycopg2 make objects of them.
+    # SQLAlchemy registers a type caster that makes uuid.UUID objects; ids are text here.
     register_type(new_type(UUID_OID, "ID", UNICODE), connection)
 
 
 def _refuse_dead(connection: Any, record: object, fairy: object) -> None:
-    """A server that closed an idle connection has left its farewell on the socket: looking costs no
+    """Have the pool replace a connection that the server closed while it was idle.
+
+    Such a server has left a message on the socket, so looking for input costs no
     round trip. An idle connection has nothing else to read, so the pool opens another.
     """
     poller = select.poll()
@@ -156,7 +158,7 @@ def _refuse_dead(connection: Any, record: object, fairy: object) -> None:
 
 
 def warm_up(app: Flask, *, first: bool) -> None:
-    """Open a connection in the background, so that the first request finds one.
+    """Open a connection in a background thread, so that the first request finds one.
 
     Where TLS shows that the server is not the one it should be, the first worker ends the service
     with one line for the operator, as a wrong setting does.

@@ -1,4 +1,4 @@
-"""The scope of a statement: as whom it runs, for how long, and whether it may run twice."""
+"""The scope of a statement: its role and user, timeout and locks, and whether it may be retried."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,17 +10,17 @@ from uuid import UUID
 from app.core.principal import PRESENTED
 
 TURN_MILLISECONDS: Final = 500
-"""How long a statement waits for its user's turn."""
+"""How long a search waits for another search of its user."""
 
 SESSION_MILLISECONDS: Final = 1000
 """How long a write of a user's sessions waits for a lock."""
 
 SEARCH_SECONDS: Final = 1.0
-"""How long a search may take."""
+"""The statement timeout of a search."""
 
 
 class Role(StrEnum):
-    """The roles of the first migration; each may do only what its kind of request needs."""
+    """The database roles; each has only the rights that its kind of request needs."""
 
     APP = "tasks_app"
     AUTH = "tasks_auth"
@@ -35,7 +35,7 @@ def presented_token() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """As whom a statement runs: a role and, for the policies, a user.
+    """The role of a statement and the user that row-level policies compare with.
 
     A scope that writes first locks the user's row, so that one user's writes follow each other and
     each sees all that came before: `READ COMMITTED` takes a new snapshot for each statement.
@@ -45,23 +45,23 @@ class Scope:
     user_id: str | None = None
     writes: bool = False
     once: bool = False
-    """Whether an idempotency key makes it harmless to do a write twice."""
+    """Whether an idempotency key makes it harmless to send a write twice."""
     seconds: float = inf
-    """How long its statement may take, where that is less than DB_STATEMENT_TIMEOUT."""
+    """The statement timeout, if it is less than DB_STATEMENT_TIMEOUT."""
     one_at_a_time: bool = False
-    """Whether of such statements a user has one at a time, in all processes together."""
+    """Whether statements like this run one at a time for each user, across all processes."""
     sessions: bool = False
-    """Whether it writes the user's sessions alone, and so need not wait for their other writes."""
+    """Whether it writes only the user's sessions, and so does not wait for their other writes."""
     token_id: str | None = field(default_factory=presented_token)
-    """The token that must still count when the statement is run, whoever made the scope."""
+    """The personal access token that must still be valid when the statement runs."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether a statement may be sent again when nobody knows if it was done."""
+        """Whether a statement may be sent again when it is unknown whether it was committed."""
         return self.once or not self.writes
 
     def prefix(self, timeout: int) -> str:
-        """The settings that travel before the statement; timeout in milliseconds.
+        """The SQL to send before the statement; timeout in milliseconds.
 
         Formatted, not bound: nothing but a role, a parsed UUID and an integer gets in.
         """
@@ -74,7 +74,7 @@ class Scope:
             settings += f"select from users where id = '{user}' for no key update; "
         if self.one_at_a_time:
             settings += _turn(self.user_id)
-        if self.token_id:  # after the wait for the lock, as the token may be revoked meanwhile
+        if self.token_id:  # after waiting for the lock: the token may be revoked meanwhile
             settings += f"select require_token('{UUID(self.token_id)}'); "
         return settings
 
@@ -86,7 +86,7 @@ def _identity(role: Role, user_id: str | None) -> str:
 
 
 def _session_lock(user_id: str | None) -> str:
-    """Let one user's writes of sessions follow each other, and wait for an erasure of the account.
+    """Serialise one user's writes of sessions, also with the erasure of the account.
 
     They do not wait for the user's other writes: whoever sends a refresh token need not be signed
     in, so the server cannot tell whose requests would hold its threads meanwhile.
@@ -101,11 +101,11 @@ def _session_lock(user_id: str | None) -> str:
 
 
 def _turn(user_id: str | None) -> str:
-    """Wait for the user's turn, which ends with the transaction, as a pooler needs it.
+    """Wait for the user's advisory lock, which ends with the transaction, as a pooler requires.
 
     Raises LockNotAvailable in the statement that waits, and in none after it.
     """
-    key = int.from_bytes(UUID(user_id).bytes[8:], signed=True)  # the half of it that is random
+    key = int.from_bytes(UUID(user_id).bytes[8:], signed=True)  # its random half
     return (
         f"set local lock_timeout = {TURN_MILLISECONDS}; select pg_advisory_xact_lock({key});"
         " set local lock_timeout to default; "
@@ -118,7 +118,7 @@ def reading(user_id: str) -> Scope:
 
 
 def searching(user_id: str) -> Scope:
-    """The scope of a search: one of a user at a time, and a second for it."""
+    """The scope of a search: one at a time for each user, and at most a second long."""
     return Scope(Role.APP, user_id, seconds=SEARCH_SECONDS, one_at_a_time=True)
 
 
@@ -128,5 +128,5 @@ def writing_sessions(user_id: str, *, once: bool = False) -> Scope:
 
 
 def writing(user_id: str, *, once: bool = False) -> Scope:
-    """The scope of a user's write; `once` if it may be sent twice and is done once."""
+    """The scope of a user's write; `once` if an idempotency key makes it harmless to retry."""
     return Scope(Role.APP, user_id, writes=True, once=once)

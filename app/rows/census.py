@@ -1,4 +1,4 @@
-"""The census: a user's rows and bytes counted anew, where their bounds have reached a quota.
+"""The census: counts a user's rows and bytes again when their upper bounds reach a quota.
 
 The bounds (quotas.py) are never too low, and become too high as rows are purged, texts are erased
 and kept answers expire.
@@ -45,26 +45,26 @@ from app.rows.shape import USER_ID
 CENSUS: Final = "census"
 
 INTERVAL: Final = text("interval '10 seconds'")
-"""How often a user is counted at most, however often a full account is written to."""
+"""The shortest time between two counts of a user."""
 
 MOST_COUNTED: Final = 1_000_000
-"""Rows that are counted where there is no quota."""
+"""Rows to count where there is no quota."""
 
 SIGN_IN_ROUTES: Final = "/v1/auth/%"
-"""What is kept of these has a bound of its own (users/sessions.py)."""
+"""Records of these routes are bounded by auth/refresh_token_statements.py."""
 
 Result = TypeVar("Result")
 
 
 class NoAccount(Problem):
-    """A write of a user who has no row: erased, or another issuer's who never wrote before."""
+    """A write of a user without a row: erased, or another issuer's user who never wrote."""
 
     def __init__(self) -> None:
         super().__init__(UNAUTHENTICATED, "This account does not exist.")
 
 
 def within_quota(user_id: str, write: Callable[[], Result]) -> Result:
-    """What the write returns; where there was no room for it, it is done again after a census.
+    """Return what the write returns; if a quota refuses it, count the user's rows and try again.
 
     Raises NoAccount, NoRoom with what is full, and whatever the write raises.
     """
@@ -82,7 +82,7 @@ def within_quota(user_id: str, write: Callable[[], Result]) -> Result:
 
 
 def take_census(user_id: str) -> Usage | None:
-    """The bounds, set to what there is unless that was done just now; None without an account."""
+    """Count the user's rows unless that was done just now; None without an account."""
     statement: Statement = current_app.extensions[CENSUS]
     limits = quota()
     rows = min(limits["quota_rows"], limits["quota_bytes"] // ROW_BYTES)
@@ -133,5 +133,5 @@ def _noted(total: CTE, due: Any) -> CTE:
 
 
 def init_app(app: Flask, tables: Iterable[Table]) -> None:
-    """Have the census count the rows of these tables."""
+    """Build the census of these tables."""
     app.extensions[CENSUS] = Statement(census(tables))

@@ -33,7 +33,7 @@ LIFETIME: Final = text("interval '24 hours'")
 
 
 class IdempotencyKey(Base):
-    """A key that a user sent to a route, what came with it, and what was answered."""
+    """A user's key for a route, the fingerprint of the body, and the response."""
 
     __tablename__ = "idempotency_keys"
 
@@ -54,7 +54,7 @@ class IdempotencyKey(Base):
 
 
 class Once(NamedTuple):
-    """A request that is to be done once; its body's fingerprints are as `digests` gives them."""
+    """A request with an Idempotency-Key; one fingerprint of its body for each accepted secret."""
 
     route: str
     key: str
@@ -62,11 +62,11 @@ class Once(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What `replayed` and `kept` are bound to."""
+        """The parameters of `replayed` and `kept`."""
         return {"route": self.route, "key": self.key, "fingerprint": self.fingerprints[0]}
 
     def is_same(self, fingerprint: bytes | memoryview | None) -> bool:
-        """Whether the key came with this body before, or never came."""
+        """Whether the key is new, or was sent with the same body before."""
         return fingerprint is None or bytes(fingerprint) in self.fingerprints
 
     def require_same(self, fingerprint: bytes | memoryview | None) -> Keys:
@@ -82,7 +82,7 @@ class Once(NamedTuple):
 
 
 def replayed() -> CTE:
-    """The answer that the key was given before, if it was: columns fingerprint and answer."""
+    """The record of the key, if there is one: columns `fingerprint` and `answer`."""
     return (
         select(IdempotencyKey.fingerprint, IdempotencyKey.answer)
         .where(
@@ -96,7 +96,7 @@ def replayed() -> CTE:
 
 
 def kept(answer: ColumnElement[Any], source: CTE) -> CTE:
-    """Keep the answer under the key; one that expired makes room."""
+    """Write the record of the key, replacing an expired one."""
     columns = ["user_id", "route", "key", "fingerprint", "answer", "created_at"]
     row = select(
         bindparam("user_id"),

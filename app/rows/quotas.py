@@ -30,7 +30,7 @@ from app.rows.owner import User
 Element = ColumnElement[Any]
 
 ROW_BYTES: Final = 1000
-"""What a row counts beside its texts: its other columns, and its entries in the indexes."""
+"""Bytes that a row counts beside its texts, for its other columns and index entries."""
 
 NO_QUOTA: Final = 2**62
 """More than anybody can store."""
@@ -45,7 +45,7 @@ ROW_SIZE: Final[Element] = literal_column(str(ROW_BYTES), BigInteger)
 
 
 class Growth(NamedTuple):
-    """By how much a write raises what its user stores: no rows are None, bytes may be negative."""
+    """How much a write adds to its user's usage; `rows` is None for none, bytes may be negative."""
 
     rows: Element | None
     size: Element
@@ -74,16 +74,16 @@ class Usage(NamedTuple):
 
 
 class NoRoom(Problem):
-    """A write was not done, as the bounds would pass a quota by so many rows or some bytes."""
+    """A write that was refused because it would exceed a quota."""
 
     def __init__(self, rows: int) -> None:
         super().__init__(QUOTA_EXCEEDED)
         self.rows = rows
         self.operation: int | None = None
-        """Which operation of a batch it was."""
+        """The index of the operation in a batch."""
 
     def settle(self, usage: Usage) -> None:
-        """Say what is full, once the bounds are known to be right."""
+        """Report which quota is full, after a census has corrected the bounds."""
         limits = quota()
         full = "rows" if usage.rows + self.rows > limits["quota_rows"] else "bytes"
         used = usage.rows if full == "rows" else usage.bytes
@@ -91,19 +91,19 @@ class NoRoom(Problem):
 
 
 def quota() -> dict[str, int]:
-    """The quotas of this application, as statements are bound to them."""
+    """The quotas of this application, as parameters of statements."""
     limits: dict[str, int] = current_app.config[SETTING]
     return limits
 
 
 def limit(name: str) -> int | None:
-    """One of them, or None if there is no such quota."""
+    """One quota by its name, or None if it is not set."""
     value = quota()[f"quota_{name}"]
     return None if value == NO_QUOTA else value
 
 
 def size_of(values: Mapping[str, Any], texts: Iterable[str]) -> int:
-    """The bytes of those values that are texts."""
+    """The UTF-8 bytes of the named texts."""
     size = 0
     for name in texts:
         if text := values.get(name):
@@ -121,7 +121,7 @@ def texts_of(table: Table, fields: Iterable[str]) -> list[str]:
 
 
 def stored_size(row: FromClause, texts: Iterable[str]) -> Element:
-    """The bytes of the texts of a row."""
+    """SQL for the bytes of a row's texts."""
     size: Element = ZERO
     for name in texts:
         size += func.coalesce(func.octet_length(row.c[name]), ZERO)

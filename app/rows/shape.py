@@ -17,7 +17,7 @@ ONE: Element = literal_column("1", BigInteger)
 
 
 class Derived(NamedTuple):
-    """A column that follows from a field: `value(field, previous value, now)`."""
+    """A column that is computed from a field: `value(field, previous value, now)`."""
 
     field: str
     value: Callable[[Element, Element, Element], Element]
@@ -41,17 +41,17 @@ class Shape(NamedTuple):
         return [self.table.c[name] for name in self.answered]
 
     def texts_of(self, fields: Iterable[str]) -> list[str]:
-        """Those fields that are texts, whose length is counted."""
+        """The fields that are texts, whose length counts against the quota."""
         return texts_of(self.table, fields)
 
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
-        """The guards of those fields that are written."""
+        """The guards of the fields that are written."""
         return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
 
     def derive(
         self, fields: Sequence[str], value: Callable[[str], Element], previous: Any, now: Element
     ) -> dict[str, Element]:
-        """The columns that follow from those fields."""
+        """The values of columns that are computed from these fields."""
         return {
             name: rule.value(value(rule.field), previous(name), now)
             for name, rule in self.derived.items()

@@ -1,4 +1,4 @@
-"""The statements that write a versioned row: each checks, counts, writes and answers in one.
+"""The statements that write a versioned row: one statement checks, counts, writes and returns.
 
 All answer with exactly one row: the columns of the row as it now is, which are null where there is
 none, `changed`, and a `<field>_allowed` for each guard. Their parts are common table expressions:

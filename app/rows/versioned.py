@@ -1,4 +1,4 @@
-"""Rows with an owner, a version and a tombstone: what their writes take and answer.
+"""Writes of rows with an owner, a version and a tombstone: parameters in, representation out.
 
 The version is the owner's `users.change_seq`, counted up by the statement that writes. The scope of
 a write has locked the owner's row before (scope.py), so the statement sees every earlier write
@@ -28,11 +28,11 @@ Representation = dict[str, Any]
 Result = TypeVar("Result")
 
 KEPT_STATEMENTS: Final = 256
-"""Of one table: clients choose the fields of a patch, of which there are 2^n sets."""
+"""Statements kept for one table: clients choose the fields of a patch, so there are 2^n."""
 
 
 class Write(NamedTuple):
-    """A write that is ready to be sent, and what to make of the row that it answers."""
+    """A write that is ready to be sent, and how to interpret the row that it returns."""
 
     statement: Statement
     parameters: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Write(NamedTuple):
 
 
 class VersionedTable:
-    """The writes of one table, each one statement, built for each set of fields and kept."""
+    """The writes of one table: one statement for each set of fields, built once and cached."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ class VersionedTable:
 
 
 def send(user_id: str, write: Write) -> tuple[Representation, bool]:
-    """What became of the write, alone and at once."""
+    """Send one write; return the resource and whether it is new."""
 
     def once() -> tuple[Representation, bool]:
         [row] = execute(writing(user_id), write.statement, **write.parameters)

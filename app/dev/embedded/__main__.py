@@ -5,4 +5,4 @@ from importlib import import_module
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
-raise SystemExit(import_module("embedded.command").main(sys.argv[1:]))
+raise SystemExit(import_module("embedded.main").main(sys.argv[1:]))

@@ -8,9 +8,9 @@ from apiflask import APIFlask
 from app.core.permissions import required
 from app.web.openapi import files
 from app.web.openapi.components import BEARER, HEADERS, PARAMETERS
+from app.web.openapi.conventions import complete
 from app.web.openapi.introduction import introduce
-from app.web.openapi.operations import complete
-from app.web.openapi.problems import SCHEMAS, STATUSES, problem_response
+from app.web.openapi.problem_responses import SCHEMAS, STATUSES, problem_response
 from app.web.openapi.samples import add_samples
 
 
