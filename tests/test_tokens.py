@@ -388,11 +388,12 @@ def test_what_is_no_key_at_all_is_passed_over(
     assert presenting("es256").status_code == 200
 
 
-def test_a_set_of_no_use_refuses_tokens_and_asks_nobody_to_wait(
-    presenting: Callable[..., TestResponse], issuer: Issuer
+def test_a_set_of_no_use_refuses_tokens_asks_nobody_to_wait_and_is_logged(
+    presenting: Callable[..., TestResponse], issuer: Issuer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     issuer.body = b'{"keys": [{"kty": "AKP", "alg": "ML-DSA-44", "pub": "x", "kid": "es256"}]}'
     assert_not_valid(presenting("es256"))
+    assert "holds no key that can be used" in capsys.readouterr().out
 
 
 # What kind of token it is, and what it may do

@@ -3,6 +3,7 @@
 Forged tokens cannot cause more than one request a minute to the issuer.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from threading import Lock
@@ -33,6 +34,8 @@ ALGORITHMS: Final[dict[tuple[object, object], tuple[str, ...]]] = {
 
 `EdDSA` is the older name for both curves (RFC 8037), `Ed25519` the newer one (RFC 9864).
 """
+
+logger = logging.getLogger(__name__)
 
 
 class SigningKey(NamedTuple):
@@ -113,8 +116,11 @@ class KeySet:
         try:
             self.latest = _read(self.client.fetch_data())
             self.seen_at = now
-        except (PyJWTError, ValueError, OSError):
+        except (PyJWTError, ValueError, OSError) as error:
             self.retry_at = now + RETRY_SECONDS
+            logger.warning("the issuer's keys could not be fetched: %s", type(error).__name__)
+        if self.latest == ():
+            logger.warning("the issuer's key set holds no key that can be used: check JWT_JWKS_URL")
         if self.latest is not None:
             self.renewed_at = self.looked_at = now
 
