@@ -235,7 +235,7 @@ EDITS = {
             "class TaskReplace",
         ),
         (
-            '    """The fields as the table keeps them."""\n',
+            '    """Return the values as the table stores them."""\n',
             '    values = {k: v for k, v in values.items() if k != "estimate"}\n',
         ),
     ]

@@ -169,7 +169,7 @@ class Cluster:
     def _launch(self, port: int) -> bool:
         """Start the server, and wait until it takes connections; return whether it does."""
         self._log.unlink(missing_ok=True)
-        name = f"-c cluster_name={_name(self._data)}"
+        name = f"-c cluster_name={server_name(self._data)}"
         options = f"-p {port} {name} {_LOCAL} {_DISCREET} {self._options}"
         command = [program("pg_ctl", self._account), "start", f"--log={self._log.name}"]
         command += [f"--options={options}"]
@@ -189,14 +189,14 @@ class Cluster:
             return None
 
 
-def _name(data: Path) -> str:
+def server_name(data: Path) -> str:
     """Return a name for the server of this data that a shell takes as it is, unlike a path."""
     return hashlib.sha256(os.fsencode(data)).hexdigest()[:32]
 
 
 def _serves(pid: int, data: Path) -> bool:
     """Return whether the process is this cluster's server, not a zombie or a reused pid."""
-    name = f"cluster_name={_name(data)}".encode()
+    name = f"cluster_name={server_name(data)}".encode()
     if Path("/proc/self").exists():
         # Unlike the working directory, this can be read of another account's process.
         try:

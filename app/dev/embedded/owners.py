@@ -13,19 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .cluster import Cluster
+from .cluster import Cluster, server_name
 from .programs import exclusively, open_lock
 
 # Runs in its own session, so it outlives every way this process can end; the pipe on its standard
 # input closes then. It compares the command line, as the pid may belong to another process by now.
 _WATCHER = r"""
 serves() {
-    { cat "/proc/$pid/cmdline" || ps -ww -o args= -p "$pid"; } | tr '\0' ' ' | grep -qF "$1/data"
+    { cat "/proc/$pid/cmdline" || ps -ww -o args= -p "$pid"; } |
+        tr '\0' ' ' | grep -qF "cluster_name=$2"
 }
 read -r _
 if read -r pid <"$1/data/postmaster.pid"; then
-    serves "$1" && kill -QUIT "$pid" && kill -CONT "$pid"
-    while serves "$1"; do sleep 0.05; done
+    serves "$@" && kill -QUIT "$pid" && kill -CONT "$pid"
+    while serves "$@"; do sleep 0.05; done
 fi
 for _ in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done
 """
@@ -126,7 +127,7 @@ def throwaway(options: str = "") -> Iterator[str]:
     parent = None if os.geteuid() else "/tmp"  # noqa: S108
     directory = Path(tempfile.mkdtemp(prefix="tasks-api-", dir=parent)).resolve()
     watcher = subprocess.Popen(
-        ["/bin/sh", "-c", _WATCHER, "watcher", str(directory)],
+        ["/bin/sh", "-c", _WATCHER, "watcher", str(directory), server_name(directory / "data")],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
