@@ -61,7 +61,7 @@ def planned(
     **values: object,
 ) -> str:
     """The plan of a statement of this user, as it was run unless the options say otherwise."""
-    parameters = {**statement.constants, "user_id": user_id, "rows": 51, **values}
+    parameters = statement.bind({"user_id": user_id, "rows": 51, **values})
     with connection.cursor() as cursor:
         sql = f"{reading(user_id).prefix(5000)} explain {options} {statement.sql}"
         cursor.execute(sql, parameters)

@@ -27,7 +27,7 @@ from app.db.sending import Row, Rows, Sending, Snapshot, Transaction
 from app.db.statement import Statement
 
 Result = TypeVar("Result")
-Kind = TypeVar("Kind", bound=Sending)
+Way = TypeVar("Way", bound=Sending)
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def in_snapshot(scope: Scope, work: Callable[[Snapshot], Result]) -> Result:
     return run(scope, Snapshot, work)
 
 
-def run(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Result:
+def run(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
     """Have the work done on a connection; once more, on another, if the first one died.
 
     Its time counts as time that the request waited for the database. Raises Problem 503, or
@@ -79,7 +79,7 @@ def run(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Resul
     started = time.perf_counter()
     try:
         try:
-            return _attempt(scope, kind, work)
+            return _attempt(scope, way, work)
         except Broken as broken:
             if broken.failure.cause is not Cause.LOST or (broken.may_be_done and not scope.once):
                 raise _reported(broken) from broken
@@ -87,7 +87,7 @@ def run(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Resul
         logger.info("a connection to the database died; its work is done again")
         tally.add(RETRIES)
         try:
-            return _attempt(scope, kind, work)
+            return _attempt(scope, way, work)
         except (Broken, psycopg2.Error, Problem) as error:
             problem = _reported(error) if isinstance(error, Broken) else error
             raise (Problem(OUTCOME_UNKNOWN) if lost.may_be_done else problem) from error
@@ -95,11 +95,11 @@ def run(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Resul
         deadline.note_wait(time.perf_counter() - started)
 
 
-def _attempt(scope: Scope, kind: type[Kind], work: Callable[[Kind], Result]) -> Result:
+def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
     """Do the work on one connection. Raises Broken if that dies."""
     try:
         connection = _connect()
-        sending = kind(connection, scope, gate().statement_timeout)
+        sending = way(connection, scope, gate().statement_timeout)
         try:
             result = work(sending)
             sending.finish()

@@ -59,7 +59,7 @@ class Sending:
         # A write waits for its owner's row first, a search for its user's turn.
         statements = 2 if self.scope.writes or self.scope.one_at_a_time else 1
         seconds = min(self.longest, self.scope.seconds, max(0.0, deadline.left()) / statements)
-        bound = statement.constants | parameters  # type: ignore[operator]
+        bound = statement.bind(parameters)
         return self._exchange(statement.sql, bound, seconds * statements, timeout=seconds)
 
     def finish(self) -> None:
@@ -155,7 +155,7 @@ class Transaction(Sending):
         """A statement with its parameters as literals, as several of them cannot be bound."""
         statement, parameters = sent
         cursor: Any = self.connection.connection.cursor()
-        text: bytes = cursor.mogrify(statement.sql, {**statement.constants, **parameters})
+        text: bytes = cursor.mogrify(statement.sql, statement.bind(parameters))
         return text.decode()
 
 

@@ -1,6 +1,7 @@
 """A statement, compiled once to the text that every request sends."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import psycopg2
 from sqlalchemy import ClauseElement, Dialect
@@ -19,4 +20,8 @@ class Statement:
     def __init__(self, statement: ClauseElement) -> None:
         compiled = statement.compile(dialect=DIALECT)
         self.sql: Final[str] = compiled.string
-        self.constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
+        self._constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
+
+    def bind(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters to send: these, and the values of the statement's literals."""
+        return {**self._constants, **parameters}

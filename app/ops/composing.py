@@ -58,7 +58,7 @@ def through(connection: Connection) -> Run:
         raw = connection.connection
         try:
             sql = scope.prefix(CHUNK_MILLISECONDS) + statement.sql
-            result = connection.exec_driver_sql(sql, statement.constants | parameters)
+            result = connection.exec_driver_sql(sql, statement.bind(parameters))
             rows = list(result.all()) if result.returns_rows else []
             raw.commit()
         except BaseException:

@@ -1,13 +1,13 @@
 """Writes of rows with an owner, a version and a tombstone: parameters in, representation out.
 
 The version is the owner's `users.change_seq`, counted up by the statement that writes. The scope of
-a write has locked the owner's row before (scope.py), so the statement sees every earlier write
+a write has locked the owner's row before (db/scope.py), so the statement sees every earlier write
 of that user, and versions become visible in their order.
 """
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select
 
@@ -25,7 +25,6 @@ from app.rows.quotas import NoRoom, quota, size_of
 from app.rows.shape import Shape
 
 Representation = dict[str, Any]
-Result = TypeVar("Result")
 
 KEPT_STATEMENTS: Final = 256
 """Statements kept for one table: clients choose the fields of a patch, so there are 2^n."""
