@@ -3,10 +3,10 @@
 from typing import Final
 
 GUNICORN_NAMES: Final = {
-    "worker": "accept enqueue_req finish_request get_thread_pool handle handle_error handle_exit"
+    "worker": "accept alive enqueue_req get_thread_pool handle handle_error handle_exit"
     " handle_quit handle_request keepalived_conns method_queue nr_conns"
     " on_client_socket_readable pending_conns poller set_accept_enabled sockets tpool"
-    " wait_for_and_dispatch_events",
+    " wait_for_and_dispatch_events worker_connections",
     "connection": "close data_ready parser set_timeout sock timeout",
     "parser": "unreader",
     "unreader": "buf",

@@ -32,6 +32,11 @@ class Client(socket.socket):
     def setblocking(self, flag: bool, /) -> None:
         """Do nothing: it waits here, and each change of mode would be a system call."""
 
+    def settimeout(self, seconds: float | None, /) -> None:
+        """Limit the reads that follow; 0, which the parser sets when it is done, has no effect."""
+        if seconds:
+            self.until = min(self.until, time.monotonic() + seconds)
+
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """The next bytes, as soon as there are some."""
         left = deadline.left()  # which the application may have renewed

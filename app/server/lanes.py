@@ -4,15 +4,16 @@ Health checks have threads that no other request can hold, and so have requests 
 nature: ordinary ones never wait for them. Of the ordinary ones, one user has all but one at most.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from functools import partial
 from threading import Condition, Thread, get_ident
-from typing import Any, Final
+from typing import Final
 
 from app.core import callers, places
+
+logger = logging.getLogger(__name__)
 
 WHOLE: Final = re.compile(
     rb"(GET|HEAD|POST) ([^ ?\r\n]*)\??([^ \r\n]*) HTTP/1\.[01]\r\n(?:[^\r\n]+\r\n)*\r\n"
@@ -34,20 +35,17 @@ class Lane:
         self.of_one = of_one or threads
         self.reserved = reserved
         self.changed = Condition()
-        self.waiting: dict[Caller, deque[tuple[Future[Any], partial[Any]]]] = {}
+        self.waiting: dict[Caller, deque[Callable[[], None]]] = {}
         self.running: dict[int, Caller] = {}  # by thread
         self.users: dict[Caller, str] = {}
         for _ in range(threads):
             Thread(target=self._run, daemon=True).start()
 
-    def submit(self, caller: Caller, function: Callable[..., Any], *given: Any) -> Future[Any]:
+    def submit(self, caller: Caller, work: Callable[[], None]) -> None:
         """Have a thread call this function when it is the caller's turn."""
-        future: Future[Any] = Future()
-        work = (future, partial(function, *given))
         with self.changed:
             self.waiting.setdefault(self.users.get(caller, caller), deque()).append(work)
             self.changed.notify()
-        return future
 
     def load(self) -> tuple[int, int]:
         """How much is being done, and how much waits."""
@@ -63,14 +61,14 @@ class Lane:
                 while (caller := next(filter(self._may_run, self.waiting), None)) is None:
                     self.changed.wait()
                 works = self.waiting.pop(caller)
-                future, function = works.popleft()
+                work = works.popleft()
                 if works:
                     self.waiting[caller] = works  # behind all others
                 self.running[get_ident()] = caller
             try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
+                work()
+            except BaseException:
+                logger.exception("a request failed outside of the application")
             with self.changed:
                 del self.running[get_ident()]
 
@@ -120,10 +118,9 @@ class Lanes:
             b"POST /v1/auth/token": self.passwords,
         }
 
-    def submit(self, handle: Callable[[Any], Any], conn: Any) -> Future[Any]:
-        """Have a thread handle a connection of gunicorn's, by how its request begins."""
-        head = conn.sock.head
-        return self.choose(head).submit(caller_of(head), handle, conn)
+    def submit(self, head: bytes, work: Callable[[], None]) -> None:
+        """Have a thread do the work of a request that begins so."""
+        self.choose(head).submit(caller_of(head), work)
 
     def choose(self, head: bytes) -> Lane:
         """The threads for a request that begins so.
