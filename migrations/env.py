@@ -95,7 +95,7 @@ def connected(url: str) -> Connection:
     options = connect_options(settings)
     engine = create_engine(url, poolclass=pool.NullPool, connect_args=options, hide_parameters=True)
     try:
-        with deadline.within(settings.db_connect_timeout):
+        with deadline.Within(settings.db_connect_timeout):
             return engine.connect()
     except DBAPIError as error:
         variable = "DATABASE_URL_UNPOOLED" if settings.database_url_unpooled else "DATABASE_URL"

@@ -9,8 +9,6 @@ import math
 import select
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg2
@@ -51,15 +49,18 @@ def renew(seconds: float) -> None:
     _thread.request = time.monotonic() + seconds
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Limit the total time that this block waits for the database server, in seconds."""
-    before = _thread.wait
-    _thread.wait = min(before, time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _thread.wait = before
+class Within:
+    """Limits the total time that a block waits for the database server, in seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        self.before = _thread.wait
+        _thread.wait = min(self.before, time.monotonic() + self.seconds)
+
+    def __exit__(self, *_error: object) -> None:
+        _thread.wait = self.before
 
 
 def note_wait(seconds: float) -> None:
@@ -73,7 +74,7 @@ def waited() -> float:
 
 
 def wait(connection: Any) -> None:
-    """Wait for the server, at most until the limit of `within`. Raises DeadlineExceeded."""
+    """Wait for the server, at most until the limit of `Within`. Raises DeadlineExceeded."""
     while (state := connection.poll()) != POLL_OK:
         poller = select.poll()
         poller.register(connection.fileno(), EVENTS[state])

@@ -61,20 +61,17 @@ def gate() -> Gate:
 def put_scope(
     connection: Connection, cursor: Any, sql: str, parameters: Any, context: Any, many: bool
 ) -> tuple[str, Any]:
-    """Put the scope before a statement, and before both what opens a transaction.
+    """Put the scope before a statement: its option `scope`, or `prefix`, the text of one.
 
-    Within an open transaction, which has its scope already, `milliseconds` is None. Raises
-    TypeError for a statement without a scope.
+    Raises TypeError for a statement without a scope.
     """
-    options = context.execution_options
-    scope = options.get("scope")
-    if not isinstance(scope, Scope):
-        raise TypeError("a statement without a scope is never sent")
-    comment = options.get("comment", "")
-    milliseconds = options.get("milliseconds", round(gate().statement_timeout * 1000))
-    if milliseconds is None:
-        return comment + sql, parameters
-    return comment + options.get("begins", "") + scope.prefix(milliseconds) + sql, parameters
+    prefix = context.execution_options.get("prefix")
+    if prefix is None:
+        scope = context.execution_options.get("scope")
+        if not isinstance(scope, Scope):
+            raise TypeError("a statement without a scope is never sent")
+        prefix = scope.prefix(round(gate().statement_timeout * 1000))
+    return prefix + sql, parameters
 
 
 def init_app(app: Flask, settings: Settings, url: str) -> None:

@@ -110,7 +110,7 @@ def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]
 
     Raises psycopg2.Error.
     """
-    with deadline.within(seconds):
+    with deadline.Within(seconds):
         connection = psycopg2.connect(**parameters)
         try:
             connection.autocommit = True
@@ -126,7 +126,7 @@ def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
     seconds = settings.db_connect_timeout
 
     def connect(dialect: Dialect, record: Any, arguments: Any, keywords: Any) -> Any:
-        with deadline.within(seconds):
+        with deadline.Within(seconds):
             return dialect.connect(*arguments, **keywords)
 
     def probe() -> None:

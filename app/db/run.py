@@ -20,7 +20,7 @@ from app.core.metrics import tally
 from app.core.metrics.families import FAILURES, RETRIES
 from app.core.problem_kinds import DATABASE_BUSY, DATABASE_UNAVAILABLE, OUTCOME_UNKNOWN, OVERLOADED
 from app.core.problems import Problem
-from app.db.base import db, gate
+from app.db.base import Gate, db, gate
 from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.db.scope import Scope
 from app.db.sending import Row, Rows, Sending, Snapshot, Transaction
@@ -97,9 +97,10 @@ def run(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
 
 def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
     """Do the work on one connection. Raises Broken if that dies."""
+    passed = gate()
     try:
-        connection = _connect()
-        sending = way(connection, scope, gate().statement_timeout)
+        connection = _connect(passed)
+        sending = way(connection, scope, passed.statement_timeout)
         try:
             result = work(sending)
             sending.finish()
@@ -119,7 +120,7 @@ def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Res
         db.session.remove()  # which Flask-SQLAlchemy would do at the end of the request
 
 
-def _connect() -> Connection:
+def _connect(passed: Gate) -> Connection:
     """The session's connection, as long as the request has time left; nothing is sent on it.
 
     Raises Problem 503.
@@ -127,9 +128,9 @@ def _connect() -> Connection:
     left = deadline.left()
     if left <= 0:
         raise Problem(OVERLOADED)
-    gate().breaker.check()
+    passed.breaker.check()
     try:
-        with deadline.within(left):
+        with deadline.Within(left):
             return db.session.connection()
     except PoolTimeout:
         report(POOL_FULL)

@@ -20,7 +20,7 @@ from app.core.problem_kinds import DATABASE_BUSY
 from app.core.problems import Problem
 from app.db.scope import Scope
 from app.db.statement import Statement
-from app.db.tracing import traced
+from app.db.tracing import RECORDING
 
 Row = sqlalchemy.Row[Any]
 Rows = list[Row]
@@ -82,23 +82,24 @@ class Sending:
         Waits at most `patience` seconds, and half a second, for the rows. `about` names the span of
         a text with values in it. Raises psycopg2.Error.
         """
-        options = {
-            "scope": self.scope,
-            "begins": self.begins,
-            "milliseconds": None if timeout is None else max(1, round(timeout * 1000)),
-            "no_parameters": bound is None,
-        }
-        with (
-            deadline.within(patience + PARTING_SECONDS),
-            traced(self.connection, about or sql) as comment,
-        ):
-            options["comment"] = comment
-            try:
-                result = self.connection.exec_driver_sql(sql, bound, execution_options=options)
-            except DBAPIError as error:
-                if isinstance(error.orig, psycopg2.IntegrityError):  # its scope was passed
-                    self._note_token()
-                raise error.orig or error from None
+        prefix = ""
+        if timeout is not None:
+            prefix = self.begins + self.scope.prefix(max(1, round(timeout * 1000)))
+        with deadline.Within(patience + PARTING_SECONDS):
+            if (recording := RECORDING.get()) is None:
+                return self._rows(prefix, sql, bound)
+            database: Any = self.connection.connection.dbapi_connection
+            with recording(database.info, about or sql) as traceparent:
+                return self._rows(f"/*traceparent='{traceparent}'*/ {prefix}", sql, bound)
+
+    def _rows(self, prefix: str, sql: str, bound: Mapping[str, Any] | None) -> Rows:
+        options = {"prefix": prefix, "no_parameters": bound is None}
+        try:
+            result = self.connection.exec_driver_sql(sql, bound, execution_options=options)
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg2.IntegrityError):  # its scope was passed
+                self._note_token()
+            raise error.orig or error from None
         self._note_token()
         return list(result.all()) if result.returns_rows else []
 

@@ -6,13 +6,11 @@ after a kilobyte. Source: OpenTelemetry, "sqlcommenter".
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any, Final
-
-from sqlalchemy import Connection
 
 from app.db.base import Base
 
@@ -32,17 +30,6 @@ OPERATIONS: Final = {
 }
 
 LONGEST_SUMMARY: Final = 255
-
-
-@contextmanager
-def traced(connection: Connection, sql: str) -> Iterator[str]:
-    """Record a statement if its request is sampled; the comment to put before it, or nothing."""
-    if (recording := RECORDING.get()) is None:
-        yield ""
-        return
-    database: Any = connection.connection.dbapi_connection
-    with recording(database.info, sql) as traceparent:
-        yield f"/*traceparent='{traceparent}'*/ "
 
 
 @lru_cache(maxsize=512)

@@ -88,7 +88,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _serve(self, conn: Any) -> None:
         """Handle one request, in a thread, and have the connection wait for the next one.
 
-        gthread would wake its main loop for that, which costs a tenth of a request.
+        gthread would wake its main loop for that.
         """
         kept = False
         try:
@@ -168,11 +168,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """As many turns of the main loop as fit: gthread has much to do after each call."""
         end = time.monotonic() + timeout
-        super().wait_for_and_dispatch_events(timeout)
-        self._after_turn()
-        while self.alive and (left := end - time.monotonic()) > 0:
-            super().wait_for_and_dispatch_events(left)
+        while True:
+            super().wait_for_and_dispatch_events(max(0.0, end - time.monotonic()))
             self._after_turn()
+            if not self.alive or time.monotonic() >= end:
+                return
 
     def _after_turn(self) -> None:
         if lifecycle.interrupted():

@@ -54,7 +54,7 @@ class Deployment:
         # SQLAlchemy reads + in a query as a space, which libpq does not.
         target = make_url(url)
         _, parameters = target.get_dialect()().create_connect_args(target)
-        with deadline.within(self.settings.db_connect_timeout):
+        with deadline.Within(self.settings.db_connect_timeout):
             connection = psycopg2.connect(**{**parameters, **connect_options(self.settings)})
         connection.autocommit = True
         return connection

@@ -73,7 +73,7 @@ def examine(deployment: Deployment, only: Collection[str] = ()) -> Iterator[tupl
 def carry_out(check: Check, deployment: Deployment) -> list[Finding]:
     """What the check found, or why it could not be carried out; a broken one stops no other."""
     try:
-        with deadline.within(SECONDS):
+        with deadline.Within(SECONDS):
             return check.look(deployment)
     except psycopg2.Error as error:
         said = str(error).strip() or type(error).__name__
