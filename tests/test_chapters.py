@@ -114,7 +114,7 @@ def test_the_walk_in_python_prints_every_title_that_there_is(
 
 def test_the_figures_of_the_chapters_are_those_of_the_code() -> None:
     figures = dict(re.findall(r"^\| ([^|]+) \| ([\d, ]+)\D*\|$", DESCRIPTION, re.M))
-    assert figures["Items of a page"].strip() == str(MAX_LIMIT)
+    assert figures["Items on a page"].strip() == str(MAX_LIMIT)
     assert figures["Days in the trash"].strip() == str(KEPT_DAYS)
     assert f"for {KEPT_DAYS} days" in DESCRIPTION
     assert FAILED_SIGN_INS.amount == 10
