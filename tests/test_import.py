@@ -22,6 +22,7 @@ from app.api.transfer.report import MOST_REFUSED
 from app.core import lifecycle
 from app.core.ids import new_id
 from app.core.texts import composed, is_visible, trimmed
+from app.rows.kind import Kind
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import LINES
 from tests.lines import (
@@ -319,7 +320,7 @@ def test_lines_that_take_the_database_too_long_are_written_fewer_at_a_time(
 ) -> None:
     real, sizes = rows.write, list[int]()
 
-    def write(user_id: str, kind: str, chunk: list[dict[str, Any]]) -> Any:
+    def write(user_id: str, kind: Kind, chunk: list[dict[str, Any]]) -> Any:
         sizes.append(len(chunk))
         if len(chunk) > 3:
             raise QueryCanceled

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app import create_app
 from app.api.transfer import budget, importing, rows
 from app.core.ids import new_id
+from app.rows.kind import Kind
 from tests.conftest import Account, settings_for
 from tests.lines import category, counts, exported, imported, jsonl, parsed, send, task
 
@@ -202,7 +203,7 @@ def test_an_import_ends_in_time_and_goes_on_when_it_is_sent_again(
 ) -> None:
     real, written = rows.write, list[int]()
 
-    def write(user_id: str, kind: str, chunk: list[Line]) -> Any:
+    def write(user_id: str, kind: Kind, chunk: list[Line]) -> Any:
         written.append(len(chunk))
         found = real(user_id, kind, chunk)
         clock(budget.LONGEST_SECONDS / 2 + 1)

@@ -1,14 +1,16 @@
 """The limits of an import as a whole: its time, and the requests that it counts as."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from flask import current_app
 
+from app.auth.provisioning import with_account
 from app.core import deadline, lifecycle
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
+from app.rows.census import within_quota
 from app.web.client_socket import is_closed
 from app.web.request import current
 from app.web.request_limits import request_limits
@@ -17,10 +19,11 @@ LONGEST_SECONDS: Final = 50.0
 """For all lines once the body is received: less than proxies wait for a response."""
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Budget:
-    """Checks before each statement that the import may go on, and knows how far it has come."""
+    """Runs the writes of an import as long as it may go on, and knows how far it has come."""
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
@@ -31,13 +34,18 @@ class Budget:
         self.begun = False
         """Whether something may have been written."""
 
-    def begin_statement(self) -> None:
-        """Count a statement and renew the deadline. Raises Problem 503 to stop the import."""
+    def run(self, write: Callable[[], Result]) -> Result:
+        """Return what a write returns, for a user who may have no account yet.
+
+        It counts as a request and has as much time. Raises Problem 503 to stop the import, and
+        whatever the write raises.
+        """
         if lifecycle.leaving() or is_closed(current()):
             raise self.interrupted()
         self.require_time()
         self._count_chunk()
         renew_deadline()
+        return with_account(lambda: within_quota(self.user_id, write))
 
     def count_chunks(self, chunks: int) -> None:
         """Count lines that need no statement, such as blank ones, as if they were written.

@@ -3,33 +3,20 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from app.api.tasks.schemas import PRIORITIES
-from app.api.transfer import queries
-from app.api.transfer.formats import Counts, Form, Part
+from app.api.transfer.formats import NAMED_TASKS, Form, Part
 from app.db.sending import Row
 
 if TYPE_CHECKING:
-    from icalendar import Calendar, Todo
+    from icalendar import Todo
 
-PRODUCT: Final = "-//Tasks API//EN"
+BEGIN: Final = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Tasks API//EN\r\n"
+END: Final = b"END:VCALENDAR\r\n"
 
-PRIORITY: Final = {"none": 0, "low": 9, "medium": 5, "high": 1}
-"""Priorities of RFC 5545, section 3.8.1.9."""
+PRIORITY: Final = (0, 9, 5, 1)
+"""The stored priorities, none to high, in RFC 5545 (section 3.8.1.9)."""
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Characters that no text may contain (RFC 5545, section 3.1)."""
-
-END: Final = b"END:VCALENDAR\r\n"
-
-
-def begin() -> bytes:
-    """Write all that comes before the first task."""
-    return bytes(calendar().to_ical()).removesuffix(END)
-
-
-def end(counts: Counts) -> bytes:
-    """Write all that comes after the last task."""
-    return END
 
 
 def tasks(rows: list[Row]) -> bytes:
@@ -37,39 +24,23 @@ def tasks(rows: list[Row]) -> bytes:
     return b"".join([todo(row).to_ical() for row in rows])
 
 
-def calendar() -> "Calendar":
-    """Return an empty calendar."""
-    # Imported on first use: the library takes about as long to load as the rest of the service.
-    from icalendar import Calendar
-
-    made = Calendar()
-    made.add("prodid", PRODUCT)
-    made.add("version", "2.0")
-    return made
-
-
 def todo(row: Row) -> "Todo":
     """Return a task as a VTODO. Its UID is the task's id, by which calendars recognise it.
 
     Without a METHOD, DTSTAMP is the time of the last change (RFC 5545, section 3.8.7.2).
     """
+    # Imported on first use: the library takes about as long to load as the rest of the service.
     from icalendar import Todo
 
     made = Todo()
-    made.add("uid", row.id)
-    made.add("dtstamp", row.updated_at)
-    made.add("created", row.created_at)
-    made.add("last-modified", row.updated_at)
-    made.add("summary", plain(row.title))
-    made.add("priority", PRIORITY[PRIORITIES[row.priority]])
-    made.add("status", "COMPLETED" if row.complete else "NEEDS-ACTION")
-    add_optional(made, row)
-    return made
-
-
-def add_optional(made: "Todo", row: Row) -> None:
-    """Add the properties that the task has a value for."""
     values = {
+        "uid": row.id,
+        "dtstamp": row.updated_at,
+        "created": row.created_at,
+        "last-modified": row.updated_at,
+        "summary": plain(row.title),
+        "priority": PRIORITY[row.priority],
+        "status": "COMPLETED" if row.complete else "NEEDS-ACTION",
         "description": row.description and plain(row.description),
         "categories": row.category and [plain(row.category)],
         "due": row.due_at or row.due_date,
@@ -77,8 +48,9 @@ def add_optional(made: "Todo", row: Row) -> None:
         "x-tasks-category-id": row.category_id,
     }
     for name, value in values.items():
-        if value:
+        if value not in (None, ""):
             made.add(name, value)
+    return made
 
 
 def plain(text: str) -> str:
@@ -89,7 +61,9 @@ def plain(text: str) -> str:
 CALENDAR: Final = Form(
     "text/calendar; charset=utf-8",
     "ics",
-    {"tasks": Part(queries.NAMED_TASKS, tasks)},
-    begin=begin,
-    end=end,
+    "Tasks as VTODOs (RFC 5545).",
+    (BEGIN + END).decode(),
+    {"tasks": Part(NAMED_TASKS, tasks)},
+    begin=lambda: BEGIN,
+    end=lambda counts: END,
 )

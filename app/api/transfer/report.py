@@ -32,10 +32,10 @@ class Report:
         insort(self.refusals, {"line": number, "errors": defects}, key=itemgetter("line"))
         del self.refusals[MOST_REFUSALS:]
 
-    def refuse_reference(self, number: int) -> None:
-        """Refuse a line whose category does not exist."""
+    def refuse_reference(self, number: int, field: str) -> None:
+        """Refuse a line of which this field names no row."""
         detail = "does not name one of your resources"
-        self.refuse(number, defect("unknown_reference", detail, "/data/category_id"))
+        self.refuse(number, defect("unknown_reference", detail, f"/data/{field}"))
 
     def refuse_conflict(self, number: int, problem: Problem) -> None:
         """Refuse a line for the reason that a request with its row would be answered."""

@@ -1,28 +1,32 @@
 """/v1/export and /v1/import"""
 
-from functools import partial
 from typing import Any, Final
 
 from apiflask import APIBlueprint
 from flask import Response
 
-from app.api.transfer import contract as contract  # describes the files
 from app.api.transfer import keys
 from app.api.transfer.capacity import take_place
-from app.api.transfer.export import export
+from app.api.transfer.export import FORMS, export
+from app.api.transfer.formats import JSON_LINES
 from app.api.transfer.importing import Import
-from app.api.transfer.reading import categories, lines
 from app.api.transfer.schemas import ExportQuery, ImportReport
-from app.api.transfer.upload import Upload, receive
+from app.api.transfer.upload import MEDIA_TYPES, Upload, receive
 from app.auth.policies import current_user_id
 from app.auth.provisioning import with_account
 from app.rows.idempotency import Once
 from app.web.idempotency_key import mark, requested_key, requested_with
+from app.web.openapi import files
 from app.web.request import current
 from app.web.response import json_response, store_nothing
 
 blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
 blueprint.after_request(store_nothing)
+
+files.TAKEN["transfer.import_account"] = JSON_LINES.content(*MEDIA_TYPES)
+files.GIVEN["transfer.export_account"] = {
+    media_type: content for form in FORMS.values() for media_type, content in form.content().items()
+}
 
 
 @blueprint.get("/export")
@@ -71,7 +75,7 @@ def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
     earlier = with_account(lambda: keys.claim(user_id, once)) if once else None
     if earlier:
         return mark(report(earlier), True)
-    outcome = Import(user_id, partial(categories, upload.file)).run(lines(upload.file))
+    outcome = Import(user_id, upload.file).run()
     if once:
         earlier = keys.settle(user_id, once, outcome)
     return mark(report(earlier or outcome), bool(earlier))

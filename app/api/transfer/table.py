@@ -8,12 +8,11 @@ import io
 from datetime import datetime
 from typing import Any, Final
 
-from app.api.tasks.schemas import PRIORITIES
-from app.api.transfer import queries, schemas
-from app.api.transfer.formats import Form, Part
+from app.api.tasks.kind import TASK
+from app.api.transfer.formats import NAMED_TASKS, Form, Part
 from app.db.sending import Row
 
-FIELDS: Final = tuple("category" if name == "category_id" else name for name in schemas.TASK_FIELDS)
+FIELDS: Final = ["category" if name == "category_id" else name for name in TASK.exported]
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 """Without it, Excel reads the file in its host's code page instead of UTF-8."""
@@ -24,19 +23,18 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 def begin() -> bytes:
     """Write the header line."""
-    return (BYTE_ORDER_MARK + written([FIELDS])).encode()
+    return BYTE_ORDER_MARK.encode() + written([FIELDS])
 
 
 def tasks(rows: list[Row]) -> bytes:
     """Write a line for each task."""
-    return written([cells(row) for row in rows]).encode()
+    return written([cells({**TASK.represent(row), "category": row.category}) for row in rows])
 
 
-def cells(row: Row) -> list[str]:
+def cells(task: dict[str, Any]) -> list[str]:
     """Return the cells of a task's line."""
-    texts = {name: harmless(getattr(row, name)) for name in ("title", "description", "category")}
-    values = row._asdict() | texts | {"priority": PRIORITIES[row.priority]}
-    return [cell(values[name]) for name in FIELDS]
+    texts = {name: harmless(task[name]) for name in ("title", "description", "category")}
+    return [cell((task | texts)[name]) for name in FIELDS]
 
 
 def harmless(text: str | None) -> str | None:
@@ -55,16 +53,18 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def written(lines: Any) -> str:
+def written(lines: list[list[str]]) -> bytes:
     """Return CSV with all cells quoted, as some locales separate cells by other characters."""
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(lines)
-    return text.getvalue()
+    return text.getvalue().encode()
 
 
 TABLE: Final = Form(
     "text/csv; charset=utf-8; header=present",
     "csv",
-    {"tasks": Part(queries.NAMED_TASKS, tasks)},
+    "Tasks as comma-separated values (RFC 4180).",
+    begin().decode(),
+    {"tasks": Part(NAMED_TASKS, tasks)},
     begin=begin,
 )
