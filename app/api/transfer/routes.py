@@ -16,15 +16,15 @@ from app.auth.policies import current_user_id
 from app.auth.provisioning import with_account
 from app.rows.idempotency import Once
 from app.web.idempotency_key import mark, requested_key, requested_with
-from app.web.openapi import files
+from app.web.openapi.document import FILES_GIVEN, FILES_TAKEN
 from app.web.request import current
 from app.web.response import json_response, store_nothing
 
 blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
 blueprint.after_request(store_nothing)
 
-files.TAKEN["transfer.import_account"] = JSON_LINES.content(*MEDIA_TYPES)
-files.GIVEN["transfer.export_account"] = {
+FILES_TAKEN["transfer.import_account"] = JSON_LINES.content(*MEDIA_TYPES)
+FILES_GIVEN["transfer.export_account"] = {
     media_type: content for form in FORMS.values() for media_type, content in form.content().items()
 }
 

@@ -1,17 +1,25 @@
 """The contract as an OpenAPI 3.1 document: what APIFlask reads off the views, and our rules add."""
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from apiflask import APIFlask
 
 from app.core.permissions import required
-from app.web.openapi import files
 from app.web.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.web.openapi.conventions import complete
 from app.web.openapi.introduction import introduce
 from app.web.openapi.problem_responses import SCHEMAS, STATUSES, problem_response
 from app.web.openapi.samples import add_samples
+
+Content = dict[str, dict[str, Any]]
+"""A media type's object of OpenAPI, for each media type."""
+
+FILES_TAKEN: Final[dict[str, Content]] = {}
+"""What an operation takes that is a file and no JSON document, by its endpoint; features add it."""
+
+FILES_GIVEN: Final[dict[str, Content]] = {}
+"""What an operation answers that is a file, by its endpoint."""
 
 
 def document(app: APIFlask) -> dict[str, Any]:
@@ -46,9 +54,9 @@ def _components(schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _add_files(operation: dict[str, Any], endpoint: str) -> None:
     """Describe the bodies that are files, and no JSON document."""
-    if content := files.TAKEN.get(endpoint):
+    if content := FILES_TAKEN.get(endpoint):
         operation["requestBody"] = {"content": content}
-    if content := files.GIVEN.get(endpoint):
+    if content := FILES_GIVEN.get(endpoint):
         operation["responses"]["200"]["content"] = content
 
 
