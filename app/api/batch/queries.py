@@ -8,13 +8,26 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 import psycopg2
-from sqlalchemy import Select, Text, bindparam, cast, func, select, update
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
 
 from app.api.batch.block import block
 from app.api.batch.operations import failed
-from app.api.batch.replaying import replay
-from app.api.kinds import TYPES
+from app.api.batch.schemas import Operation
+from app.api.kinds import KINDS, TYPES
 from app.core.problems import Problem
 from app.db.run import first, in_transaction
 from app.db.scope import writing
@@ -26,6 +39,7 @@ from app.rows.idempotency import Once
 from app.rows.owner import User
 from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota
 from app.rows.shape import ONE, USER_ID
+from app.rows.statements import outlasts
 from app.rows.versioned import Write
 from app.web.conditional import entity_tag
 from app.web.errors import CONSTRAINTS
@@ -42,7 +56,27 @@ def _kept() -> Select[Any]:
     return select(idempotency.kept(func.to_jsonb(cast(bindparam("answer"), Text)), owner))
 
 
+def _erased() -> Select[Any]:
+    """The places of those results whose row has been erased since, or purged."""
+    then = (
+        func.json_to_recordset(cast(bindparam("rows"), JSON))
+        .table_valued(
+            column("place", Integer),
+            column("kind", Text),
+            column("id", Uuid),
+            column("version", BigInteger),
+            column("created_at", TIMESTAMP(True)),
+        )
+        .render_derived(name="then", with_types=True)
+    )
+    lasts = case(
+        *((then.c.kind == name, outlasts(kind.table, then)) for name, kind in KINDS.items())
+    )
+    return select(then.c.place).where(~lasts)
+
+
 KEPT: Final = Statement(_kept())
+ERASED: Final = Statement(_erased())
 
 
 class Answer(NamedTuple):
@@ -52,14 +86,16 @@ class Answer(NamedTuple):
     replayed: bool
 
 
-def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
-    """Do all of them or none: two flights, or three with an idempotency key.
+def run(
+    user_id: str, operations: Sequence[Operation], writes: Sequence[Write], once: Once | None
+) -> Answer:
+    """Do the writes of these operations, all or none, in two flights, or three with a key.
 
     Raises NoAccount, NoRoom, Problem 409, 422.
     """
 
     def work(transaction: Transaction) -> Answer:
-        if once and (earlier := _replayed(transaction, user_id, once)):
+        if once and (earlier := _replayed(transaction, user_id, operations, once)):
             return Answer(earlier, replayed=True)
         [row] = transaction.send(*block(user_id, writes))
         results = _results(row, writes)
@@ -79,14 +115,30 @@ def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
         raise failed(full.operation, full) from full
 
 
-def _replayed(transaction: Transaction, user_id: str, once: Once) -> bytes | None:
-    """What the key was answered, without what has been erased since."""
+def _replayed(
+    transaction: Transaction, user_id: str, operations: Sequence[Operation], once: Once
+) -> bytes | None:
+    """What the key was answered; where the row of a result was erased, the result has no body."""
     parameters = {"user_id": user_id, **once.parameters}
     row = first(transaction.send((REPLAYED, parameters)))
     if row is None:
         return None
     once.require_same(row.fingerprint)
-    return replay(transaction, user_id, str(row.answer).encode())
+    answer = orjson.loads(row.answer)
+    rows = [
+        {
+            "place": place,
+            "kind": operation.type,
+            **{name: result["body"][name] for name in ("id", "version", "created_at")},
+        }
+        for place, (operation, result) in enumerate(zip(operations, answer["results"], strict=True))
+        if result["body"]
+    ]
+    if rows:
+        parameters = {"user_id": user_id, "rows": orjson.dumps(rows).decode()}
+        for erased in transaction.send((ERASED, parameters)):
+            answer["results"][erased.place]["body"] = None
+    return orjson.dumps(answer)
 
 
 def _require_room(row: Row, size: int) -> None:
