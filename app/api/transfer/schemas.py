@@ -3,13 +3,13 @@
 from typing import Annotated, Any, Final, Literal, Union
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
+from pydantic import BaseModel, Field, TypeAdapter, create_model
 from typing_extensions import TypeAliasType
 
 from app.api.kinds import IN_ORDER
 from app.rows.kind import Kind
 from app.web.fields.identifiers import Email, Id
-from app.web.fields.inputs import Body, Query
+from app.web.fields.inputs import Body, Query, examples
 from app.web.fields.strings import Line
 from app.web.fields.times import Timestamp, TimeZone
 
@@ -123,31 +123,27 @@ class ImportReport(BaseModel):
     `complete` says that the end of an export came, with as many categories and tasks as it counts.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "required": ["created", "updated", "unchanged", "refused", "complete", "refusals"],
-            "examples": [
+    model_config = examples(
+        {
+            "created": 2,
+            "updated": 0,
+            "unchanged": 1,
+            "refused": 1,
+            "complete": True,
+            "refusals": [
                 {
-                    "created": 2,
-                    "updated": 0,
-                    "unchanged": 1,
-                    "refused": 1,
-                    "complete": True,
-                    "refusals": [
+                    "line": 3,
+                    "errors": [
                         {
-                            "line": 3,
-                            "errors": [
-                                {
-                                    "pointer": "/data/title",
-                                    "code": "string_too_long",
-                                    "detail": "String should have at most 200 characters",
-                                }
-                            ],
+                            "pointer": "/data/title",
+                            "code": "string_too_long",
+                            "detail": "String should have at most 200 characters",
                         }
                     ],
                 }
             ],
-        }
+        },
+        required=["created", "updated", "unchanged", "refused", "complete", "refusals"],
     )
 
     created: int = 0
