@@ -15,7 +15,7 @@ from icalendar import Calendar
 
 from app import create_app
 from app.api.transfer.capacity import BYTES_PER_SECOND, FREE_SECONDS, PIECE
-from app.api.transfer.table import harmless
+from app.api.transfer.tasks_alone import harmless
 from app.db.base import db
 from app.db.sending import PIECE_ROWS
 from tests.conftest import Account, gunicorn_process, sending, settings_for

@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.api.transfer import importing, rows
+from app.api.transfer.progress import MOST_REFUSED
 from app.api.transfer.reading import LONGEST_LINE
-from app.api.transfer.report import MOST_REFUSED
 from app.core import lifecycle
 from app.core.ids import new_id
 from app.core.texts import composed, is_visible, trimmed
@@ -273,7 +273,7 @@ def test_of_many_refusals_the_first_hundred_are_told_of(alice: Account) -> None:
 def test_a_file_of_nothing_but_refusals_is_not_read_to_its_end(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.transfer.report.MOST_REFUSED", 50)
+    monkeypatch.setattr("app.api.transfer.progress.MOST_REFUSED", 50)
     good = task()
     report = send(alice, jsonl(good) + b"x\n" * 60 + jsonl(task())).json
     assert (counts(report), report["complete"]) == ((1, 0, 0, 50), False)

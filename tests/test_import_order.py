@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from app import create_app
-from app.api.transfer import budget, importing, rows
+from app.api.transfer import importing, progress, rows
 from app.core.ids import new_id
 from app.rows.kind import Kind
 from tests.conftest import Account, settings_for
@@ -206,7 +206,7 @@ def test_an_import_ends_in_time_and_goes_on_when_it_is_sent_again(
     def write(user_id: str, kind: Kind, chunk: list[Line]) -> Any:
         written.append(len(chunk))
         found = real(user_id, kind, chunk)
-        clock(budget.LONGEST_SECONDS / 2 + 1)
+        clock(progress.LONGEST_SECONDS / 2 + 1)
         return found
 
     monkeypatch.setattr(rows, "write", write)
@@ -223,7 +223,7 @@ def test_an_import_ends_in_time_and_goes_on_when_it_is_sent_again(
 def test_lines_that_say_nothing_take_no_longer(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "LONGEST_SECONDS", -1.0)
+    monkeypatch.setattr(progress, "LONGEST_SECONDS", -1.0)
     for data in (b"\n" * 10, jsonl({"type": "end", "data": {}})):
         response = send(alice, data)
         assert (response.status_code, response.json["line"]) == (503, 0)

@@ -10,9 +10,8 @@ from psycopg2.errors import IntegrityError, QueryCanceled
 
 from app.api.kinds import IN_ORDER
 from app.api.transfer import in_order, rows
-from app.api.transfer.budget import Budget
+from app.api.transfer.progress import Budget, Report
 from app.api.transfer.renaming import Renaming
-from app.api.transfer.report import Report
 from app.api.transfer.rows import Outcome
 from app.core.problems import Problem
 from app.rows.kind import Kind

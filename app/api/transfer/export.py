@@ -12,10 +12,9 @@ from typing import IO, Final
 
 from flask import current_app
 
-from app.api.transfer.calendar import CALENDAR
 from app.api.transfer.capacity import PIECE, Pace, take_place, temporary_file
 from app.api.transfer.formats import JSON_LINES, Form
-from app.api.transfer.table import TABLE
+from app.api.transfer.tasks_alone import CALENDAR, TABLE
 from app.core import deadline
 from app.db.run import in_snapshot
 from app.db.scope import reading

@@ -5,11 +5,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, select
 
-from app.api.categories.models import Category
 from app.api.kinds import IN_ORDER
-from app.api.tasks.kind import TASK
 from app.api.transfer.schemas import EXAMPLE
 from app.db.sending import Row
 from app.db.statement import Statement
@@ -80,17 +78,6 @@ def rows_of(kind: Kind) -> Select[Any]:
 
 ACCOUNT: Final = Statement(select(User.email, User.name, User.time_zone).where(User.id == USER_ID))
 ROWS: Final = {kind.plural: Statement(rows_of(kind)) for kind in IN_ORDER}
-
-NAMED_TASKS: Final = Statement(
-    rows_of(TASK)
-    .add_columns(Category.name.label("category"))
-    .outerjoin_from(
-        TASK.table,
-        Category,
-        and_(Category.user_id == USER_ID, Category.id == TASK.table.c.category_id),
-    )
-)
-"""Tasks with the names of their categories."""
 
 JSON_LINES: Final = Form(
     "application/jsonl",

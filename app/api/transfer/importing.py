@@ -9,10 +9,9 @@ from typing import IO, Any, Final
 import psycopg2
 
 from app.api.kinds import IN_ORDER, KINDS
-from app.api.transfer.budget import Budget, renew_deadline
 from app.api.transfer.chunks import Line, Writer
+from app.api.transfer.progress import Budget, Report, renew_deadline
 from app.api.transfer.reading import Defects, defect, lines
-from app.api.transfer.report import Report
 from app.api.transfer.schemas import AccountLine, AnyLine, EndLine, RowLine
 from app.api.users import queries as users
 from app.core.problem_kinds import IMPORT_INTERRUPTED

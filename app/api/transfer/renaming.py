@@ -14,7 +14,7 @@ from typing import IO, Any, Final, NamedTuple
 from psycopg2.errors import QueryCanceled
 
 from app.api.transfer import names
-from app.api.transfer.budget import Budget
+from app.api.transfer.progress import Budget
 from app.api.transfer.reading import lines_of
 from app.db.run import in_transaction
 from app.db.scope import writing
