@@ -16,6 +16,7 @@ from psycopg2.errors import QueryCanceled
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.api.kinds import KINDS
 from app.api.transfer import importing, rows
 from app.api.transfer.progress import MOST_REFUSED
 from app.api.transfer.reading import LONGEST_LINE
@@ -128,6 +129,20 @@ def normal(data: dict[str, Any]) -> dict[str, Any]:
         name: datetime.fromisoformat(value) if name.endswith("_at") and value else value
         for name, value in data.items()
     }
+
+
+def test_every_kind_of_row_goes_out_and_comes_back(alice: Account, bob: Account) -> None:
+    for kind in KINDS.values():
+        body = kind.replace.model_json_schema()["examples"][0]
+        assert alice.put(f"/v1/{kind.plural}/{new_id()}", json=body).status_code == 201
+    data = exported(alice)
+    types = [line["type"] for line in parsed(data)]
+    assert sorted(types) == sorted(["account", *KINDS, "end"])
+    for name, kind in KINDS.items():
+        assert all(types.index(other) < types.index(name) for other in kind.references.values())
+    report = send(bob, data).json
+    assert (counts(report), report["complete"]) == ((len(KINDS), 0, 1, 0), True)
+    assert without_account(exported(bob)) == without_account(data)
 
 
 def test_the_same_import_twice_changes_nothing(alice: Account) -> None:

@@ -151,20 +151,18 @@ def _require_room(row: Row, size: int) -> None:
 
 def _results(row: Row, writes: Sequence[Write]) -> list[dict[str, Any]]:
     """What each operation would have been answered alone. Raises Problem 409, 422."""
-    results = _judged(writes, row.answers)  # one of them may have failed before a constraint did
+    # One of them may have failed before another one violated a constraint.
+    results = [
+        _result(index, write, _row(answer))
+        for index, (write, answer) in enumerate(
+            zip(writes, orjson.loads(row.answers), strict=False)
+        )
+    ]
     if len(results) == len(writes):
         return results
     if problem := CONSTRAINTS.get(row.violated):
         raise failed(len(results), problem)
     raise psycopg2.IntegrityError(f"a batch violates the constraint {row.violated}")
-
-
-def _judged(writes: Sequence[Write], answers: str) -> list[dict[str, Any]]:
-    """What the operations that have an answer would have been answered alone. Raises Problem."""
-    return [
-        _result(index, write, _row(answer))
-        for index, (write, answer) in enumerate(zip(writes, orjson.loads(answers), strict=False))
-    ]
 
 
 def _result(index: int, write: Write, row: Row) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from app.api.transfer import in_order, rows
 from app.api.transfer.progress import Budget, Report
 from app.api.transfer.renaming import Renaming
 from app.api.transfer.rows import Outcome
-from app.core.problems import Problem
 from app.rows.kind import Kind
 from app.rows.quotas import NoRoom
 from app.web.errors import CONSTRAINTS
@@ -31,14 +30,12 @@ class Writer:
         self.renamings = {
             kind.name: Renaming(user_id, kind, file, budget) for kind in IN_ORDER if kind.unique
         }
-        self.unwritten: set[int] = set()
-        """Places of the lines of this chunk without an outcome."""
         self.made: dict[tuple[str, str], int] = {}
         """Rows that this chunk created, by kind and id, and the places of their lines."""
 
     def write_chunks(self, chunks: Mapping[str, list[Line]]) -> None:
         """Write a chunk of each kind. Raises NoRoom, Problem 503, or psycopg2.Error."""
-        self.unwritten = {line["place"] for chunk in chunks.values() for line in chunk}
+        self.report.unwritten = {line["place"] for chunk in chunks.values() for line in chunk}
         self.made = {}
         for kind in IN_ORDER:
             chunk = chunks[kind.name]
@@ -46,13 +43,13 @@ class Writer:
 
     def last_line(self) -> int:
         """Return the last line that has an outcome, as all lines before it have."""
-        return min(self.unwritten, default=self.budget.last_line + 1) - 1
+        return min(self.report.unwritten, default=self.budget.last_line + 1) - 1
 
     def _comes_too_early(self, kind: Kind, line: Line) -> bool:
         """Refuse a line that refers to a row which a later line of the same chunk created."""
         for field, other in kind.references.items():
             if line["place"] < self.made.get((other, line[field]), 0):
-                self._refuse_reference(line["place"], field)
+                self.report.refuse_reference(line["place"], field)
                 return True
         return False
 
@@ -94,7 +91,7 @@ class Writer:
         problem = CONSTRAINTS.get(error.diag.constraint_name or "")
         if problem is None:
             raise error
-        self._refuse(chunk[0]["place"], problem)
+        self.report.refuse_conflict(chunk[0]["place"], problem)
 
     def _write(
         self, kind: Kind, chunk: list[Line], how: Callable[[str, Kind, list[Line]], list[Outcome]]
@@ -108,22 +105,13 @@ class Writer:
 
     def _note(self, kind: Kind, row_id: str, outcome: Outcome) -> None:
         """Report the outcome of a line."""
-        place = outcome.place
-        if outcome.refusal and outcome.refusal in kind.references:
-            self._refuse_reference(place, outcome.refusal)
-        elif outcome.refusal:
-            self._refuse(place, CONSTRAINTS[outcome.refusal])
+        place, refusal = outcome.place, outcome.refusal
+        if refusal and refusal in kind.references:
+            self.report.refuse_reference(place, refusal)
+        elif refusal:
+            self.report.refuse_conflict(place, CONSTRAINTS[refusal])
         else:
-            self.unwritten.discard(place)
-            early = kind.unique and self.renamings[kind.name].early.get(row_id) == place
-            self.report.accept(existed=outcome.live, changed=outcome.differs or bool(early))
+            early = bool(kind.unique) and self.renamings[kind.name].early.get(row_id) == place
+            self.report.accept(place, existed=outcome.live, changed=outcome.differs or early)
             if not outcome.live:
                 self.made[kind.name, row_id] = place
-
-    def _refuse(self, place: int, problem: Problem) -> None:
-        self.unwritten.discard(place)
-        self.report.refuse_conflict(place, problem)
-
-    def _refuse_reference(self, place: int, field: str) -> None:
-        self.unwritten.discard(place)
-        self.report.refuse_reference(place, field)

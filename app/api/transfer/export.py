@@ -75,7 +75,7 @@ def write(file: IO[bytes], snapshot: Snapshot, user_id: str, form: Form) -> None
         file.truncate()
         deadline.renew(current_app.config["SETTINGS"].request_deadline)
     counts = dict.fromkeys(form.parts, 0)
-    file.write(form.begin())
+    file.write(form.begin)
     for name, part in form.parts.items():
         for rows in snapshot.read(name, part.statement, user_id=user_id):
             file.write(part.write(rows))

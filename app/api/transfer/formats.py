@@ -36,7 +36,7 @@ class Form(NamedTuple):
     description: str
     example: str
     parts: Mapping[str, Part]
-    begin: Callable[[], bytes] = bytes
+    begin: bytes = b""
     end: Callable[[Counts], bytes] = lambda counts: b""
 
     def content(self, *media_types: str) -> dict[str, Any]:

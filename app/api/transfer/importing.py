@@ -105,7 +105,7 @@ class Import:
         before = users.get_user(self.user_id)
         after = self.budget.run(lambda: users.update_user(self.user_id, values, Preconditions()))
         changed = before is None or before["version"] != after["version"]
-        self.report.accept(existed=True, changed=changed)
+        self.report.accept(number, existed=True, changed=changed)
         self.budget.finish_chunk(number)
 
     def add(self, number: int, line: RowLine) -> None:

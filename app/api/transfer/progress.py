@@ -105,13 +105,17 @@ class Report:
         self.counts = dict.fromkeys(("created", "updated", "unchanged", "refused"), 0)
         self.complete = False
         self.refusals: list[dict[str, Any]] = []
+        self.unwritten: set[int] = set()
+        """The lines of a chunk that are not dealt with yet."""
 
-    def accept(self, *, existed: bool, changed: bool) -> None:
+    def accept(self, number: int, *, existed: bool, changed: bool) -> None:
         """Count a line that was imported."""
+        self.unwritten.discard(number)
         self.counts["unchanged" if not changed else "updated" if existed else "created"] += 1
 
     def refuse(self, number: int, defects: Defects) -> None:
         """Count a line that was not imported, and list it if it is among the first."""
+        self.unwritten.discard(number)
         self.counts["refused"] += 1
         insort(self.refusals, {"line": number, "errors": defects}, key=itemgetter("line"))
         del self.refusals[MOST_REFUSALS:]

@@ -3,6 +3,7 @@
 The table is safe from formulas in the user's texts (OWASP, "CSV Injection").
 """
 
+import codecs
 import csv
 import io
 import re
@@ -34,16 +35,11 @@ NAMED_TASKS: Final = Statement(
 
 FIELDS: Final = ["category" if name == "category_id" else name for name in TASK.exported]
 
-BYTE_ORDER_MARK: Final = "\ufeff"
+BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 """Without it, Excel reads the file in its host's code page instead of UTF-8."""
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """First characters of formulas, full-width forms included, and what programs skip before one."""
-
-
-def table_begin() -> bytes:
-    """Write the header line."""
-    return BYTE_ORDER_MARK.encode() + written([FIELDS])
 
 
 def table_lines(rows: list[Row]) -> bytes:
@@ -80,13 +76,15 @@ def written(lines: list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
+HEADER: Final = BYTE_ORDER_MARK + written([FIELDS])
+
 TABLE: Final = Form(
     "text/csv; charset=utf-8; header=present",
     "csv",
     "Tasks as comma-separated values (RFC 4180).",
-    table_begin().decode(),
+    HEADER.decode(),
     {"tasks": Part(NAMED_TASKS, table_lines)},
-    begin=table_begin,
+    begin=HEADER,
 )
 
 
@@ -145,6 +143,6 @@ CALENDAR: Final = Form(
     "Tasks as VTODOs (RFC 5545).",
     (BEGIN + END).decode(),
     {"tasks": Part(NAMED_TASKS, todos)},
-    begin=lambda: BEGIN,
+    begin=BEGIN,
     end=lambda counts: END,
 )
