@@ -39,11 +39,10 @@ class Form(NamedTuple):
     begin: bytes = b""
     end: Callable[[Counts], bytes] = lambda counts: b""
 
-    def content(self, *media_types: str) -> dict[str, Any]:
-        """Describe such a body in the OpenAPI document, by its media types."""
+    def described(self) -> dict[str, Any]:
+        """Return what the OpenAPI document says of such a file."""
         schema = {"type": "string", "format": "binary", "description": self.description}
-        described = {"schema": {**schema, "examples": [self.example]}}
-        return dict.fromkeys(media_types or [self.media_type.partition(";")[0]], described)
+        return {"schema": {**schema, "examples": [self.example]}}
 
 
 def line(kind: str, data: Any) -> bytes:

@@ -7,9 +7,9 @@ import codecs
 import csv
 import io
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from sqlalchemy import and_
 
 from app.api.categories.models import Category
@@ -60,13 +60,9 @@ def harmless(text: str | None) -> str | None:
 
 def cell(value: Any) -> str:
     """Return the text of a cell: empty for null, otherwise as in JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return str(value)
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"')
 
 
 def written(lines: list[list[str]]) -> bytes:

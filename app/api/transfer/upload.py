@@ -8,7 +8,7 @@ bytes of JSON in UTF-16 and UTF-32; the magic numbers of compressed files.
 
 import codecs
 from collections.abc import Iterator
-from typing import IO, Final, NamedTuple
+from typing import IO, Final
 
 from flask import current_app
 
@@ -39,15 +39,11 @@ MARKS: Final = {
 """First bytes of a file, and the encoding or format that they show."""
 
 
-class Upload(NamedTuple):
-    """A received body and its fingerprint."""
+def receive(incoming: Request) -> tuple[IO[bytes], Fingerprint]:
+    """Receive the body, at most MAX_IMPORT_BYTES, into a file, and return its fingerprint as well.
 
-    file: IO[bytes]
-    fingerprint: Fingerprint
-
-
-def receive(incoming: Request) -> Upload:
-    """Receive the body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
+    Raises Problem 400, 411, 413, 415, 503.
+    """
     media_types.require(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPES[0]}`.")
     fingerprint = Fingerprint()
     with temporary_file("import") as file:
@@ -55,7 +51,7 @@ def receive(incoming: Request) -> Upload:
             fingerprint.update(piece)
             file.write(piece)
         require_utf_8(file)
-    return Upload(file, fingerprint)
+    return file, fingerprint
 
 
 def pieces(incoming: Request, most: int) -> Iterator[bytes]:
