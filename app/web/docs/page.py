@@ -14,8 +14,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from app.core.problem_kinds import KINDS, PRECONDITION_FAILED
 from app.core.problems import Problem, not_found
 from app.web.media_types import JSON
-from app.web.openapi.document import document
-from app.web.openapi.introduction import TITLE
+from app.web.openapi.document import TITLE, document
 from app.web.request import Request, current
 from app.web.response import Response
 
