@@ -102,6 +102,7 @@ class Import:
         self.has_account = True
         self.flush(number - 1)
         values = {"name": line.data.name, "time_zone": line.data.time_zone}
+        renew_deadline()
         before = users.get_user(self.user_id)
         after = self.budget.run(lambda: users.update_user(self.user_id, values, Preconditions()))
         changed = before is None or before["version"] != after["version"]
