@@ -4,7 +4,7 @@ from collections import namedtuple
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 import psycopg2
@@ -79,24 +79,18 @@ KEPT: Final = Statement(_kept())
 ERASED: Final = Statement(_erased())
 
 
-class Answer(NamedTuple):
-    """A body of JSON, and whether an earlier request with the same key was given it."""
-
-    body: bytes
-    replayed: bool
-
-
 def run(
     user_id: str, operations: Sequence[Operation], writes: Sequence[Write], once: Once | None
-) -> Answer:
+) -> tuple[bytes, bool]:
     """Do the writes of these operations, all or none, in two flights, or three with a key.
 
+    Returns the body of the answer, and whether an earlier request with the key was given it.
     Raises NoAccount, NoRoom, Problem 409, 422.
     """
 
-    def work(transaction: Transaction) -> Answer:
+    def work(transaction: Transaction) -> tuple[bytes, bool]:
         if once and (earlier := _replayed(transaction, user_id, operations, once)):
-            return Answer(earlier, replayed=True)
+            return earlier, True
         [row] = transaction.send(*block(user_id, writes))
         results = _results(row, writes)
         body = orjson.dumps({"results": results}, option=orjson.OPT_UTC_Z)
@@ -104,7 +98,7 @@ def run(
             _require_room(row, len(body))
             kept = {"user_id": user_id, "answer": body.decode(), "size": len(body)}
             transaction.last = (KEPT, kept | once.parameters)
-        return Answer(body, replayed=False)
+        return body, False
 
     scope = writing(user_id, once=once is not None)
     try:

@@ -55,17 +55,11 @@ class Outcome(NamedTuple):
     """Why it was refused: the name of a constraint, or of a field that names no row."""
 
 
-class Matched(NamedTuple):
-    """The lines bound to `lines`, the live rows of their ids, the time, and the join of these."""
+def matched(kind: Kind, names: Sequence[str]) -> tuple[Any, Any, CTE, Any]:
+    """Match lines with the live rows of their ids: the lines, the rows, the time, and their join.
 
-    given: Any
-    row: Any
-    clock: CTE
-    joined: Any
-
-
-def matched(kind: Kind, names: Sequence[str]) -> Matched:
-    """Match the lines, an array of JSON with these fields and `place`, with the rows that exist."""
+    `lines` is bound to an array of JSON with these fields and `place`.
+    """
     columns = [column(name, kind.table.c[name].type) for name in names]
     lines = func.json_to_recordset(cast(bindparam("lines"), JSON))
     record = lines.table_valued(column("place", Integer), *columns)
@@ -73,7 +67,7 @@ def matched(kind: Kind, names: Sequence[str]) -> Matched:
     row = kind.table.alias("row")
     clock = select(func.clock_timestamp().label("at")).cte("clock").prefix_with("materialized")
     same = and_(row.c.user_id == USER_ID, row.c.id == given.c.id, row.c.deleted_at.is_(None))
-    return Matched(given, row, clock, given.join(clock, true()).outerjoin(row, same))
+    return given, row, clock, given.join(clock, true()).outerjoin(row, same)
 
 
 def refused(kind: Kind, given: Any) -> Element:

@@ -49,8 +49,8 @@ def table_lines(rows: list[Row]) -> bytes:
 
 def cells(task: dict[str, Any]) -> list[str]:
     """Return the cells of a task's line."""
-    texts = {name: harmless(task[name]) for name in ("title", "description", "category")}
-    return [cell((task | texts)[name]) for name in FIELDS]
+    task |= {name: harmless(task[name]) for name in ("title", "description", "category")}
+    return [cell(task[name]) for name in FIELDS]
 
 
 def harmless(text: str | None) -> str | None:
