@@ -34,7 +34,7 @@ from app.web import (
 )
 from app.web.application import Application
 from app.web.docs import page
-from app.web.openapi import introduction
+from app.web.openapi import document
 
 SECRET_FILE: Final = ROOT / ".development-secret"
 
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     settings = settings or Settings.from_environment(os.environ)
     app = Application(
         __name__,
-        title=introduction.TITLE,
+        title=document.TITLE,
         version=__version__,
         spec_path=None,
         docs_path=None,
@@ -124,7 +124,7 @@ def configure(app: APIFlask, settings: Settings) -> None:
         DATABASE_CONNECTIONS=settings.db_pool_size + settings.db_max_overflow,
         HOSTS=settings.trusted_hosts,
         OPENAPI_VERSION="3.1.0",
-        DESCRIPTION=introduction.DESCRIPTION,
+        DESCRIPTION=document.DESCRIPTION,
         LICENSE={"name": "MIT", "identifier": "MIT"},
         CONTACT={"name": "The operator of this service"},
         SERVERS=[{"url": "/", "description": "Where this document comes from."}],

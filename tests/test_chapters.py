@@ -12,7 +12,7 @@ from app.core.ids import new_id
 from app.core.permissions import PERMISSIONS
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import MAX_LIMIT
-from app.web.openapi.introduction import DESCRIPTION
+from app.web.openapi.document import DESCRIPTION
 from app.web.sign_in_limits import FAILED_SIGN_INS
 from tests.conftest import Account
 from tests.rig.programs import need

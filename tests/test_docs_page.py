@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.web.openapi.introduction import CHAPTERS, GROUPS
+from app.web.openapi.document import CHAPTERS, GROUPS
 from tests.chromium import Browser, chromium
 from tests.conftest import Account
 from tests.contract import ROUTES

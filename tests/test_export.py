@@ -14,9 +14,8 @@ from apiflask import APIFlask
 from icalendar import Calendar
 
 from app import create_app
-from app.api.transfer.capacity import BYTES_PER_SECOND, FREE_SECONDS
-from app.api.transfer.export import PIECE
-from app.api.transfer.table import harmless
+from app.api.transfer.capacity import BYTES_PER_SECOND, FREE_SECONDS, PIECE
+from app.api.transfer.tasks_alone import harmless
 from app.db.base import db
 from app.db.sending import PIECE_ROWS
 from tests.conftest import Account, gunicorn_process, sending, settings_for
@@ -275,7 +274,7 @@ def test_a_disk_that_is_full_is_503(
         def write(self, data: Any) -> int:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.api.transfer.export.SpooledTemporaryFile", lambda _: Full())
+    monkeypatch.setattr("app.api.transfer.capacity.SpooledTemporaryFile", lambda _: Full())
     response = alice.get("/v1/export")
     assert (response.status_code, response.json["type"]) == (503, "/problems/overloaded")
     monkeypatch.undo()

@@ -16,12 +16,14 @@ from psycopg2.errors import QueryCanceled
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.api.kinds import KINDS
 from app.api.transfer import importing, rows
+from app.api.transfer.progress import MOST_REFUSED
 from app.api.transfer.reading import LONGEST_LINE
-from app.api.transfer.report import MOST_REFUSED
 from app.core import lifecycle
 from app.core.ids import new_id
 from app.core.texts import composed, is_visible, trimmed
+from app.rows.kind import Kind
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import LINES
 from tests.lines import (
@@ -127,6 +129,20 @@ def normal(data: dict[str, Any]) -> dict[str, Any]:
         name: datetime.fromisoformat(value) if name.endswith("_at") and value else value
         for name, value in data.items()
     }
+
+
+def test_every_kind_of_row_goes_out_and_comes_back(alice: Account, bob: Account) -> None:
+    for kind in KINDS.values():
+        body = kind.replace.model_json_schema()["examples"][0]
+        assert alice.put(f"/v1/{kind.plural}/{new_id()}", json=body).status_code == 201
+    data = exported(alice)
+    types = [line["type"] for line in parsed(data)]
+    assert sorted(types) == sorted(["account", *KINDS, "end"])
+    for name, kind in KINDS.items():
+        assert all(types.index(other) < types.index(name) for other in kind.references.values())
+    report = send(bob, data).json
+    assert (counts(report), report["complete"]) == ((len(KINDS), 0, 1, 0), True)
+    assert without_account(exported(bob)) == without_account(data)
 
 
 def test_the_same_import_twice_changes_nothing(alice: Account) -> None:
@@ -272,7 +288,7 @@ def test_of_many_refusals_the_first_hundred_are_told_of(alice: Account) -> None:
 def test_a_file_of_nothing_but_refusals_is_not_read_to_its_end(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.transfer.report.MOST_REFUSED", 50)
+    monkeypatch.setattr("app.api.transfer.progress.MOST_REFUSED", 50)
     good = task()
     report = send(alice, jsonl(good) + b"x\n" * 60 + jsonl(task())).json
     assert (counts(report), report["complete"]) == ((1, 0, 0, 50), False)
@@ -319,7 +335,7 @@ def test_lines_that_take_the_database_too_long_are_written_fewer_at_a_time(
 ) -> None:
     real, sizes = rows.write, list[int]()
 
-    def write(user_id: str, kind: str, chunk: list[dict[str, Any]]) -> Any:
+    def write(user_id: str, kind: Kind, chunk: list[dict[str, Any]]) -> Any:
         sizes.append(len(chunk))
         if len(chunk) > 3:
             raise QueryCanceled

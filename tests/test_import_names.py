@@ -138,7 +138,7 @@ def test_a_type_may_be_written_with_escapes(alice: Account) -> None:
 def test_more_categories_than_are_looked_at_are_refused_as_names_are_taken(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renaming, "MOST_CATEGORIES", 1)
+    monkeypatch.setattr(renaming, "MOST_ROWS", 1)
     old, new = alice.create_category(name="Work")["id"], new_id()
     report = imported(alice, named(new, "Work"), named(old, "Office"))
     assert (counts(report), reasons(report)) == ((0, 1, 0, 1), [(1, "/data", "conflict")])

@@ -11,8 +11,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from app import create_app
-from app.api.transfer import budget, importing, rows
+from app.api.transfer import importing, progress, rows
 from app.core.ids import new_id
+from app.rows.kind import Kind
 from tests.conftest import Account, settings_for
 from tests.lines import category, counts, exported, imported, jsonl, parsed, send, task
 
@@ -202,10 +203,10 @@ def test_an_import_ends_in_time_and_goes_on_when_it_is_sent_again(
 ) -> None:
     real, written = rows.write, list[int]()
 
-    def write(user_id: str, kind: str, chunk: list[Line]) -> Any:
+    def write(user_id: str, kind: Kind, chunk: list[Line]) -> Any:
         written.append(len(chunk))
         found = real(user_id, kind, chunk)
-        clock(budget.LONGEST_SECONDS / 2 + 1)
+        clock(progress.LONGEST_SECONDS / 2 + 1)
         return found
 
     monkeypatch.setattr(rows, "write", write)
@@ -222,7 +223,7 @@ def test_an_import_ends_in_time_and_goes_on_when_it_is_sent_again(
 def test_lines_that_say_nothing_take_no_longer(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "LONGEST_SECONDS", -1.0)
+    monkeypatch.setattr(progress, "LONGEST_SECONDS", -1.0)
     for data in (b"\n" * 10, jsonl({"type": "end", "data": {}})):
         response = send(alice, data)
         assert (response.status_code, response.json["line"]) == (503, 0)

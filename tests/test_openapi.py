@@ -21,7 +21,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from app.core.problem_kinds import BY_STATUS, KINDS
-from app.web.openapi.conventions import CONFLICTING, OWN_FORM, REPLAYING
+from app.web.openapi.conventions import OWN_FORM, can_conflict, can_replay_rows
 from tests.conftest import Account, gunicorn
 from tests.contract import LINES, ROUTES, Route
 
@@ -201,8 +201,8 @@ def test_an_operation_lists_the_problems_it_can_have(
     expected |= {411, 413, 415, 422} if route.body or route.takes_lines else set()
     expected |= {422} if described["parameters"] else set()
     expected |= {412} if "If-Match" in parameters(document, route) else set()
-    expected |= {409} if route.name in CONFLICTING else set()
-    expected |= {410} if route.name in {"get_changes", *REPLAYING} else set()
+    expected |= {409} if can_conflict(route.name) else set()
+    expected |= {410} if route.name == "get_changes" or can_replay_rows(route.name) else set()
     expected |= {429} if route.rule.startswith("/v1/") else set()
     assert listed == expected
 

@@ -11,7 +11,7 @@ from app.api.changes.queries import FEED
 from app.api.tasks.by_due import BEGINNING, END
 from app.api.tasks.listings import listing
 from app.api.tasks.models import INDEXED_AFTER
-from app.api.transfer import queries as transfer
+from app.api.transfer import formats, tasks_alone
 from app.api.trash import erasing
 from app.api.trash import queries as trash
 from app.db.scope import reading
@@ -237,7 +237,7 @@ def test_a_part_of_the_trash_is_erased_without_reading_the_rest(connection: Any,
     assert touched(plan) < 1000, plan
 
 
-@pytest.mark.parametrize("statement", [transfer.TASKS, transfer.NAMED_TASKS])
+@pytest.mark.parametrize("statement", [formats.ROWS["tasks"], tasks_alone.NAMED_TASKS])
 def test_an_export_is_read_in_the_order_of_the_primary_key_without_sorting(
     connection: Any, crowd: str, statement: Statement
 ) -> None:

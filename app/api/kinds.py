@@ -1,8 +1,10 @@
 """The registry of kinds: a new one is added to KINDS, and takes part in everything that follows.
 
-That is batch, changes, trash, erasing, purging, the census of quotas, and the contract.
+That is batch, changes, trash, erasing, purging, export, import, the census of quotas, and the
+contract.
 """
 
+from graphlib import TopologicalSorter
 from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
 
@@ -17,6 +19,14 @@ from app.rows.versioned import Representation
 
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TASK, CATEGORY)}
 """By the `type` of their items."""
+
+IN_ORDER: Final = [
+    KINDS[name]
+    for name in TopologicalSorter(
+        {kind.name: [*kind.references.values()] for kind in KINDS.values()}
+    ).static_order()
+]
+"""Kinds that others refer to first, as an export has them and an import writes them."""
 
 TYPES: Final = {c.name: c.type for kind in KINDS.values() for c in kind.table.c}
 """The types of all columns of all kinds."""

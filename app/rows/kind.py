@@ -1,4 +1,4 @@
-"""A kind of versioned row, as batch, changes, trash, purge and the contract need to know it."""
+"""A kind of versioned row, as all that deals with every kind needs to know it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,11 @@ class Kind(NamedTuple):
 
     `name` is the `type` of an item. `model` is what clients see, `replace` and `patch` are the
     bodies of PUT and PATCH, and `columns` turns the values of a body into those of the table.
-    `blank` is what erasing leaves of each field.
+    `blank` is what erasing leaves of each field. `references` are the fields that hold the id of
+    another row, with the name of its kind. `unique` is the field, if any, that has no value twice
+    among a user's live rows, whatever the letter case; its index is `uq_<table>_<field>`.
+    `imported` are the fields, with their types in pydantic, that an import sets beside those of
+    PUT.
     """
 
     name: str
@@ -24,11 +28,30 @@ class Kind(NamedTuple):
     patch: type[Any]
     blank: Mapping[str, Element]
     columns: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    references: Mapping[str, str] = {}
+    unique: str | None = None
+    imported: Mapping[str, Any] = {}
 
     @property
     def table(self) -> Table:
         """The table of its rows."""
         return self.writes.shape.table
+
+    @property
+    def plural(self) -> str:
+        """Its name where several rows are meant, which is that of the table."""
+        return str(self.table.name)
+
+    @property
+    def exported(self) -> list[str]:
+        """The fields in an export: all but the owner and the version, which an import counts."""
+        return [name for name in self.writes.shape.answered if name not in {"user_id", "version"}]
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """A row as the contract shows it."""
+        example: dict[str, Any] = self.model.model_config["json_schema_extra"]["examples"][0]
+        return example
 
     def represent(self, row: Any) -> Representation:
         """A row as clients see it."""

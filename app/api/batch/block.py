@@ -92,14 +92,11 @@ def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
         {"place": place, "kind": kinds.setdefault(write.statement, len(kinds)), **write.parameters}
         for place, write in enumerate(writes)
     ]
-    cases = "\n".join(f"when {kind} then {_kept(one)};" for one, kind in kinds.items())
+    cases = "\n".join(
+        f"when {kind} then {one.sql % AS_FIELDS} into answered;" for one, kind in kinds.items()
+    )
     return [
         (OPERATIONS, {"operations": orjson.dumps(operations).decode()}),
         (DO, {"body": BODY % (COLUMNS, cases)}),
         (ANSWERS, {"user_id": user_id}),
     ]
-
-
-def _kept(statement: Statement) -> str:
-    """The statement, bound to an operation's fields, its row kept in a variable."""
-    return f"{statement.sql % AS_FIELDS} into answered"

@@ -4,17 +4,30 @@ from collections import namedtuple
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 import psycopg2
-from sqlalchemy import Select, Text, bindparam, cast, func, select, update
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
 
 from app.api.batch.block import block
 from app.api.batch.operations import failed
-from app.api.batch.replaying import replay
-from app.api.kinds import TYPES
+from app.api.batch.schemas import Operation
+from app.api.kinds import KINDS, TYPES
 from app.core.problems import Problem
 from app.db.run import first, in_transaction
 from app.db.scope import writing
@@ -26,6 +39,7 @@ from app.rows.idempotency import Once
 from app.rows.owner import User
 from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota
 from app.rows.shape import ONE, USER_ID
+from app.rows.statements import outlasts
 from app.rows.versioned import Write
 from app.web.conditional import entity_tag
 from app.web.errors import CONSTRAINTS
@@ -42,25 +56,41 @@ def _kept() -> Select[Any]:
     return select(idempotency.kept(func.to_jsonb(cast(bindparam("answer"), Text)), owner))
 
 
+def _erased() -> Select[Any]:
+    """The places of those results whose row has been erased since, or purged."""
+    then = (
+        func.json_to_recordset(cast(bindparam("rows"), JSON))
+        .table_valued(
+            column("place", Integer),
+            column("kind", Text),
+            column("id", Uuid),
+            column("version", BigInteger),
+            column("created_at", TIMESTAMP(True)),
+        )
+        .render_derived(name="then", with_types=True)
+    )
+    lasts = case(
+        *((then.c.kind == name, outlasts(kind.table, then)) for name, kind in KINDS.items())
+    )
+    return select(then.c.place).where(~lasts)
+
+
 KEPT: Final = Statement(_kept())
+ERASED: Final = Statement(_erased())
 
 
-class Answer(NamedTuple):
-    """A body of JSON, and whether an earlier request with the same key was given it."""
+def run(
+    user_id: str, operations: Sequence[Operation], writes: Sequence[Write], once: Once | None
+) -> tuple[bytes, bool]:
+    """Do the writes of these operations, all or none, in two flights, or three with a key.
 
-    body: bytes
-    replayed: bool
-
-
-def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
-    """Do all of them or none: two flights, or three with an idempotency key.
-
+    Returns the body of the answer, and whether an earlier request with the key was given it.
     Raises NoAccount, NoRoom, Problem 409, 422.
     """
 
-    def work(transaction: Transaction) -> Answer:
-        if once and (earlier := _replayed(transaction, user_id, once)):
-            return Answer(earlier, replayed=True)
+    def work(transaction: Transaction) -> tuple[bytes, bool]:
+        if once and (earlier := _replayed(transaction, user_id, operations, once)):
+            return earlier, True
         [row] = transaction.send(*block(user_id, writes))
         results = _results(row, writes)
         body = orjson.dumps({"results": results}, option=orjson.OPT_UTC_Z)
@@ -68,7 +98,7 @@ def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
             _require_room(row, len(body))
             kept = {"user_id": user_id, "answer": body.decode(), "size": len(body)}
             transaction.last = (KEPT, kept | once.parameters)
-        return Answer(body, replayed=False)
+        return body, False
 
     scope = writing(user_id, once=once is not None)
     try:
@@ -79,14 +109,30 @@ def run(user_id: str, writes: Sequence[Write], once: Once | None) -> Answer:
         raise failed(full.operation, full) from full
 
 
-def _replayed(transaction: Transaction, user_id: str, once: Once) -> bytes | None:
-    """What the key was answered, without what has been erased since."""
+def _replayed(
+    transaction: Transaction, user_id: str, operations: Sequence[Operation], once: Once
+) -> bytes | None:
+    """What the key was answered; where the row of a result was erased, the result has no body."""
     parameters = {"user_id": user_id, **once.parameters}
     row = first(transaction.send((REPLAYED, parameters)))
     if row is None:
         return None
     once.require_same(row.fingerprint)
-    return replay(transaction, user_id, str(row.answer).encode())
+    answer = orjson.loads(row.answer)
+    rows = [
+        {
+            "place": place,
+            "kind": operation.type,
+            **{name: result["body"][name] for name in ("id", "version", "created_at")},
+        }
+        for place, (operation, result) in enumerate(zip(operations, answer["results"], strict=True))
+        if result["body"]
+    ]
+    if rows:
+        parameters = {"user_id": user_id, "rows": orjson.dumps(rows).decode()}
+        for erased in transaction.send((ERASED, parameters)):
+            answer["results"][erased.place]["body"] = None
+    return orjson.dumps(answer)
 
 
 def _require_room(row: Row, size: int) -> None:
@@ -99,20 +145,18 @@ def _require_room(row: Row, size: int) -> None:
 
 def _results(row: Row, writes: Sequence[Write]) -> list[dict[str, Any]]:
     """What each operation would have been answered alone. Raises Problem 409, 422."""
-    results = _judged(writes, row.answers)  # one of them may have failed before a constraint did
+    # One of them may have failed before another one violated a constraint.
+    results = [
+        _result(index, write, _row(answer))
+        for index, (write, answer) in enumerate(
+            zip(writes, orjson.loads(row.answers), strict=False)
+        )
+    ]
     if len(results) == len(writes):
         return results
     if problem := CONSTRAINTS.get(row.violated):
         raise failed(len(results), problem)
     raise psycopg2.IntegrityError(f"a batch violates the constraint {row.violated}")
-
-
-def _judged(writes: Sequence[Write], answers: str) -> list[dict[str, Any]]:
-    """What the operations that have an answer would have been answered alone. Raises Problem."""
-    return [
-        _result(index, write, _row(answer))
-        for index, (write, answer) in enumerate(zip(writes, orjson.loads(answers), strict=False))
-    ]
 
 
 def _result(index: int, write: Write, row: Row) -> dict[str, Any]:

@@ -36,5 +36,5 @@ def run_batch(batch: Batch) -> Response:
     planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted
     once = idempotency_key.requested(batch)
     with turns().batch.turn(user_id, "Other batches of this user are still under way."):
-        body, replayed = queries.run(user_id, planned, once)
+        body, replayed = queries.run(user_id, batch.operations, planned, once)
     return idempotency_key.mark(Document(body), replayed)

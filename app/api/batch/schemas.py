@@ -5,7 +5,6 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     TypeAdapter,
@@ -17,7 +16,7 @@ from pydantic_core.core_schema import union_schema
 from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
-from app.web.fields.inputs import Body
+from app.web.fields.inputs import Body, examples
 from app.web.fields.strings import Matching
 
 MOST: Final = 100
@@ -124,7 +123,7 @@ def _of_few_members(value: object) -> object:
 class Batch(Body):
     """Writes that are done in their order, all of them or none."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = examples(EXAMPLE)
 
     operations: list[Annotated[Operation, BeforeValidator(_of_few_members)]] = Field(
         min_length=1, max_length=MOST
@@ -142,6 +141,6 @@ class BatchResult(BaseModel):
 class BatchResults(BaseModel):
     """The results in the order of the operations."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
+    model_config = examples(ANSWER)
 
     results: list[BatchResult]

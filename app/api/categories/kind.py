@@ -15,4 +15,5 @@ CATEGORY: Final = Kind(
     replace=CategoryReplace,
     patch=CategoryPatch,
     blank={"name": literal("-"), "color": null()},
+    unique="name",
 )

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api import kinds
 from app.api.categories import schemas as categories
 from app.api.kinds import Item, KindName
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
-from app.web.fields.inputs import Query
+from app.web.fields.inputs import Query, examples
 from app.web.fields.scalars import WholeNumber
 
 DEFAULT_LIMIT: Final = 200
@@ -51,7 +51,7 @@ class Change(BaseModel):
 class Changes(BaseModel):
     """Changes in the order of their versions, and where the next ones begin."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = examples(EXAMPLE)
 
     items: list[Change]
     next_token: str

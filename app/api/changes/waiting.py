@@ -6,6 +6,7 @@ PostgreSQL's NOTIFY does not reach through a pooler, so those who wait look agai
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from flask import current_app
@@ -14,7 +15,7 @@ from app.api.changes.queries import Feed
 from app.core import deadline, lifecycle
 from app.core.metrics import tally
 from app.core.metrics.families import LONG_POLLS
-from app.core.places import POLLS, NoPlace, Place, Places
+from app.core.places import POLLS, NoPlace, Places
 from app.web.client_socket import is_closed
 from app.web.request import current
 
@@ -27,27 +28,19 @@ def first_change(look: Callable[[], Feed], user_id: str, seconds: float) -> Feed
     At once if there is no place for this user, the process is to end or the client has hung up.
     """
     feed, end = look(), time.monotonic() + seconds
-    if feed.rows or not seconds or not (place := take_place(user_id)):
+    if feed.rows or not seconds:
         return feed
-    tally.add(LONG_POLLS)
-    try:
-        while not feed.rows and (left := end - time.monotonic()) > 0 and not is_in_vain():
-            sleep(min(LOOK_SECONDS, left))
-            deadline.renew(current_app.config["SETTINGS"].request_deadline)
-            feed = look()
-    finally:
-        tally.add(LONG_POLLS, amount=-1)
-        place.release()
-    return feed
-
-
-def take_place(user_id: str) -> Place | None:
-    """A place to wait, if there is one."""
     places: Places = current_app.extensions[POLLS]
-    try:
-        return places.take(user_id)
-    except NoPlace:
-        return None
+    with suppress(NoPlace), places.take(user_id):
+        tally.add(LONG_POLLS)
+        try:
+            while not feed.rows and (left := end - time.monotonic()) > 0 and not is_in_vain():
+                sleep(min(LOOK_SECONDS, left))
+                deadline.renew(current_app.config["SETTINGS"].request_deadline)
+                feed = look()
+        finally:
+            tally.add(LONG_POLLS, amount=-1)
+    return feed
 
 
 def is_in_vain() -> bool:

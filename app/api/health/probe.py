@@ -44,7 +44,7 @@ class Probe:
     def look(self) -> dict[str, Any]:
         """Return the answer of the last second, or ask the database now."""
         if not self.lock.acquire(timeout=DEADLINE_SECONDS):
-            return self._unavailable()
+            return report("unavailable", self.head)
         try:
             if self.latest is None or time.monotonic() - self.latest[0] > FRESH_SECONDS:
                 answer = self._ask()
@@ -53,16 +53,8 @@ class Probe:
         finally:
             self.lock.release()
 
-    def _unavailable(self) -> dict[str, Any]:
-        return {
-            "status": "unavailable",
-            "connect_ms": None,
-            "latency_ms": None,
-            "revision": {"current": None, "head": self.head, "up_to_date": False},
-        }
-
     def _ask(self) -> dict[str, Any]:
-        answer, started = self._unavailable(), time.perf_counter()
+        answer, started = report("unavailable", self.head), time.perf_counter()
         try:
             with (
                 beside_the_pool(self.parameters, DEADLINE_SECONDS) as connection,
@@ -80,6 +72,17 @@ class Probe:
         answer["latency_ms"] = round((time.perf_counter() - connected) * 1000, 2)
         answer["revision"] |= {"current": current, "up_to_date": current == self.head}
         return answer
+
+
+def report(status: str, head: str | None = None, *, up_to_date: bool = False) -> dict[str, Any]:
+    """Return a DatabaseHealth with null or 0 for all that is not known, or not shown."""
+    return {
+        "status": status,
+        "connect_ms": None,
+        "latency_ms": None,
+        "pool": {"open": 0, "in_use": 0, "limit": 0},
+        "revision": {"current": None, "head": head, "up_to_date": up_to_date},
+    }
 
 
 def pool_use() -> dict[str, int]:

@@ -1,11 +1,11 @@
 """/health: the process answers. /health/db: the database does, and how."""
 
-from typing import Any, Final
+from typing import Final
 
 from apiflask import APIBlueprint
 from flask import Response, current_app
 
-from app.api.health.probe import EXTENSION, pool_use
+from app.api.health.probe import EXTENSION, pool_use, report
 from app.api.health.schemas import DatabaseHealth, Health
 from app.auth.operators import is_operator
 from app.core import lifecycle
@@ -43,19 +43,6 @@ def get_database_health() -> Response:
     status = 200 if found["status"] == "ok" else 503
     if is_operator(current()):
         return json_response({**found, "pool": pool_use()}, status)
-    return json_response(public_part(found), status)
-
-
-def public_part(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the same document with null or 0 for all but `status` and `up_to_date`."""
-    return {
-        "status": found["status"],
-        "connect_ms": None,
-        "latency_ms": None,
-        "pool": {"open": 0, "in_use": 0, "limit": 0},
-        "revision": {
-            "current": None,
-            "head": None,
-            "up_to_date": found["revision"]["up_to_date"],
-        },
-    }
+    return json_response(
+        report(found["status"], up_to_date=found["revision"]["up_to_date"]), status
+    )

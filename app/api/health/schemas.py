@@ -2,13 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from app.web.fields.inputs import examples
 
 
 class Health(BaseModel):
     """The process takes requests, or is about to end."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+    model_config = examples({"status": "ok"})
 
     status: Literal["ok", "draining"]
 
@@ -38,17 +40,13 @@ class Revision(BaseModel):
 class DatabaseHealth(BaseModel):
     """Whether the database answers; milliseconds, of connecting and of one query."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "ok",
-                    "connect_ms": 4.21,
-                    "latency_ms": 0.87,
-                    "pool": {"open": 2, "in_use": 1, "limit": 20},
-                    "revision": {"current": "0001", "head": "0001", "up_to_date": True},
-                }
-            ]
+    model_config = examples(
+        {
+            "status": "ok",
+            "connect_ms": 4.21,
+            "latency_ms": 0.87,
+            "pool": {"open": 2, "in_use": 1, "limit": 20},
+            "revision": {"current": "0001", "head": "0001", "up_to_date": True},
         }
     )
 

@@ -1,12 +1,24 @@
 """Tasks as a kind of row."""
 
-from typing import Final
+from datetime import datetime
+from typing import Annotated, Final
 
+from pydantic import AfterValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
 from sqlalchemy import false, literal, null
 
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import Task, TaskPatch, TaskReplace, columns
 from app.rows.kind import Kind
+from app.web.fields.times import Timestamp
+
+
+def completed(completed_at: datetime | None, info: ValidationInfo) -> datetime | None:
+    """Accept a time of completion only of a complete task."""
+    if completed_at is not None and not info.data.get("complete", True):
+        raise PydanticCustomError("completed_at", "must be null unless the task is complete")
+    return completed_at
+
 
 TASK: Final = Kind(
     name="task",
@@ -25,4 +37,6 @@ TASK: Final = Kind(
         "category_id": null(),
     },
     columns=columns,
+    references={"category_id": "category"},
+    imported={"completed_at": Annotated[Timestamp | None, AfterValidator(completed)]},
 )

@@ -8,7 +8,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.tokens import queries
-from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, TokenQuery, represent
+from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, represent
 from app.auth.personal_token_format import PersonalToken
 from app.auth.policies import current_principal, current_user_id, require_scopes
 from app.auth.provisioning import provisioning
@@ -17,6 +17,7 @@ from app.core.problems import invalid
 from app.core.secrets import Keys, present
 from app.web import cursors, idempotency_key
 from app.web.conditional import preconditions
+from app.web.cursors import PageQuery
 from app.web.resource import created
 from app.web.response import no_content
 
@@ -24,9 +25,9 @@ blueprint: Final = APIBlueprint("tokens", __name__, tag="Personal access tokens"
 
 
 @blueprint.get("")
-@blueprint.input(TokenQuery, location="query", arg_name="query")
+@blueprint.input(PageQuery, location="query", arg_name="query")
 @blueprint.output(TokenPage)
-def list_tokens(query: TokenQuery) -> Response:
+def list_tokens(query: PageQuery) -> Response:
     """List personal access tokens
 
     A page of the user's tokens, oldest first; the tokens themselves are never shown again. The time

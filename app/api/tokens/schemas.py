@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.core.permissions import PERMISSIONS, Permission
-from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
 from app.web.fields.identifiers import Id
-from app.web.fields.inputs import Body, Query
+from app.web.fields.inputs import Body, examples
 from app.web.fields.strings import KeptLine, Line
 from app.web.fields.times import Timestamp
 
@@ -50,7 +49,7 @@ Scopes = Annotated[
 class Token(BaseModel):
     """A token as it is listed: never the token itself."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = examples(EXAMPLE)
 
     id: Id
     user_id: Id
@@ -69,9 +68,7 @@ FIELDS: Final = tuple(Token.model_fields)
 class NewToken(Token):
     """A token as it is answered once, when it is made."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{**EXAMPLE, "token": "tasks_pat_0b7…x3Fq"}]}
-    )
+    model_config = examples({**EXAMPLE, "token": "tasks_pat_0b7…x3Fq"})
 
     token: str
 
@@ -79,9 +76,7 @@ class NewToken(Token):
 class TokenPage(BaseModel):
     """One page of the tokens, oldest first; `next_cursor` is null on the last."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
-    )
+    model_config = examples({"items": [EXAMPLE], "next_cursor": None})
 
     items: list[Token]
     next_cursor: str | None
@@ -90,22 +85,13 @@ class TokenPage(BaseModel):
 class TokenCreate(Body):
     """A new token."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "Nightly backup", "scopes": ["tasks:read"]}]}
-    )
+    model_config = examples({"name": "Nightly backup", "scopes": ["tasks:read"]})
 
     absent: ClassVar = {"expires_at": None}
 
     name: Name
     scopes: Scopes
     expires_at: Timestamp | None = None
-
-
-class TokenQuery(Query):
-    """How many tokens to list at a time."""
-
-    limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

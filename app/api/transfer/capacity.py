@@ -1,7 +1,11 @@
-"""Limits for exports and imports: how many at a time, and how slow a client may be."""
+"""Limits for exports and imports: how many at a time, their files, and how slow a client may be."""
 
+import logging
 import time
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final
 
 from flask import current_app
 
@@ -11,10 +15,15 @@ from app.core.places import TRANSFERS, NoPlace, OwnPlaceTaken, Place, Places
 from app.core.problem_kinds import OVERLOADED, TOO_MANY_REQUESTS
 from app.core.problems import Problem
 
+PIECE: Final = 256 * 1024
+"""Bytes to send or receive within REQUEST_DEADLINE; a smaller file stays in memory."""
+
 FREE_SECONDS: Final = 60.0
 BYTES_PER_SECOND: Final = 256 * 1024
 
 RETRY_AFTER: Final = {"Retry-After": "5"}
+
+logger = logging.getLogger(__name__)
 
 
 class Pace:
@@ -46,3 +55,20 @@ def take_place(user_id: str) -> Place:
     except NoPlace:
         detail = "As many exports and imports are under way as this process takes at once."
         raise Problem(OVERLOADED, detail, headers=RETRY_AFTER) from None
+
+
+@contextmanager
+def temporary_file(purpose: str) -> Iterator[IO[bytes]]:
+    """Open a file to be written in this block, closed if the block raises.
+
+    Raises Problem 503 if there is no space.
+    """
+    file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
+    try:
+        yield file
+    except BaseException as error:
+        file.close()
+        if not isinstance(error, OSError):
+            raise
+        logger.error("an %s cannot be put into a file: %s", purpose, error.strerror)
+        raise Problem(OVERLOADED, f"There is no room for the {purpose}.") from error

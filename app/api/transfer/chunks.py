@@ -1,77 +1,59 @@
 """Writing the chunks of an import: as few statements as possible, fewer lines where that fails."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import IO, Any
 
 import psycopg2
 from psycopg2.errors import IntegrityError, QueryCanceled
 
-from app.api.transfer import in_order, renaming, rows
-from app.api.transfer.budget import Budget
-from app.api.transfer.report import Report
+from app.api.kinds import IN_ORDER
+from app.api.transfer import in_order, rows
+from app.api.transfer.progress import Budget, Report
+from app.api.transfer.renaming import Renaming
 from app.api.transfer.rows import Outcome
-from app.api.transfer.schemas import CategoryLine
-from app.auth.provisioning import with_account
-from app.core.problems import Problem
-from app.rows.census import within_quota
+from app.rows.kind import Kind
 from app.rows.quotas import NoRoom
 from app.web.errors import CONSTRAINTS
 
-MOST_PLANS: Final = 20
-"""Plans of an import for names that pass on. One is enough unless lines repeat a category."""
-
 Line = dict[str, Any]
-Result = TypeVar("Result")
 
 
 class Writer:
-    """Writes the chunks of one import and reports the outcome of each line."""
+    """Writes the chunks of the import of a file and reports the outcome of each line."""
 
-    def __init__(
-        self,
-        user_id: str,
-        categories: Callable[[], Iterable[tuple[int, CategoryLine]]],
-        report: Report,
-        budget: Budget,
-    ) -> None:
+    def __init__(self, user_id: str, file: IO[bytes], report: Report, budget: Budget) -> None:
         self.user_id = user_id
-        self.categories = categories
         self.report = report
         self.budget = budget
-        self.unwritten: set[int] = set()
-        """Places of the lines of this chunk without an outcome."""
-        self.made: dict[str, int] = {}
-        """Categories that this chunk created, and the places of their lines."""
-        self.plan: renaming.Plan | None = None
-        """Which names categories have in the end; None until a name is taken."""
-        self.plans = 0
-        self.last_lines: list[Line] = []
-        """The last line of each category in the file, once there is a plan."""
-        self.early: dict[str, int] = {}
-        """Categories whose last lines were written early, and the places of these lines."""
+        self.renamings = {
+            kind.name: Renaming(user_id, kind, file, budget) for kind in IN_ORDER if kind.unique
+        }
+        self.made: dict[tuple[str, str], int] = {}
+        """Rows that this chunk created, by kind and id, and the places of their lines."""
 
-    def write_chunks(self, categories: list[Line], tasks: list[Line]) -> None:
+    def write_chunks(self, chunks: Mapping[str, list[Line]]) -> None:
         """Write a chunk of each kind. Raises NoRoom, Problem 503, or psycopg2.Error."""
-        self.unwritten = {line["place"] for line in (*categories, *tasks)}
+        self.report.unwritten = {line["place"] for chunk in chunks.values() for line in chunk}
         self.made = {}
-        self._write_all("category", categories)
-        self._write_all("task", [line for line in tasks if not self._comes_too_early(line)])
+        for kind in IN_ORDER:
+            chunk = chunks[kind.name]
+            self._write_all(kind, [line for line in chunk if not self._comes_too_early(kind, line)])
 
     def last_line(self) -> int:
         """Return the last line that has an outcome, as all lines before it have."""
-        return min(self.unwritten, default=self.budget.last_line + 1) - 1
+        return min(self.report.unwritten, default=self.budget.last_line + 1) - 1
 
-    def _comes_too_early(self, task: Line) -> bool:
-        """Refuse a task whose category a later line of the same chunk created."""
-        if task["place"] > self.made.get(task["category_id"], 0):
-            return False
-        self.unwritten.discard(task["place"])
-        self.report.refuse_reference(task["place"])
-        return True
+    def _comes_too_early(self, kind: Kind, line: Line) -> bool:
+        """Refuse a line that refers to a row which a later line of the same chunk created."""
+        for field, other in kind.references.items():
+            if line["place"] < self.made.get((other, line[field]), 0):
+                self.report.refuse_reference(line["place"], field)
+                return True
+        return False
 
-    def _write_all(self, kind: str, chunk: list[Line]) -> None:
+    def _write_all(self, kind: Kind, chunk: list[Line]) -> None:
         """Write the lines, in smaller chunks if the database refuses or cancels the statement.
 
         Raises NoRoom for the first line for which there is none.
@@ -84,9 +66,9 @@ class Writer:
                 return
             chunk = chunk[count:]
             if chunk:
-                self._make_room_for(chunk[0])
+                self.renamings[kind.name].make_room_for(chunk[0])
 
-    def _write_some(self, kind: str, chunk: list[Line]) -> int:
+    def _write_some(self, kind: Kind, chunk: list[Line]) -> int:
         """Write the lines, or those before one that waits for its name; return how many.
 
         Lines of different ids are one statement, unless a name is taken: then as in turn.
@@ -94,9 +76,10 @@ class Writer:
         if len({line["id"] for line in chunk}) == len(chunk):
             with suppress(IntegrityError):
                 return self._write(kind, chunk, rows.write)
-        return self._write(kind, chunk, partial(in_order.write, plan=self.plan))
+        plan = self.renamings[kind.name].plan if kind.unique else None
+        return self._write(kind, chunk, partial(in_order.write, plan=plan))
 
-    def _halve(self, kind: str, chunk: list[Line], error: psycopg2.Error | NoRoom) -> None:
+    def _halve(self, kind: Kind, chunk: list[Line], error: psycopg2.Error | NoRoom) -> None:
         """Write the lines in two parts. Refuse a single line, or raise what is not its fault."""
         if len(chunk) > 1:
             middle = len(chunk) // 2
@@ -108,54 +91,27 @@ class Writer:
         problem = CONSTRAINTS.get(error.diag.constraint_name or "")
         if problem is None:
             raise error
-        self._refuse(chunk[0]["place"], problem)
+        self.report.refuse_conflict(chunk[0]["place"], problem)
 
     def _write(
-        self, kind: str, chunk: list[Line], how: Callable[[str, str, list[Line]], list[Outcome]]
+        self, kind: Kind, chunk: list[Line], how: Callable[[str, Kind, list[Line]], list[Outcome]]
     ) -> int:
         """Write the lines, the first of them or none, and report their outcomes."""
-        self.budget.begin_statement()
-        outcomes = self._in_quota(lambda: how(self.user_id, kind, chunk))
+        outcomes = self.budget.run(lambda: how(self.user_id, kind, chunk))
         ids = {line["place"]: line["id"] for line in chunk}
         for outcome in outcomes:
             self._note(kind, ids[outcome.place], outcome)
         return len(outcomes)
 
-    def _make_room_for(self, line: Line) -> None:
-        """Write early the last lines of the categories whose names this line and others wait for.
-
-        All names stay taken if that takes the database too long or was done too often.
-        """
-        if not self.plans:
-            self.last_lines = renaming.last_lines(self.budget.in_time(self.categories()))
-        self.plans += 1
-        self.plan, self.budget.begun = renaming.NO_PLAN, True
-        if self.plans > MOST_PLANS:
-            return
-        self.budget.begin_statement()
-        with suppress(QueryCanceled):
-            self.plan = self._in_quota(
-                lambda: renaming.make_room(self.user_id, line, self.last_lines)
-            )
-        self.early |= {row_id: self.plan.names[row_id].place for row_id in self.plan.renamed}
-
-    def _in_quota(self, write: Callable[[], Result]) -> Result:
-        """Return what the write returns, for a user who may have no account yet."""
-        return with_account(lambda: within_quota(self.user_id, write))
-
-    def _note(self, kind: str, row_id: str, outcome: Outcome) -> None:
+    def _note(self, kind: Kind, row_id: str, outcome: Outcome) -> None:
         """Report the outcome of a line."""
-        self.unwritten.discard(outcome.place)
-        if outcome.refusal == "category_id":
-            self.report.refuse_reference(outcome.place)
-        elif outcome.refusal:
-            self._refuse(outcome.place, CONSTRAINTS[outcome.refusal])
+        place, refusal = outcome.place, outcome.refusal
+        if refusal and refusal in kind.references:
+            self.report.refuse_reference(place, refusal)
+        elif refusal:
+            self.report.refuse_conflict(place, CONSTRAINTS[refusal])
         else:
-            early = self.early.get(row_id) == outcome.place
-            self.report.accept(existed=outcome.live, changed=outcome.differs or early)
-            if kind == "category" and not outcome.live:
-                self.made[row_id] = outcome.place
-
-    def _refuse(self, place: int, problem: Problem) -> None:
-        self.unwritten.discard(place)
-        self.report.refuse_conflict(place, problem)
+            early = bool(kind.unique) and self.renamings[kind.name].early.get(row_id) == place
+            self.report.accept(place, existed=outcome.live, changed=outcome.differs or early)
+            if not outcome.live:
+                self.made[kind.name, row_id] = place

@@ -1,19 +1,21 @@
 """The forms of an export, and JSON lines, the form that can be imported."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
+from sqlalchemy import Select, select
 
-from app.api.tasks.schemas import PRIORITIES
-from app.api.transfer import queries
-from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
+from app.api.kinds import IN_ORDER
+from app.api.transfer.schemas import EXAMPLE
 from app.db.sending import Row
 from app.db.statement import Statement
+from app.rows.kind import Kind
+from app.rows.owner import User
+from app.rows.shape import USER_ID
 
 Counts = Mapping[str, int]
-
-MEDIA_TYPE: Final = "application/jsonl"
 
 OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 UNWRITTEN: Final = {"email": None, "name": None, "time_zone": "UTC"}
@@ -31,9 +33,16 @@ class Form(NamedTuple):
 
     media_type: str
     extension: str
+    description: str
+    example: str
     parts: Mapping[str, Part]
-    begin: Callable[[], bytes] = bytes
+    begin: bytes = b""
     end: Callable[[Counts], bytes] = lambda counts: b""
+
+    def described(self) -> dict[str, Any]:
+        """Return what the OpenAPI document says of such a file."""
+        schema = {"type": "string", "format": "binary", "description": self.description}
+        return {"schema": {**schema, "examples": [self.example]}}
 
 
 def line(kind: str, data: Any) -> bytes:
@@ -46,46 +55,37 @@ def account(rows: list[Row]) -> bytes:
     return line("account", rows[0]._asdict() if rows else UNWRITTEN)
 
 
-def lines(kind: str, items: list[dict[str, Any]]) -> bytes:
-    """Write a line for each item: one array, which is faster, split into lines.
-
-    JSON escapes quotation marks within texts, so the separator cannot occur in one.
-    """
-    if not items:
-        return b""
-    array = orjson.dumps([{"type": kind, "data": item} for item in items], option=orjson.OPT_UTC_Z)
-    return array[1:-1].replace(b'},{"type":', b'}\n{"type":') + b"\n"
-
-
-def categories(rows: list[Row]) -> bytes:
-    """Write a line for each category."""
-    return lines("category", [dict(zip(CATEGORY_FIELDS, row, strict=True)) for row in rows])
-
-
-def tasks(rows: list[Row]) -> bytes:
-    """Write a line for each task."""
-    return lines("task", [task(row) for row in rows])
-
-
-def task(row: Row) -> dict[str, Any]:
-    """Return the data of a task's line."""
-    data = dict(zip(TASK_FIELDS, row, strict=False))
-    data["priority"] = PRIORITIES[data["priority"]]
-    return data
+def lines(kind: Kind, rows: list[Row]) -> bytes:
+    """Write a line for each row of this kind."""
+    names, items = kind.exported, map(kind.represent, rows)
+    return b"".join([line(kind.name, {name: item[name] for name in names}) for item in items])
 
 
 def end(counts: Counts) -> bytes:
     """Write the last line, which shows a reader that nothing is missing."""
-    return line("end", {"categories": counts["categories"], "tasks": counts["tasks"]})
+    return line("end", {kind.plural: counts[kind.plural] for kind in IN_ORDER})
 
+
+def rows_of(kind: Kind) -> Select[Any]:
+    """Select the user's live rows of this kind."""
+    table = kind.table
+    live = select(*kind.writes.shape.columns).where(
+        table.c.user_id == USER_ID, table.c.deleted_at.is_(None)
+    )
+    return live.order_by(table.c.id)
+
+
+ACCOUNT: Final = Statement(select(User.email, User.name, User.time_zone).where(User.id == USER_ID))
+ROWS: Final = {kind.plural: Statement(rows_of(kind)) for kind in IN_ORDER}
 
 JSON_LINES: Final = Form(
-    MEDIA_TYPE,
+    "application/jsonl",
     "jsonl",
+    "JSON lines: account, categories, tasks, and the end with their counts.",
+    EXAMPLE,
     {
-        "account": Part(queries.ACCOUNT, account),
-        "categories": Part(queries.CATEGORIES, categories),
-        "tasks": Part(queries.TASKS, tasks),
+        "account": Part(ACCOUNT, account),
+        **{kind.plural: Part(ROWS[kind.plural], partial(lines, kind)) for kind in IN_ORDER},
     },
     end=end,
 )

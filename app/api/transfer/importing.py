@@ -4,19 +4,16 @@ Each chunk is a transaction: what is written stays when a later chunk fails, and
 body again changes nothing that is there already.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psycopg2
 
-from app.api.tasks.schemas import columns
-from app.api.transfer.budget import Budget, renew_deadline
+from app.api.kinds import IN_ORDER, KINDS
 from app.api.transfer.chunks import Line, Writer
-from app.api.transfer.reading import Defects, defect
-from app.api.transfer.report import Report
-from app.api.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine, TaskLine
+from app.api.transfer.progress import Budget, Report, renew_deadline
+from app.api.transfer.reading import Defects, defect, lines
+from app.api.transfer.schemas import AccountLine, AnyLine, EndLine, RowLine
 from app.api.users import queries as users
-from app.auth.provisioning import with_account
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
 from app.rows.preconditions import Preconditions
@@ -31,30 +28,31 @@ CHUNK_CHARACTERS: Final = 256 * 1024
 
 
 class Import:
-    """One user's import.
+    """One user's import of a file.
 
-    Lines wait in a chunk of their kind. When either is full, both are written, categories first, as
-    tasks refer to them. So the number of statements depends on the number of lines, not on their
-    order.
+    Lines wait in a chunk of their kind. When one is full, all are written, first those that others
+    refer to. So the number of statements depends on the number of lines, not on their order.
     """
 
-    def __init__(
-        self, user_id: str, categories: Callable[[], Iterable[tuple[int, CategoryLine]]]
-    ) -> None:
-        """`categories` reads the category lines of the whole file, with their numbers."""
+    def __init__(self, user_id: str, file: IO[bytes]) -> None:
         self.user_id = user_id
+        self.file = file
         self.report = Report()
         self.budget = Budget(user_id)
-        self.writer = Writer(user_id, categories, self.report, self.budget)
-        self.waiting: dict[str, list[Line]] = {"category": [], "task": []}
-        self.characters = 0
+        self.writer = Writer(user_id, file, self.report, self.budget)
+        self.begin_chunks()
         self.rows = 0
         self.has_account = False
 
-    def run(self, lines: Iterable[tuple[int, AnyLine | Defects | None]]) -> dict[str, Any]:
+    def begin_chunks(self) -> None:
+        """Begin an empty chunk of each kind."""
+        self.waiting: dict[str, list[Line]] = {kind.name: [] for kind in IN_ORDER}
+        self.characters = 0
+
+    def run(self) -> dict[str, Any]:
         """Import the lines and return the report. Raises NoRoom, Problem 401, 503."""
         try:
-            self.take_all(lines)
+            self.take_all()
             renew_deadline()
         except psycopg2.Error as error:
             if not self.budget.begun or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
@@ -70,10 +68,10 @@ class Import:
             raise self.budget.interrupted() from problem
         return self.report.members()
 
-    def take_all(self, lines: Iterable[tuple[int, AnyLine | Defects | None]]) -> None:
+    def take_all(self) -> None:
         """Deal with all lines, or with those up to the one at which too many are refused."""
         number = 0
-        for number, line in self.budget.in_time(lines):
+        for number, line in self.budget.in_time(lines(self.file)):
             self.budget.count_chunks(number // CHUNK_LINES)
             if line is not None:
                 self.take(number, line)
@@ -91,7 +89,7 @@ class Import:
         elif isinstance(line, AccountLine):
             self.account(number, line)
         elif isinstance(line, EndLine):
-            self.report.complete = self.rows == line.data.categories + line.data.tasks
+            self.report.complete = self.rows == sum(count for _, count in line.data)
         else:
             self.rows += 1
             if isinstance(line, list):
@@ -103,26 +101,26 @@ class Import:
         """Write the account's name and time zone, after the lines that came before."""
         self.has_account = True
         self.flush(number - 1)
-        self.budget.begin_statement()
         values = {"name": line.data.name, "time_zone": line.data.time_zone}
+        renew_deadline()
         before = users.get_user(self.user_id)
-        after = with_account(lambda: users.update_user(self.user_id, values, Preconditions()))
+        after = self.budget.run(lambda: users.update_user(self.user_id, values, Preconditions()))
         changed = before is None or before["version"] != after["version"]
-        self.report.accept(existed=True, changed=changed)
+        self.report.accept(number, existed=True, changed=changed)
         self.budget.finish_chunk(number)
 
-    def add(self, number: int, line: CategoryLine | TaskLine) -> None:
-        """Put a row into the chunk of its kind, after writing both chunks if that is full."""
+    def add(self, number: int, line: RowLine) -> None:
+        """Put a row into the chunk of its kind, after writing all chunks if that is full."""
         if len(self.waiting[line.type]) >= CHUNK_LINES or self.characters > CHUNK_CHARACTERS:
             self.flush(number - 1)
-        values = columns(line.data.all())
+        values = KINDS[line.type].columns(line.data.all())
         self.characters += len(values.get("description") or "")
         self.waiting[line.type].append({"place": number, **values})
 
     def flush(self, number: int) -> None:
         """Write the waiting lines, all up to this number. Raises NoRoom, Problem 503."""
-        chunks, self.waiting = self.waiting, {"category": [], "task": []}
-        self.characters = 0
+        chunks = self.waiting
+        self.begin_chunks()
         if any(chunks.values()):
-            self.writer.write_chunks(chunks["category"], chunks["task"])
+            self.writer.write_chunks(chunks)
             self.budget.finish_chunk(number)

@@ -5,36 +5,30 @@ takes two round trips, whatever the number of such lines.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from app.api.transfer import names
 from app.api.transfer.renaming import Plan
 from app.api.transfer.rows import Outcome
-from app.api.transfer.schemas import CATEGORY_FIELDS, TASK_FIELDS
 from app.db.run import in_transaction
 from app.db.scope import writing
 from app.db.sending import Row, Transaction
-
-FIELDS: Final = {"category": CATEGORY_FIELDS, "task": TASK_FIELDS}
-TIMES: Final = ("created_at", "completed_at")
-NAME_TAKEN: Final = "uq_categories_name"
+from app.rows.kind import Kind
 
 Line = Mapping[str, Any]
 Values = dict[str, Any]
 
 
 class Holders:
-    """Which category has which name, as lines give and take them; of tasks, none."""
+    """Which row has which name, as lines give and take them."""
 
-    def __init__(self, kind: str, found: Sequence[Row]) -> None:
-        rows = found if kind == "category" else []
-        self.named = kind == "category"
-        self.holders = {row.key: row.holder for row in rows if row.holder}
-        self.keys = {row.id: row.row_key for row in rows if row.id}
+    def __init__(self, found: Sequence[Row]) -> None:
+        self.holders = {row.key: row.holder for row in found if row.holder}
+        self.keys = {row.id: row.row_key for row in found if row.id}
         self.before = dict(self.keys)
 
     def take(self, row_id: str, key: str) -> bool:
-        """Give the category this name unless another one has it; return whether it has it now."""
+        """Give the row this name unless another one has it; return whether it has it now."""
         if self.holders.get(key, row_id) != row_id:
             return False
         if (old := self.keys.get(row_id)) != key:
@@ -44,54 +38,56 @@ class Holders:
         return True
 
     def renamed(self) -> list[str]:
-        """Return the categories that existed under another name."""
+        """Return the rows that existed under another name."""
         return [row_id for row_id, key in self.before.items() if self.keys[row_id] != key]
 
 
 def write(
-    user_id: str, kind: str, lines: Sequence[Line], plan: Plan | None = None
+    user_id: str, kind: Kind, lines: Sequence[Line], plan: Plan | None = None
 ) -> list[Outcome]:
     """Write the lines and return their outcomes, in their order.
 
-    Stops before a line whose name another category gives up later by the plan, or could give up if
-    there is no plan yet. Raises NoRoom, also without an account, Problem 503, or psycopg2.Error for
-    what the database refused.
+    Stops before a line whose name another row gives up later by the plan, or could give up if there
+    is no plan yet. Raises NoRoom, also without an account, Problem 503, or psycopg2.Error for what
+    the database refused.
     """
 
     def work(transaction: Transaction) -> list[Outcome]:
         found = names.look_up(transaction, user_id, kind, lines)
-        holders = Holders(kind, found)
-        outcomes, changed = work_out(FIELDS[kind], lines, found, holders, plan)
+        holders = Holders(found) if kind.unique else None
+        outcomes, changed = work_out(kind, lines, found, holders, plan)
         if changed:
-            names.write(transaction, user_id, kind, changed, holders.renamed())
+            renamed = holders.renamed() if holders else []
+            names.write(transaction, user_id, kind, changed, renamed)
         return outcomes
 
     return in_transaction(writing(user_id, once=True), work)
 
 
 def work_out(
-    fields: Sequence[str],
+    kind: Kind,
     lines: Sequence[Line],
     found: Sequence[Row],
-    holders: Holders,
+    holders: Holders | None,
     plan: Plan | None,
 ) -> tuple[list[Outcome], list[Values]]:
     """Return the outcomes of the lines, and the last line of each row that they change."""
-    current = {row.id: {name: getattr(row, name) for name in fields} for row in found if row.id}
+    current = {row.id: {name: getattr(row, name) for name in kind.exported} for row in found}
     outcomes: list[Outcome] = []
     changed: dict[str, Values] = {}
     for line, row in zip(lines, found, strict=True):
         row_id, place = line["id"], line["place"]
         before = current.get(row_id)
         existed = before is not None
-        if not row.allowed:
-            outcomes.append(Outcome(place, existed, False, "category_id"))
-        elif holders.named and not holders.take(row_id, row.key):
+        if row.refused:
+            outcomes.append(Outcome(place, existed, False, row.refused))
+        elif holders and not holders.take(row_id, row.key):
             if plan is None or plan.gives_up(holders.holders[row.key], row.key, place):
                 break
-            outcomes.append(Outcome(place, existed, False, NAME_TAKEN))
+            name_taken = f"uq_{kind.plural}_{kind.unique}"
+            outcomes.append(Outcome(place, existed, False, name_taken))
         else:
-            after = merged(fields, line, before, row.at)
+            after = merged(kind, line, before, row.at)
             differs = before is None or is_other(line, before, after)
             outcomes.append(Outcome(place, existed, differs))
             if differs:
@@ -101,14 +97,16 @@ def work_out(
     return outcomes, [*changed.values()]
 
 
-def merged(fields: Sequence[str], line: Line, before: Values | None, now: Any) -> Values:
-    """Return the row that the line makes. Absent times are those of the row, or now."""
-    after = {name: line[name] for name in fields}
-    for name in TIMES:
-        if name in after and after[name] is None:
-            after[name] = (before and before[name]) or now
-    if not after.get("complete", True):
-        after["completed_at"] = None
+def merged(kind: Kind, line: Line, before: Values | None, now: Any) -> Values:
+    """Return the row that the line makes. Absent times are those of the row, or now.
+
+    What the table derives from a field is a time that is null unless the field is true.
+    """
+    derived = kind.writes.shape.derived
+    after = {name: line[name] for name in kind.exported}
+    for name in ("created_at", *derived):
+        after[name] = after[name] or (before and before[name]) or now
+    after |= {name: None for name, rule in derived.items() if not after[rule.field]}
     after["updated_at"] = line["updated_at"] or now
     return after
 

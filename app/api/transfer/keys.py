@@ -7,7 +7,7 @@ import is run again under the same key, as repeating lines is harmless.
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import bindparam, cast, exists, literal_column, select, true, update
+from sqlalchemy import bindparam, cast, exists, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db.run import execute, first
@@ -17,31 +17,22 @@ from app.rows import idempotency
 from app.rows.census import within_quota
 from app.rows.idempotency import IdempotencyKey, Once
 from app.rows.owner import User
-from app.rows.quotas import ROW_SIZE, SIZE, Growth, NoRoom, quota
+from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, NoRoom, quota
 from app.rows.shape import ONE, USER_ID
+from app.rows.statements import count_change
 
 NO_ANSWER: Final = literal_column("'null'::jsonb", JSONB)
 
 
 def _claim() -> Any:
     replayed = idempotency.replayed()
-    growth = Growth(ONE, ROW_SIZE)
-    fresh = (
-        update(User)
-        .where(User.id == USER_ID, ~exists().select_from(replayed), growth.is_admitted())
-        .values(growth.values())
-        .returning(User.id)
-        .cte("fresh")
-    )
+    unknown = ~exists().select_from(replayed)
+    fresh = count_change(unknown, step=ZERO, growth=Growth(ONE, ROW_SIZE))
     kept = idempotency.kept(NO_ANSWER, fresh)
-    return (
-        select(
-            replayed.c.fingerprint,
-            replayed.c.answer,
-            exists().select_from(kept).label("claimed"),
-        )
-        .select_from(select(ONE).subquery("one"))
-        .outerjoin(replayed, true())
+    return select(
+        select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
+        select(replayed.c.answer).scalar_subquery().label("answer"),
+        exists().select_from(kept).label("claimed"),
     )
 
 

@@ -1,12 +1,13 @@
 """Reading the lines of an import: each one parsed and validated, or the reasons why it is not."""
 
+import codecs
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from pydantic import ValidationError
 
-from app.api.transfer.encoding import begin
-from app.api.transfer.schemas import LINE, AnyLine, CategoryLine
+from app.api.kinds import IN_ORDER
+from app.api.transfer.schemas import LINE, AnyLine, RowLine
 from app.core.problems import Problem
 from app.web.pointers import json_pointer
 from app.web.strict_json import parse_json
@@ -20,12 +21,11 @@ MOST_DEFECTS: Final = 10
 
 LONGEST_POINTER: Final = 200
 
-CATEGORY_MARKS: Final = (b'"category"', b"\\u")
-"""Every category line has one of them: its type, as it is or with escaped characters."""
+ONE_OF: Final = f"must be account, {', '.join(kind.name for kind in IN_ORDER)} or end"
 
 OWN_WORDS: Final = {
-    "union_tag_invalid": ("type", "must be account, category, task or end"),
-    "union_tag_not_found": ("type", "must be account, category, task or end"),
+    "union_tag_invalid": ("type", ONE_OF),
+    "union_tag_not_found": ("type", ONE_OF),
     "model_attributes_type": ("object", "must be a JSON object"),
 }
 """Codes and details in place of pydantic's, which speak of Python and may repeat the input."""
@@ -42,14 +42,16 @@ def lines(file: IO[bytes]) -> Iterator[tuple[int, AnyLine | Defects | None]]:
             yield number, None if line.isspace() else parsed(line)
 
 
-def categories(file: IO[bytes]) -> Iterator[tuple[int, CategoryLine]]:
-    """Yield the category lines of the whole file with their numbers; keep the file's position."""
+def lines_of(kind: str, file: IO[bytes]) -> Iterator[tuple[int, RowLine]]:
+    """Yield the lines of a kind in the whole file with their numbers; keep the file's position."""
     place = file.tell()
+    marks = (f'"{kind}"'.encode(), b"\\u")
     for number, line in numbered(file):
-        # Most lines are tasks, which need no parsing here.
-        if line and any(mark in line for mark in CATEGORY_MARKS):
+        # Most lines are of other kinds and need no parsing here: they have neither this kind's
+        # name nor escaped characters, which may be it.
+        if line and any(mark in line for mark in marks):
             line_read = parsed(line)
-            if isinstance(line_read, CategoryLine):
+            if isinstance(line_read, RowLine) and line_read.type == kind:
                 yield number, line_read
     file.seek(place)
 
@@ -59,10 +61,11 @@ def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
 
     Starts at the beginning, after a byte order mark.
     """
-    begin(file)
-    number = 0
-    while line := file.readline(LONGEST_LINE + 1):
-        number += 1
+    file.seek(0)
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    longest = LONGEST_LINE + 1
+    for number, line in enumerate(iter(lambda: file.readline(longest), b""), 1):
         if len(line) > LONGEST_LINE:
             skip_rest(file, line)
             yield number, None

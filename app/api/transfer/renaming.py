@@ -1,23 +1,31 @@
-"""Plans for names that pass from one category to another within an import.
+"""Names that pass from one row to another within an import, where those of a kind are unique.
 
-A line may give its category a name that another one has until a later line renames that one. So
-before a taken name is refused, the last lines of all categories in the file are compared. Those of
-the categories that have to give up a name are written early, all in one transaction, so that no
-other client sees a category without its name. A name stays taken if its category is not in the
-file, or cannot have the name that the file gives it.
+A line may give its row a name that another one has until a later line renames that one. So before a
+taken name is refused, the last lines of all rows of the kind in the file are compared. Those of the
+rows that have to give up a name are written early, all in one transaction, so that no other client
+sees a row without its name. A name stays taken if its row is not in the file, or cannot have the
+name that the file gives it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from typing import IO, Any, Final, NamedTuple
+
+from psycopg2.errors import QueryCanceled
 
 from app.api.transfer import names
-from app.api.transfer.schemas import CategoryLine
+from app.api.transfer.progress import Budget
+from app.api.transfer.reading import lines_of
 from app.db.run import in_transaction
 from app.db.scope import writing
 from app.db.sending import Row, Transaction
+from app.rows.kind import Kind
 
-MOST_CATEGORIES: Final = 10_000
-"""Categories of a file to compare: more than a person's account has."""
+MOST_ROWS: Final = 10_000
+"""Rows of a file to compare: more than a person's account has categories."""
+
+MOST_PLANS: Final = 20
+"""Plans of an import. One is enough unless lines repeat a row."""
 
 AFTER_ALL: Final = 2**31 - 1
 """A place after all others: rows are found in the order of the lines' places."""
@@ -26,7 +34,7 @@ Line = Mapping[str, Any]
 
 
 class Name(NamedTuple):
-    """What the last line of a category calls it."""
+    """What the last line of a row calls it."""
 
     place: int
     key: str
@@ -34,15 +42,15 @@ class Name(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Which names the categories of a file have in the end, without those that stay taken."""
+    """Which names the rows of a file have in the end, without those that stay taken."""
 
     names: Mapping[str, Name]
-    """By category id."""
+    """By the row's id."""
     renamed: frozenset[str] = frozenset()
-    """Categories whose last lines were written early."""
+    """Rows whose last lines were written early."""
 
     def gives_up(self, row_id: str, key: str, place: int) -> bool:
-        """Return whether a line after this place gives the category another name."""
+        """Return whether a line after this place gives the row another name."""
         last = self.names.get(row_id)
         return last is not None and last.key != key and last.place > place
 
@@ -51,40 +59,67 @@ NO_PLAN: Final = Plan({})
 """With which every name that is taken stays taken."""
 
 
-def last_lines(categories: Iterable[tuple[int, CategoryLine]]) -> list[dict[str, Any]]:
-    """Return the last line of each of the first MOST_CATEGORIES categories, by place."""
-    last: dict[str, dict[str, Any]] = {}
-    for place, line in categories:
-        values = line.data.all()
-        if values["id"] in last or len(last) < MOST_CATEGORIES:
-            last[values["id"]] = {"place": place, **values}
-    return sorted(last.values(), key=lambda line: line["place"])
+class Renaming:
+    """The names of one kind's rows during an import from this file."""
 
+    def __init__(self, user_id: str, kind: Kind, file: IO[bytes], budget: Budget) -> None:
+        self.user_id = user_id
+        self.kind = kind
+        self.file = file
+        self.budget = budget
+        self.plan: Plan | None = None
+        """Which names rows have in the end; None until a name is taken."""
+        self.plans = 0
+        self.last_lines: list[Line] = []
+        """The last line of each row in the file, once there is a plan."""
+        self.early: dict[str, int] = {}
+        """Rows whose last lines were written early, and the places of these lines."""
 
-def make_room(user_id: str, line: Line, last: Sequence[Line]) -> Plan:
-    """Plan for the last lines, and write those that have to come before this line.
+    def make_room_for(self, line: Line) -> None:
+        """Write early the last lines of the rows whose names this line and others wait for.
 
-    Raises NoRoom, also without an account, Problem 503, or psycopg2.Error for what the database
-    refused.
-    """
+        All names stay taken if that takes the database too long or was done too often. Raises
+        NoRoom, Problem 503, or psycopg2.Error for what the database refused.
+        """
+        if not self.plans:
+            self.last_lines = self._last_lines()
+        self.plans += 1
+        self.plan, self.budget.begun = NO_PLAN, True
+        if self.plans > MOST_PLANS:
+            return
+        with suppress(QueryCanceled):
+            self.plan = self.budget.run(lambda: self._planned_for(line))
+        self.early |= {row_id: self.plan.names[row_id].place for row_id in self.plan.renamed}
 
-    def work(transaction: Transaction) -> Plan:
-        asked = {**line, "place": AFTER_ALL}
-        *found, taken = names.look_up(transaction, user_id, "category", [*last, asked])
-        plan = planned(last, found, taken.holder)
-        if plan.renamed:
-            early = [each for each in last if each["id"] in plan.renamed]
-            names.write(transaction, user_id, "category", early, plan.renamed)
-        return plan
+    def _last_lines(self) -> list[Line]:
+        """Return the last line of each of the first MOST_ROWS rows, by place."""
+        last: dict[str, Line] = {}
+        for place, line in self.budget.in_time(lines_of(self.kind.name, self.file)):
+            values = self.kind.columns(line.data.all())
+            if values["id"] in last or len(last) < MOST_ROWS:
+                last[values["id"]] = {"place": place, **values}
+        return sorted(last.values(), key=lambda line: line["place"])
 
-    return in_transaction(writing(user_id, once=True), work)
+    def _planned_for(self, line: Line) -> Plan:
+        """Plan for the last lines, and write those that have to come before this line."""
+        last, asked = self.last_lines, {**line, "place": AFTER_ALL}
+
+        def work(transaction: Transaction) -> Plan:
+            *found, taken = names.look_up(transaction, self.user_id, self.kind, [*last, asked])
+            plan = planned(last, found, taken.holder)
+            if plan.renamed:
+                lines = [each for each in last if each["id"] in plan.renamed]
+                names.write(transaction, self.user_id, self.kind, lines, plan.renamed)
+            return plan
+
+        return in_transaction(writing(self.user_id, once=True), work)
 
 
 def planned(last: Sequence[Line], found: Sequence[Row], asked: str | None) -> Plan:
     """Return the plan for lines and the rows found for them; `asked` has to give up its name.
 
-    A name that several lines give belongs to the category that has it now, else to the first. A
-    category that cannot have its name keeps the one it has, which nobody else can have then.
+    A name that several lines give belongs to the row that has it now, else to the first. A row that
+    cannot have its name keeps the one it has, which nobody else can have then.
     """
     now = {row.id: row.row_key for row in found if row.id}
     holders = {row.key: row.holder for row in found}
@@ -107,7 +142,7 @@ def planned(last: Sequence[Line], found: Sequence[Row], asked: str | None) -> Pl
 def early(
     final: Mapping[str, Name], holders: Mapping[str, str | None], asked: str | None
 ) -> frozenset[str]:
-    """Return the categories whose last lines have to be written before their turn.
+    """Return the rows whose last lines have to be written before their turn.
 
     They are the one that is asked, those whose names earlier lines give to others, and those whose
     names these get.

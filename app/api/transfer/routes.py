@@ -1,28 +1,32 @@
 """/v1/export and /v1/import"""
 
-from functools import partial
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from apiflask import APIBlueprint
 from flask import Response
 
-from app.api.transfer import contract as contract  # describes the files
 from app.api.transfer import keys
 from app.api.transfer.capacity import take_place
-from app.api.transfer.export import export
+from app.api.transfer.export import FORMS, export
+from app.api.transfer.formats import JSON_LINES
 from app.api.transfer.importing import Import
-from app.api.transfer.reading import categories, lines
 from app.api.transfer.schemas import ExportQuery, ImportReport
-from app.api.transfer.upload import Upload, receive
+from app.api.transfer.upload import MEDIA_TYPES, receive
 from app.auth.policies import current_user_id
 from app.auth.provisioning import with_account
 from app.rows.idempotency import Once
 from app.web.idempotency_key import mark, requested_key, requested_with
+from app.web.openapi.document import FILES_GIVEN, FILES_TAKEN
 from app.web.request import current
 from app.web.response import json_response, store_nothing
 
 blueprint: Final = APIBlueprint("transfer", __name__, tag="Export and import")
 blueprint.after_request(store_nothing)
+
+FILES_TAKEN["transfer.import_account"] = dict.fromkeys(MEDIA_TYPES, JSON_LINES.described())
+FILES_GIVEN["transfer.export_account"] = {
+    form.media_type.partition(";")[0]: form.described() for form in FORMS.values()
+}
 
 
 @blueprint.get("/export")
@@ -60,18 +64,18 @@ def import_account() -> Response:
     """
     key, user_id = requested_key(), current_user_id()
     with take_place(user_id):
-        upload = receive(current())
-        with upload.file:
-            once = requested_with(key, upload.fingerprint) if key else None
-            return answer(user_id, upload, once)
+        file, fingerprint = receive(current())
+        with file:
+            once = requested_with(key, fingerprint) if key else None
+            return answer(user_id, file, once)
 
 
-def answer(user_id: str, upload: Upload, once: Once | None) -> Response:
-    """Import the body, or answer with the report that its idempotency key has already."""
+def answer(user_id: str, file: IO[bytes], once: Once | None) -> Response:
+    """Import the file, or answer with the report that its idempotency key has already."""
     earlier = with_account(lambda: keys.claim(user_id, once)) if once else None
     if earlier:
         return mark(report(earlier), True)
-    outcome = Import(user_id, partial(categories, upload.file)).run(lines(upload.file))
+    outcome = Import(user_id, file).run()
     if once:
         earlier = keys.settle(user_id, once, outcome)
     return mark(report(earlier or outcome), bool(earlier))

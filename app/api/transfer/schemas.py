@@ -1,44 +1,28 @@
 """The lines of an export, the choice of its format, and the report of an import."""
 
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Union
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, TypeAdapter, create_model
 from typing_extensions import TypeAliasType
 
-from app.api.categories import schemas as categories
-from app.api.tasks import schemas as tasks
+from app.api.kinds import IN_ORDER
+from app.rows.kind import Kind
 from app.web.fields.identifiers import Email, Id
-from app.web.fields.inputs import Body, Query
+from app.web.fields.inputs import Body, Query, examples
 from app.web.fields.strings import Line
 from app.web.fields.times import Timestamp, TimeZone
-
-CATEGORY_FIELDS: Final = ("id", "name", "color", "created_at", "updated_at")
-TASK_FIELDS: Final = (
-    "id",
-    "title",
-    "description",
-    "complete",
-    "completed_at",
-    "priority",
-    "due_date",
-    "due_at",
-    "category_id",
-    "created_at",
-    "updated_at",
-)
-"""The exported fields: not the versions, which the importing service counts itself."""
 
 EXAMPLE_LINES: Final[list[dict[str, Any]]] = [
     {
         "type": "account",
         "data": {"email": "alice@example.com", "name": "Alice", "time_zone": "Europe/Oslo"},
     },
-    {"type": "category", "data": {name: categories.EXAMPLE[name] for name in CATEGORY_FIELDS}},
-    {"type": "task", "data": {name: tasks.EXAMPLE[name] for name in TASK_FIELDS}},
-    {"type": "end", "data": {"categories": 1, "tasks": 1}},
+    *(
+        {"type": kind.name, "data": {name: kind.example[name] for name in kind.exported}}
+        for kind in IN_ORDER
+    ),
+    {"type": "end", "data": {kind.plural: 1 for kind in IN_ORDER}},
 ]
 EXAMPLE: Final = b"".join(
     orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in EXAMPLE_LINES
@@ -62,43 +46,12 @@ class ExportQuery(Query):
     )
 
 
-def completed(completed_at: datetime | None, info: ValidationInfo) -> datetime | None:
-    """Accept a time of completion only of a complete task."""
-    if completed_at is not None and not info.data.get("complete", True):
-        raise PydanticCustomError("completed_at", "must be null unless the task is complete")
-    return completed_at
-
-
 class AccountData(Body):
     """What an account has of its own; the address stays that of the account it comes to."""
 
     email: Email | None = None
     name: Annotated[str, Line(100)] | None = None
     time_zone: TimeZone = "UTC"
-
-
-class CategoryData(categories.CategoryReplace):
-    """A category; a time that is absent stays as it is, or is now."""
-
-    id: Id
-    created_at: Timestamp | None = None
-    updated_at: Timestamp | None = None
-
-
-class TaskData(tasks.TaskReplace):
-    """A task; a time that is absent stays as it is, or is now."""
-
-    id: Id
-    completed_at: Annotated[Timestamp | None, AfterValidator(completed)] = None
-    created_at: Timestamp | None = None
-    updated_at: Timestamp | None = None
-
-
-class Counts(Body):
-    """How many lines there are of each kind."""
-
-    categories: int = Field(0, ge=0)
-    tasks: int = Field(0, ge=0)
 
 
 class AccountLine(Body):
@@ -108,29 +61,45 @@ class AccountLine(Body):
     data: AccountData
 
 
-class CategoryLine(Body):
-    """A category; all come before the tasks."""
+class RowLine(Body):
+    """A row; those that others refer to come before these. Each kind has a model of its own."""
 
-    type: Literal["category"]
-    data: CategoryData
-
-
-class TaskLine(Body):
-    """A task."""
-
-    type: Literal["task"]
-    data: TaskData
+    type: str
+    data: Any
 
 
 class EndLine(Body):
-    """The last line, without which an export is not whole."""
+    """The last line, without which an export is not whole: how many rows there are of each kind."""
 
     type: Literal["end"]
-    data: Counts
+    data: Any
 
 
-AnyLine = AccountLine | CategoryLine | TaskLine | EndLine
-LINE: Final[TypeAdapter[AnyLine]] = TypeAdapter(Annotated[AnyLine, Field(discriminator="type")])
+AnyLine = AccountLine | RowLine | EndLine
+
+
+def row_line(kind: Kind) -> type[RowLine]:
+    """Return the model of a kind's lines. A time that is absent stays as it is, or is now."""
+    members: dict[str, Any] = {
+        "id": (Id, ...),
+        **{name: (type_, None) for name, type_ in kind.imported.items()},
+        **dict.fromkeys(("created_at", "updated_at"), (Timestamp | None, None)),
+    }
+    data = create_model(f"{kind.name.title()}Data", __base__=kind.replace, **members)
+    type_: Any = Literal[kind.name]
+    return create_model(f"{kind.name.title()}Line", __base__=RowLine, type=type_, data=data)
+
+
+def end_line() -> type[EndLine]:
+    """Return the model of the last line."""
+    members: dict[str, Any] = {kind.plural: (int, Field(0, ge=0)) for kind in IN_ORDER}
+    return create_model(
+        "EndLine", __base__=EndLine, data=create_model("Counts", __base__=Body, **members)
+    )
+
+
+CHOICE: Final[Any] = Union[AccountLine, *map(row_line, IN_ORDER), end_line()]
+LINE: Final[TypeAdapter[AnyLine]] = TypeAdapter(Annotated[CHOICE, Field(discriminator="type")])
 
 
 class ImportDefect(BaseModel):
@@ -154,31 +123,27 @@ class ImportReport(BaseModel):
     `complete` says that the end of an export came, with as many categories and tasks as it counts.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "required": ["created", "updated", "unchanged", "refused", "complete", "refusals"],
-            "examples": [
+    model_config = examples(
+        {
+            "created": 2,
+            "updated": 0,
+            "unchanged": 1,
+            "refused": 1,
+            "complete": True,
+            "refusals": [
                 {
-                    "created": 2,
-                    "updated": 0,
-                    "unchanged": 1,
-                    "refused": 1,
-                    "complete": True,
-                    "refusals": [
+                    "line": 3,
+                    "errors": [
                         {
-                            "line": 3,
-                            "errors": [
-                                {
-                                    "pointer": "/data/title",
-                                    "code": "string_too_long",
-                                    "detail": "String should have at most 200 characters",
-                                }
-                            ],
+                            "pointer": "/data/title",
+                            "code": "string_too_long",
+                            "detail": "String should have at most 200 characters",
                         }
                     ],
                 }
             ],
-        }
+        },
+        required=["created", "updated", "unchanged", "refused", "complete", "refusals"],
     )
 
     created: int = 0

@@ -1,66 +1,67 @@
 """The body of an import, received completely before the first line is read.
 
-So a slow client holds no database connection, and a body that is cut short, too large or wrongly
-framed is refused before anything is written.
+So a slow client holds no database connection, and a body that is cut short, too large, wrongly
+framed or clearly not in UTF-8 is refused before anything is written.
+Source: The Unicode Standard, "Byte Order Mark (BOM) FAQ"; RFC 4627, section 3, on the NUL
+bytes of JSON in UTF-16 and UTF-32; the magic numbers of compressed files.
 """
 
-import logging
-from tempfile import SpooledTemporaryFile
-from typing import IO, Final, NamedTuple
+import codecs
+from collections.abc import Iterator
+from typing import IO, Final
 
 from flask import current_app
 
-from app.api.transfer.capacity import Pace
-from app.api.transfer.encoding import require_utf_8
-from app.api.transfer.formats import MEDIA_TYPE
+from app.api.transfer.capacity import PIECE, Pace, temporary_file
+from app.api.transfer.formats import JSON_LINES
 from app.core import deadline
-from app.core.problem_kinds import OVERLOADED
+from app.core.problem_kinds import OVERLOADED, UNSUPPORTED_MEDIA_TYPE
 from app.core.problems import Problem
 from app.web import media_types
 from app.web.body import declared_length, read_piece, require_whole, too_large
 from app.web.fingerprint import Fingerprint
 from app.web.request import Request
 
-MEDIA_TYPES: Final = (MEDIA_TYPE, "application/x-ndjson")
+MEDIA_TYPES: Final = (JSON_LINES.media_type, "application/x-ndjson")
 
-PIECE: Final = 256 * 1024
-"""Bytes to receive within REQUEST_DEADLINE; a smaller body stays in memory."""
+MARKS: Final = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "ZIP",
+    b"PK\x05\x06": "ZIP",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "XZ",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+}
+"""First bytes of a file, and the encoding or format that they show."""
 
-logger = logging.getLogger(__name__)
 
+def receive(incoming: Request) -> tuple[IO[bytes], Fingerprint]:
+    """Receive the body, at most MAX_IMPORT_BYTES, into a file, and return its fingerprint as well.
 
-class Upload(NamedTuple):
-    """A received body, positioned at its beginning, and its fingerprint."""
-
-    file: IO[bytes]
-    fingerprint: Fingerprint
-
-
-def receive(incoming: Request) -> Upload:
-    """Receive the body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
-    media_types.require(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPE}`.")
-    limit: int = current_app.config["MAX_IMPORT_BYTES"]
-    length = declared_length(incoming, limit)
-    file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115
-    upload = Upload(file, Fingerprint())
-    try:
-        copy(incoming, upload, limit if length is None else length, length)
+    Raises Problem 400, 411, 413, 415, 503.
+    """
+    media_types.require(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPES[0]}`.")
+    fingerprint = Fingerprint()
+    with temporary_file("import") as file:
+        for piece in pieces(incoming, current_app.config["MAX_IMPORT_BYTES"]):
+            fingerprint.update(piece)
+            file.write(piece)
         require_utf_8(file)
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return upload
+    return file, fingerprint
 
 
-def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> None:
-    """Copy the body into the file. Raises Problem 400, 413, 503."""
+def pieces(incoming: Request, most: int) -> Iterator[bytes]:
+    """Yield the pieces of the body. Raises Problem 400, 411, 413, 503."""
+    length = declared_length(incoming, most)
+    wanted = most + 1 if length is None else length
     taken, pace = 0, Pace()
-    while taken < most or length is None:
+    while taken < wanted:
         deadline.renew(current_app.config["SETTINGS"].request_deadline)  # for each piece
-        piece = read_piece(
-            incoming, min(PIECE, most + 1 - taken if length is None else most - taken)
-        )
+        piece = read_piece(incoming, min(PIECE, wanted - taken))
         if not piece:
             break
         taken += len(piece)
@@ -69,15 +70,21 @@ def copy(incoming: Request, upload: Upload, most: int, length: int | None) -> No
         if pace.is_too_slow(taken):
             detail = "The body came too slowly, and was not read to its end; nothing was changed."
             raise Problem(OVERLOADED, detail)
-        upload.fingerprint.update(piece)
-        keep(upload.file, piece)
+        yield piece
     require_whole(taken, length)
 
 
-def keep(file: IO[bytes], piece: bytes) -> None:
-    """Write a piece. Raises Problem 503 if there is no space."""
-    try:
-        file.write(piece)
-    except OSError as error:
-        logger.error("an import cannot be put into a file: %s", error.strerror)
-        raise Problem(OVERLOADED, "There is no room for the import.") from error
+def require_utf_8(file: IO[bytes]) -> None:
+    """Raise Problem 415 with the name of the encoding if the file is clearly in another one."""
+    file.seek(0)
+    if encoding := other_encoding(file.read(max(map(len, MARKS)))):
+        detail = f"The body is {encoding}. Send JSON lines as text in UTF-8, not compressed."
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+def other_encoding(head: bytes) -> str | None:
+    """Return the encoding of a file that begins like this, or None for UTF-8."""
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    return {0: None, 2: "UTF-16", 3: "UTF-32"}.get(head[:4].count(0), "binary")

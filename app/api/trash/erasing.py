@@ -57,15 +57,11 @@ def erase() -> Select[Any]:
             kind.table.c.id == ID,
             in_trash(kind.table),
             is_expected(kind.table),
-            _is_one(found, kind.name),
+            exists(select(found.c.type).where(found.c.type == kind.name)),
         )
         for kind in KINDS.values()
     ]
     return select(found).add_cte(*erased)
-
-
-def _is_one(found: CTE, kind: str) -> Element:
-    return exists(select(found.c.type).where(found.c.type == kind))
 
 
 def bounds() -> Select[Any]:

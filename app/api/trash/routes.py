@@ -6,20 +6,21 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.trash import erasing, queries
-from app.api.trash.schemas import TrashPage, TrashQuery, represent
+from app.api.trash.schemas import TrashPage, represent
 from app.auth.policies import current_user_id
 from app.core.problems import precondition_failed
 from app.web import cursors
 from app.web.conditional import preconditions
+from app.web.cursors import PageQuery
 from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("trash", __name__, tag="Trash")
 
 
 @blueprint.get("")
-@blueprint.input(TrashQuery, location="query", arg_name="query")
+@blueprint.input(PageQuery, location="query", arg_name="query")
 @blueprint.output(TrashPage)
-def list_trash(query: TrashQuery) -> Response:
+def list_trash(query: PageQuery) -> Response:
     """List the trash
 
     A page of the tasks and categories that were deleted and can be restored, newest deletion

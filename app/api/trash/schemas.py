@@ -3,15 +3,14 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from app.api import kinds
 from app.api.categories import schemas as categories
 from app.api.kinds import Item, KindName
 from app.api.tasks import schemas as tasks
 from app.rows.restoring import KEPT_DAYS
-from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
-from app.web.fields.inputs import Query
+from app.web.fields.inputs import examples
 from app.web.fields.times import Timestamp
 
 EXAMPLE: Final[dict[str, Any]] = {
@@ -45,17 +44,10 @@ class TrashItem(BaseModel):
 class TrashPage(BaseModel):
     """One page of the trash, newest deletion first; `next_cursor` is null on the last."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = examples(EXAMPLE)
 
     items: list[TrashItem]
     next_cursor: str | None
-
-
-class TrashQuery(Query):
-    """How much of the trash to list at a time."""
-
-    limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from typing import Annotated, Any, ClassVar, Final
 
 from annotated_types import MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
 from app.core.texts import compatible
 from app.rows import quotas
 from app.web.fields.identifiers import Email, Id
-from app.web.fields.inputs import Body, Patch
+from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.strings import TEXT_PATTERN, KeptLine, Line, PlainText
 from app.web.fields.times import Timestamp, TimeZone
 
@@ -71,25 +71,21 @@ class User(BaseModel):
     version, and with it the ETag, says nothing of `usage`, which every write changes.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
-                    "email": EMAIL,
-                    "name": "Alice",
-                    "time_zone": "Europe/Oslo",
-                    "version": 2,
-                    "created_at": "2026-11-21T09:30:00.123456Z",
-                    "updated_at": "2026-11-21T09:30:00.123456Z",
-                    "usage": {
-                        "rows": 1204,
-                        "rows_limit": 250_000,
-                        "bytes": 1_310_720,
-                        "bytes_limit": 536_870_912,
-                    },
-                }
-            ]
+    model_config = examples(
+        {
+            "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+            "email": EMAIL,
+            "name": "Alice",
+            "time_zone": "Europe/Oslo",
+            "version": 2,
+            "created_at": "2026-11-21T09:30:00.123456Z",
+            "updated_at": "2026-11-21T09:30:00.123456Z",
+            "usage": {
+                "rows": 1204,
+                "rows_limit": 250_000,
+                "bytes": 1_310_720,
+                "bytes_limit": 536_870_912,
+            },
         }
     )
 
@@ -109,9 +105,7 @@ FIELDS: Final = tuple(name for name in User.model_fields if name != "usage")
 class Registration(Body):
     """A new account."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"email": EMAIL, "password": PASSWORD, "name": "Alice"}]}
-    )
+    model_config = examples({"email": EMAIL, "password": PASSWORD, "name": "Alice"})
 
     absent: ClassVar = {"name": None}
 
@@ -123,9 +117,7 @@ class Registration(Body):
 class Credentials(Body):
     """What a user signs in with."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"email": EMAIL, "password": PASSWORD}]}
-    )
+    model_config = examples({"email": EMAIL, "password": PASSWORD})
 
     email: Email
     password: Annotated[str, PlainText(PASSWORD_LENGTHS[1])]
@@ -134,7 +126,7 @@ class Credentials(Body):
 class RefreshRequest(Body):
     """A refresh token, to be exchanged or to be revoked."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"refresh_token": REFRESH_TOKEN}]})
+    model_config = examples({"refresh_token": REFRESH_TOKEN})
 
     refresh_token: Annotated[str, PlainText(200)]
 
@@ -142,16 +134,12 @@ class RefreshRequest(Body):
 class TokenPair(BaseModel):
     """An access token and what gets the next one (RFC 6749, section 5.1); seconds."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl",
-                    "token_type": "Bearer",
-                    "expires_in": 900,
-                    "refresh_token": REFRESH_TOKEN,
-                }
-            ]
+    model_config = examples(
+        {
+            "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl",
+            "token_type": "Bearer",
+            "expires_in": 900,
+            "refresh_token": REFRESH_TOKEN,
         }
     )
 
@@ -164,9 +152,7 @@ class TokenPair(BaseModel):
 class UserPatch(Patch):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "Alice", "time_zone": "Europe/Oslo"}]}
-    )
+    model_config = examples({"name": "Alice", "time_zone": "Europe/Oslo"})
 
     name: Name | None = None
     time_zone: TimeZone = "UTC"

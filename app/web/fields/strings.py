@@ -57,29 +57,55 @@ class Longest(GroupedMetadata):
     length: int
 
     def __iter__(self) -> Iterator[object]:
-        yield BeforeValidator(lambda value: _measured(value, self.length))
+        yield BeforeValidator(self.accept)
+
+    def accept(self, value: object) -> str:
+        """Return the text as it is stored. Raises an error of pydantic's."""
+        if len(text := _text(value)) > self.length:
+            raise PydanticKnownError("string_too_long", {"max_length": self.length})
+        return text
 
 
-@dataclass(frozen=True)
-class Line(GroupedMetadata):
+class PlainText(Longest):
+    """Text of at most `length` characters, unchanged."""
+
+    def __iter__(self) -> Iterator[object]:
+        yield from super().__iter__()
+        yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})
+
+    def accept(self, value: object) -> str:
+        """Return the text, which PostgreSQL can store."""
+        if "\0" in (text := super().accept(value)):
+            raise PydanticCustomError("string_null", "must not contain U+0000")
+        return text
+
+
+class LongText(PlainText):
+    """Text of at most `length` characters, as sent and as stored, which is in NFC."""
+
+    def accept(self, value: object) -> str:
+        """Return the text in NFC."""
+        return super().accept(composed(super().accept(value)))
+
+
+class Line(Longest):
     """Visible text of 1 to `length` characters, stored trimmed and in NFC.
 
     The length is checked twice: of the text as sent, before anything else, and as stored.
     """
 
-    length: int
-
     def __iter__(self) -> Iterator[object]:
-        def stored(value: object) -> str:
-            text = _measured(value, self.length)
-            if not is_visible(text) or "\0" in text:
-                raise PydanticCustomError("string_blank", "must not be blank or contain U+0000")
-            return _measured(composed(trimmed(text)), self.length)
-
-        yield BeforeValidator(stored)
+        yield from super().__iter__()
         yield WithJsonSchema(
             {"type": "string", "minLength": 1, "maxLength": self.length, "pattern": LINE_PATTERN}
         )
+
+    def accept(self, value: object) -> str:
+        """Return the text trimmed and in NFC."""
+        text = super().accept(value)
+        if not is_visible(text) or "\0" in text:
+            raise PydanticCustomError("string_blank", "must not be blank or contain U+0000")
+        return super().accept(composed(trimmed(text)))
 
 
 @dataclass(frozen=True)
@@ -92,44 +118,7 @@ class KeptLine(GroupedMetadata):
         yield WithJsonSchema({"type": "string", "minLength": 1, "maxLength": self.length})
 
 
-@dataclass(frozen=True)
-class PlainText(GroupedMetadata):
-    """Text of at most `length` characters, unchanged."""
-
-    length: int
-
-    def __iter__(self) -> Iterator[object]:
-        yield BeforeValidator(lambda value: _without_null(value, self.length))
-        yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})
-
-
-@dataclass(frozen=True)
-class LongText(GroupedMetadata):
-    """Text of at most `length` characters, as sent and as stored, which is in NFC."""
-
-    length: int
-
-    def __iter__(self) -> Iterator[object]:
-        def stored(value: object) -> str:
-            return _measured(composed(_without_null(value, self.length)), self.length)
-
-        yield BeforeValidator(stored)
-        yield WithJsonSchema({"type": "string", "maxLength": self.length, "pattern": TEXT_PATTERN})
-
-
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "must be a string")
     return value
-
-
-def _measured(value: object, longest: int) -> str:
-    if len(text := _text(value)) > longest:
-        raise PydanticKnownError("string_too_long", {"max_length": longest})
-    return text
-
-
-def _without_null(value: object, longest: int) -> str:
-    if "\0" in (text := _measured(value, longest)):
-        raise PydanticCustomError("string_null", "must not contain U+0000")
-    return text

@@ -7,25 +7,6 @@ from app.web.media_types import JSON, MERGE_PATCH
 from app.web.openapi.components import LIMITS, headers, reference
 from app.web.request_limits import LIMITED_PATH
 
-CONFLICTING: Final = {
-    "register_account",
-    "create_category",
-    "create_task",
-    "replace_category",
-    "replace_task",
-    "update_category",
-    "update_task",
-    "run_batch",
-    "restore_category",
-    "restore_task",
-    "create_token",
-    "import_account",
-}
-"""Operations that can answer 409."""
-
-REPLAYING: Final = {"create_category", "create_task", "restore_category", "restore_task"}
-"""Operations that answer 410 where a replay would show what has been erased since."""
-
 CHECKING: Final = {"sign_in", "refresh_session"}
 """Operations that take credentials in the body: 401 without being secured."""
 
@@ -34,6 +15,19 @@ OWN_FORM: Final = {
     "get_database_health": "The database does not answer.",
 }
 """What 503 means where its body has the schema of 200 and is no problem document."""
+
+
+def can_conflict(name: str) -> bool:
+    """Whether an operation can answer 409, as what writes rows can."""
+    if name == "update_me":
+        return False
+    verb = name.partition("_")[0]
+    return verb in {"create", "replace", "update", "restore", "register", "run", "import"}
+
+
+def can_replay_rows(name: str) -> bool:
+    """Whether an operation answers 410 where a replay would show what has been erased since."""
+    return name.partition("_")[0] in {"create", "restore"} and name != "create_token"
 
 
 def complete(
@@ -119,8 +113,8 @@ def _statuses(
     yield from {411, 413, 415, 422} if "requestBody" in operation else set()
     yield from {422} if operation["parameters"] else set()
     yield from {412} if conditional else set()
-    yield from {409} if name in CONFLICTING else set()
-    yield from {410} if name == "get_changes" or name in REPLAYING else set()
+    yield from {409} if can_conflict(name) else set()
+    yield from {410} if name == "get_changes" or can_replay_rows(name) else set()
     yield from {429} if limited else set()
 
 

@@ -1,0 +1,143 @@
+"""How far one import has come: the time and the requests that it may take, and its report."""
+
+import time
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+from flask import current_app
+
+from app.api.transfer.reading import Defects, defect
+from app.auth.provisioning import with_account
+from app.core import deadline, lifecycle
+from app.core.problem_kinds import IMPORT_INTERRUPTED
+from app.core.problems import Problem
+from app.rows.census import within_quota
+from app.web.client_socket import is_closed
+from app.web.request import current
+from app.web.request_limits import request_limits
+
+LONGEST_SECONDS: Final = 50.0
+"""For all lines once the body is received: less than proxies wait for a response."""
+
+MOST_REFUSALS: Final = 100
+"""Refusals to list, those of the first lines."""
+
+MOST_REFUSED: Final = 10_000
+"""Refused lines after which the rest is not read: the file is no export."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Budget:
+    """Runs the writes of an import as long as it may go on, and knows how far it has come."""
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+        self.end = time.monotonic() + LONGEST_SECONDS
+        self.chunks = 0
+        self.last_line = 0
+        """The last line that is dealt with, and all lines before it."""
+        self.begun = False
+        """Whether something may have been written."""
+
+    def run(self, write: Callable[[], Result]) -> Result:
+        """Return what a write returns, for a user who may have no account yet.
+
+        It counts as a request and has as much time. Raises Problem 503 to stop the import, and
+        whatever the write raises.
+        """
+        if lifecycle.leaving() or is_closed(current()):
+            raise self.interrupted()
+        self.require_time()
+        self._count_chunk()
+        renew_deadline()
+        return with_account(lambda: within_quota(self.user_id, write))
+
+    def count_chunks(self, chunks: int) -> None:
+        """Count lines that need no statement, such as blank ones, as if they were written.
+
+        `chunks` is how many of them there would be so far; the last may still wait to be written.
+        Raises Problem 503.
+        """
+        if chunks > self.chunks + 1:
+            self._count_chunk()
+
+    def finish_chunk(self, number: int) -> None:
+        """Note that all lines up to this one are dealt with."""
+        self.last_line = number
+        self.begun = True
+
+    def in_time(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items. Raises Problem 503 once the import has taken too long."""
+        for item in items:
+            self.require_time()
+            yield item
+
+    def require_time(self) -> None:
+        """Raise Problem 503 if the import has taken too long."""
+        if time.monotonic() > self.end:
+            raise self.interrupted()
+
+    def interrupted(self, retry_after: int = 1) -> Problem:
+        """Return the Problem 503 that says up to which line the import came."""
+        headers = {"Retry-After": str(retry_after)}
+        return Problem(IMPORT_INTERRUPTED, headers=headers, line=self.last_line)
+
+    def _count_chunk(self) -> None:
+        """Count a request of the user, but for the first, which the request itself was."""
+        self.chunks += 1
+        if self.chunks > 1 and (wait := request_limits().count_more(self.user_id, 1)):
+            raise self.interrupted(wait)
+
+
+def renew_deadline() -> None:
+    """Give the next statement as much time as a request has."""
+    deadline.renew(current_app.config["SETTINGS"].request_deadline)
+
+
+class Report:
+    """Counts lines as they are dealt with."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(("created", "updated", "unchanged", "refused"), 0)
+        self.complete = False
+        self.refusals: list[dict[str, Any]] = []
+        self.unwritten: set[int] = set()
+        """The lines of a chunk that are not dealt with yet."""
+
+    def accept(self, number: int, *, existed: bool, changed: bool) -> None:
+        """Count a line that was imported."""
+        self.unwritten.discard(number)
+        self.counts["unchanged" if not changed else "updated" if existed else "created"] += 1
+
+    def refuse(self, number: int, defects: Defects) -> None:
+        """Count a line that was not imported, and list it if it is among the first."""
+        self.unwritten.discard(number)
+        self.counts["refused"] += 1
+        insort(self.refusals, {"line": number, "errors": defects}, key=itemgetter("line"))
+        del self.refusals[MOST_REFUSALS:]
+
+    def refuse_reference(self, number: int, field: str) -> None:
+        """Refuse a line of which this field names no row."""
+        detail = "does not name one of your resources"
+        self.refuse(number, defect("unknown_reference", detail, f"/data/{field}"))
+
+    def refuse_conflict(self, number: int, problem: Problem) -> None:
+        """Refuse a line for the reason that a request with its row would be answered."""
+        self.refuse(number, defect(problem.kind.slug, problem.detail, "/data"))
+
+    def is_full(self) -> bool:
+        """Whether so many lines were refused that no more are to be read."""
+        return self.counts["refused"] >= MOST_REFUSED
+
+    def end_at(self, number: int) -> None:
+        """Say that no line after this one was read."""
+        defects = defect("too_many_refused", f"is where it ends, as {MOST_REFUSED} were refused")
+        self.refusals[-1] = {"line": number, "errors": defects}
+
+    def members(self) -> dict[str, Any]:
+        """Return the members of an ImportReport."""
+        return {**self.counts, "complete": self.complete, "refusals": self.refusals}

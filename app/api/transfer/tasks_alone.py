@@ -1,0 +1,144 @@
+"""Tasks alone: as CSV for spreadsheets (RFC 4180), and as VTODOs for calendars (RFC 5545).
+
+The table is safe from formulas in the user's texts (OWASP, "CSV Injection").
+"""
+
+import codecs
+import csv
+import io
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from sqlalchemy import and_
+
+from app.api.categories.models import Category
+from app.api.tasks.kind import TASK
+from app.api.transfer.formats import Form, Part, rows_of
+from app.db.sending import Row
+from app.db.statement import Statement
+from app.rows.shape import USER_ID
+
+if TYPE_CHECKING:
+    from icalendar import Todo
+
+NAMED_TASKS: Final = Statement(
+    rows_of(TASK)
+    .add_columns(Category.name.label("category"))
+    .outerjoin_from(
+        TASK.table,
+        Category,
+        and_(Category.user_id == USER_ID, Category.id == TASK.table.c.category_id),
+    )
+)
+"""Tasks with the names of their categories."""
+
+FIELDS: Final = ["category" if name == "category_id" else name for name in TASK.exported]
+
+BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
+"""Without it, Excel reads the file in its host's code page instead of UTF-8."""
+
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""First characters of formulas, full-width forms included, and what programs skip before one."""
+
+
+def table_lines(rows: list[Row]) -> bytes:
+    """Write a line for each task."""
+    return written([cells({**TASK.represent(row), "category": row.category}) for row in rows])
+
+
+def cells(task: dict[str, Any]) -> list[str]:
+    """Return the cells of a task's line."""
+    task |= {name: harmless(task[name]) for name in ("title", "description", "category")}
+    return [cell(task[name]) for name in FIELDS]
+
+
+def harmless(text: str | None) -> str | None:
+    """Return the text, after an apostrophe if it could be a formula."""
+    return f"'{text}" if text and text.startswith(FORMULA) else text
+
+
+def cell(value: Any) -> str:
+    """Return the text of a cell: empty for null, otherwise as in JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"')
+
+
+def written(lines: list[list[str]]) -> bytes:
+    """Return CSV with all cells quoted, as some locales separate cells by other characters."""
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(lines)
+    return text.getvalue().encode()
+
+
+HEADER: Final = BYTE_ORDER_MARK + written([FIELDS])
+
+TABLE: Final = Form(
+    "text/csv; charset=utf-8; header=present",
+    "csv",
+    "Tasks as comma-separated values (RFC 4180).",
+    HEADER.decode(),
+    {"tasks": Part(NAMED_TASKS, table_lines)},
+    begin=HEADER,
+)
+
+
+BEGIN: Final = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Tasks API//EN\r\n"
+END: Final = b"END:VCALENDAR\r\n"
+
+PRIORITY: Final = (0, 9, 5, 1)
+"""The stored priorities, none to high, in RFC 5545 (section 3.8.1.9)."""
+
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Characters that no text may contain (RFC 5545, section 3.1)."""
+
+
+def todos(rows: list[Row]) -> bytes:
+    """Write a VTODO for each task."""
+    return b"".join([todo(row).to_ical() for row in rows])
+
+
+def todo(row: Row) -> "Todo":
+    """Return a task as a VTODO. Its UID is the task's id, by which calendars recognise it.
+
+    Without a METHOD, DTSTAMP is the time of the last change (RFC 5545, section 3.8.7.2).
+    """
+    # Imported on first use: the library takes about as long to load as the rest of the service.
+    from icalendar import Todo
+
+    made = Todo()
+    values = {
+        "uid": row.id,
+        "dtstamp": row.updated_at,
+        "created": row.created_at,
+        "last-modified": row.updated_at,
+        "summary": plain(row.title),
+        "priority": PRIORITY[row.priority],
+        "status": "COMPLETED" if row.complete else "NEEDS-ACTION",
+        "description": row.description and plain(row.description),
+        "categories": row.category and [plain(row.category)],
+        "due": row.due_at or row.due_date,
+        "completed": row.completed_at,
+        "x-tasks-category-id": row.category_id,
+    }
+    for name, value in values.items():
+        if value not in (None, ""):
+            made.add(name, value)
+    return made
+
+
+def plain(text: str) -> str:
+    """Return the text with plain line feeds, and control characters replaced."""
+    return CONTROL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+CALENDAR: Final = Form(
+    "text/calendar; charset=utf-8",
+    "ics",
+    "Tasks as VTODOs (RFC 5545).",
+    (BEGIN + END).decode(),
+    {"tasks": Part(NAMED_TASKS, todos)},
+    begin=BEGIN,
+    end=lambda counts: END,
+)
