@@ -1,24 +1,27 @@
-"""The database and the way to it: encoding, server log, TLS, clock and schema revision."""
+"""The database and the way to it: encoding, server log, TLS, pooler, clock and schema revision."""
 
 import time
-from typing import Final
+from contextlib import closing
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 
-from app.api.health.probe import REVISION
 from app.auth.access_tokens import LEEWAY_SECONDS
 from app.core.config import ROOT
 from app.core.database_url import is_here, without_credentials
 from app.db.failures import while_connecting
-from app.ops.doctor.deployment import Deployment, listed
+from app.ops.doctor.deployment import Deployment, listed, rows
 from app.ops.doctor.findings import Finding
 
 SKEW_SECONDS: Final = 1.0
+ATTEMPTS: Final = 10
 
 LOGGED: Final = """
 select current_setting('log_min_error_statement'), current_setting('log_min_duration_statement')
 """
+
+KNOWS_LETTERS: Final = "select getdatabaseencoding() = 'UTF8' and lower(chr(196)) = chr(228)"
 
 
 def database(deployment: Deployment) -> list[Finding]:
@@ -34,10 +37,7 @@ def database(deployment: Deployment) -> list[Finding]:
 
 def encoding(deployment: Deployment) -> list[Finding]:
     """Whether the database can store every text, and knows lower case from upper case."""
-    [(name,)] = deployment.ask("show server_encoding")
-    if name != "UTF8":
-        return [Finding(f"the database is encoded in {name}", "encoding.other")]
-    if deployment.ask("select lower('Ä')") != [("ä",)]:
+    if deployment.ask(KNOWS_LETTERS) != [(True,)]:
         return [Finding("the database does not know that ä is a small Ä", "encoding.letters")]
     return [Finding("the database holds every text and knows its letters")]
 
@@ -45,13 +45,12 @@ def encoding(deployment: Deployment) -> list[Finding]:
 def server_log(deployment: Deployment) -> list[Finding]:
     """Whether PostgreSQL logs failed or slow statements, and with them what users wrote."""
     [(failed, slow)] = deployment.ask(LOGGED)
+    found = []
     if failed not in {"log", "fatal", "panic"}:
-        text = f"log_min_error_statement is {failed}: statements that fail are logged"
-        return [Finding(f"{text} with what users wrote", "server_log.failed")]
+        found.append(Finding(f"log_min_error_statement is {failed}", "server_log.failed"))
     if slow != "-1":
-        text = f"log_min_duration_statement is {slow}: statements that take longer are logged"
-        return [Finding(f"{text} with what users wrote", "server_log.slow")]
-    return [Finding("the server logs no statement for having failed or being slow")]
+        found.append(Finding(f"log_min_duration_statement is {slow}", "server_log.slow"))
+    return found or [Finding("the server logs no statement for having failed or being slow")]
 
 
 def tls(deployment: Deployment) -> list[Finding]:
@@ -68,6 +67,47 @@ def tls(deployment: Deployment) -> list[Finding]:
         text = f"{protocol}, but any server would be taken for the right one"
         return [Finding(text, "tls.unverified")]
     return [Finding(f"{protocol}, {f'sslmode={mode}' if mode else 'on this host'}")]
+
+
+def pooler(deployment: Deployment) -> list[Finding]:
+    """Whether a pooler, if there is one, lets transactions through."""
+    try:
+        with deployment.undone():
+            pass
+    except psycopg2.Error as error:
+        if "statement pooling" not in str(error):
+            raise
+        return [Finding("connections are shared for each statement", "pooler.statement")]
+    if is_shared(deployment, deployment.url):
+        return [Finding("connections are shared for each transaction")]
+    return [Finding("none shares connections")]
+
+
+def migrations(deployment: Deployment) -> list[Finding]:
+    """Whether migrations have a connection of their own, as their locks and settings need."""
+    own = deployment.settings.database_url_unpooled is not None
+    variable = "DATABASE_URL_UNPOOLED" if own else "DATABASE_URL"
+    if not is_shared(deployment, deployment.migration_url):
+        return [Finding(f"migrations run on {variable}, on a connection of their own")]
+    code = "migrations.pooled" if own else "migrations.unset"
+    return [Finding(f"migrations would run through the pooler of {variable}", code)]
+
+
+def is_shared(deployment: Deployment, url: str) -> bool:
+    """Whether two idle connections reach one process of the server, or one of them several.
+
+    The process that the connection itself names proves nothing: poolers make a number up, but so
+    does Neon's proxy, which shares nothing. Raises psycopg2.Error.
+    """
+    with closing(deployment.connect(url)) as one, closing(deployment.connect(url)) as other:
+        first = process(one)
+        return any(process(other) == process(one) or process(one) != first for _ in range(ATTEMPTS))
+
+
+def process(connection: Any) -> int:
+    """The number of the server's process that runs this connection's statement."""
+    [(number,)] = rows(connection, "select pg_backend_pid()")
+    return int(number)
 
 
 def clock(deployment: Deployment) -> list[Finding]:
@@ -89,7 +129,5 @@ def schema(deployment: Deployment) -> list[Finding]:
     if found == [head]:
         return [Finding(f"the schema is at {head}, as it should be")]
     text = f"the schema is at {listed(found) or 'nothing'}, this release was written for {head}"
-    texts = [path.read_text("utf-8") for path in ROOT.glob("migrations/versions/*.py")]
-    named = [name for each in texts for down, name in REVISION.findall(each) if not down]
-    known = {name.strip("\"'") for name in named}
-    return [Finding(text, "schema.behind" if known.issuperset(found) else "schema.ahead")]
+    known = all(list(ROOT.glob(f"migrations/versions/{name}_*.py")) for name in found)
+    return [Finding(text, "schema.behind" if known else "schema.ahead")]

@@ -33,7 +33,6 @@ WARN, FAIL = Level.WARN, Level.FAIL
 
 REMEDIES: Final[dict[str, tuple[Level, str]]] = {
     "environment.development": (WARN, "Set APP_ENV=production wherever others are served."),
-    "keys.guessable": (WARN, "Follow docs/operations/rotating-keys.md to a new random secret."),
     "hosts.any": (WARN, "Set TRUSTED_HOSTS to the names that the service is called by."),
     "proxies.none": (
         WARN,
@@ -44,20 +43,12 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
         "Set RATELIMIT_STORAGE_URI to a Redis, or WEB_CONCURRENCY to 1 with a single instance.",
     ),
     "limits.off": (WARN, "Set RATELIMIT_PER_USER and RATELIMIT_PER_ADDRESS to more than 0."),
-    "origins.plain": (WARN, "Name only https:// origins in CORS_ORIGINS."),
-    "logs.debug": (WARN, "Set LOG_LEVEL=INFO."),
-    "timeouts.order": (
-        WARN,
-        "Set DB_POOL_TIMEOUT and DB_STATEMENT_TIMEOUT below REQUEST_DEADLINE.",
-    ),
     "database.unreachable": (FAIL, "Mend DATABASE_URL, or the way to it; then ask again."),
-    "encoding.other": (FAIL, "Make the database anew with encoding UTF8."),
-    "encoding.letters": (WARN, "Make the database anew with a locale that knows letters: C.UTF-8."),
+    "encoding.letters": (WARN, "Make the database anew in UTF8, with the locale C.UTF-8."),
     "server_log.failed": (WARN, "Set log_min_error_statement=panic, as docs/security.md shows."),
     "server_log.slow": (WARN, "Set log_min_duration_statement=-1, as docs/security.md shows."),
     "tls.plain": (FAIL, "Set sslmode=verify-full in DATABASE_URL, and let the server speak TLS."),
     "tls.unverified": (WARN, "Set sslmode=verify-full in DATABASE_URL."),
-    "pooler.session": (WARN, "Set pool_mode=transaction, or leave the pooler out."),
     "pooler.statement": (FAIL, "Set pool_mode=transaction; a batch is a transaction."),
     "migrations.unset": (WARN, "Set DATABASE_URL_UNPOOLED to the database itself for migrations."),
     "migrations.pooled": (FAIL, "Let DATABASE_URL_UNPOOLED name the database, not the pooler."),

@@ -1,10 +1,11 @@
-"""Row-level security, policies and grants, compared with those that the migrations make."""
+"""The login, and roles, policies and grants, compared with those that the migrations make."""
 
 from pathlib import Path
 from typing import Final
 
 from app.db.base import Base
-from app.ops.doctor.deployment import Deployment
+from app.db.scope import Role
+from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
 
 ROLES: Final = ("tasks_app", "tasks_auth", "tasks_maintenance", "tasks_search")
@@ -19,6 +20,24 @@ ME: Final = "(NULLIF(current_setting('app.user_id'::text, true), ''::text))::uui
 """The user that a statement runs for, as PostgreSQL prints it; `me` in rights.txt."""
 
 OWN_ROWS: Final = " using (user_id = me) check (user_id = me)"
+
+ATTRIBUTES: Final = """
+select rolsuper, rolbypassrls, (select count(*) from pg_class
+        where relowner = pg_roles.oid and relnamespace = current_schema()::regnamespace
+        and relname = any(%s))
+    from pg_roles where rolname = session_user
+"""
+
+# As `set role` has it (PostgreSQL 16, "Role Membership").
+SWITCHABLE: Final = """
+select rolname from pg_roles where rolname = any(%s) and pg_has_role(session_user, oid,
+    case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
+"""
+
+POWERFUL: Final = """
+select rolname from pg_roles
+    where rolname = any(%s) and (rolsuper or rolbypassrls or rolcanlogin or rolcreaterole)
+"""
 
 UNPROTECTED: Final = """
 select relname, relrowsecurity from pg_class where relname = any(%s) and relkind in ('r', 'p')
@@ -64,6 +83,29 @@ def owned_tables() -> list[str]:
     """The tables whose rows belong to a user."""
     tables = Base.metadata.tables.values()
     return sorted(t.name for t in tables if t.name == "users" or "user_id" in t.columns)
+
+
+def login(deployment: Deployment) -> list[Finding]:
+    """Whether the login has all rights that the service needs, and no more."""
+    [(superuser, bypass, tables)] = deployment.ask(ATTRIBUTES, owned_tables())
+    needed = [str(role) for role in Role]
+    missing = set(needed) - {name for (name,) in deployment.ask(SWITCHABLE, needed)}
+    found = [
+        (superuser, "login.superuser", "the login is a superuser"),
+        (bypass and not superuser, "login.bypass", "the login bypasses row-level security"),
+        (tables, "login.owner", f"the login owns {tables} of the tables"),
+        (missing, "login.stranger", f"the login may not act as {listed([*missing])}"),
+    ]
+    findings = [Finding(text, code) for applies, code, text in found if applies]
+    return findings or [Finding("the login is only a member of the service's roles")]
+
+
+def roles(deployment: Deployment) -> list[Finding]:
+    """Whether the roles that requests run as are confined by policies."""
+    if powerful := [name for (name,) in deployment.ask(POWERFUL, [*ROLES])]:
+        text = f"{listed(powerful)} may log in, make roles or pass by policies"
+        return [Finding(text, "roles.powerful")]
+    return [Finding("requests run as roles that policies confine")]
 
 
 def policies(deployment: Deployment) -> list[Finding]:
