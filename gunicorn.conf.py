@@ -65,17 +65,20 @@ def when_ready(arbiter: Any) -> None:
 
 def pre_fork(_arbiter: Any, worker: Any) -> None:
     """Called in the master process before each worker."""
-    tally.assign_row(worker.age)
+    if ledger := tally.ledger():
+        ledger.assign(worker.age)
 
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """Called in the master process when a worker has ended, however it did."""
-    tally.release_row(worker.age)
+    if ledger := tally.ledger():
+        ledger.release(worker.age)
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     """Called in each worker as it begins."""
-    tally.take_row(worker.age)
+    if ledger := tally.ledger():
+        ledger.take(worker.age)
     worker.grace = settings.shutdown_grace
     worker.patience = settings.request_deadline
     worker.error_response = errors.of_server

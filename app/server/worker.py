@@ -148,10 +148,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if replaced or time.monotonic() - self.leaving >= self.grace:
                 self.alive = False
                 self._stop_listening()
-        if tally.wanted() and time.monotonic() - self.reported > REPORT_SECONDS:
+        if (ledger := tally.ledger()) and time.monotonic() - self.reported > REPORT_SECONDS:
             self.reported = time.monotonic()
             running, waiting = self.tpool.load()
-            tally.note_threads(self.cfg.threads, running + waiting, waiting)
+            ledger.note_threads(self.cfg.threads, running + waiting, waiting)
 
     def _stop_listening(self) -> None:
         """Take the connections that wait to be accepted; later ones are refused and go elsewhere.

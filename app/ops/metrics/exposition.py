@@ -1,9 +1,15 @@
-"""Write the ledger in a format of Prometheus, with its client library."""
+"""GET /metrics, for the bearer of METRICS_TOKEN: the ledger as Prometheus' library writes it."""
 
+import platform
+import time
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import Final
+from threading import Lock
+from typing import Any, Final
 
+import psycopg2
+from apiflask import APIFlask
+from flask import Blueprint, Response, current_app
 from prometheus_client import Metric
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -14,11 +20,89 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from app.core.metrics.families import BUCKETS, DATABASE_SIZE, ROUND_TRIPS, Family, MetricType
-from app.core.metrics.ledger import SUM, Ledger
-from app.ops.metrics.size import DatabaseSize
+from app.api.health.probe import EXTENSION as PROBE
+from app.auth.operators import bears_metrics_token
+from app.core.metrics import tally
+from app.core.metrics.families import (
+    BUCKETS,
+    BUILD,
+    DATABASE_SIZE,
+    PLAIN,
+    ROUND_TRIPS,
+    STARTED,
+    Family,
+    MetricType,
+    of_requests,
+    pairs,
+)
+from app.core.metrics.tally import SUM, Ledger
+from app.core.problem_kinds import UNAUTHENTICATED
+from app.core.problems import Problem
+from app.db.pool import beside_the_pool
+from app.ops.metrics import recording
+from app.web.request import current
+from app.web.response import Document
+
+EXTENSION: Final = "metrics"
 
 BOUNDS: Final = [*map(floatToGoString, BUCKETS), "+Inf"]
+
+SIZE_SECONDS: Final = 0.8
+FRESH_SECONDS: Final = 60.0
+
+SIZE: Final = (
+    f"set local statement_timeout = {SIZE_SECONDS * 1000:.0f};"
+    " select pg_database_size(current_database())"
+)
+
+blueprint: Final = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Respond with the metrics of all processes of this server. Raises Problem 401."""
+    if not bears_metrics_token(current()):
+        raise Problem(UNAUTHENTICATED, "Metrics are shown to the bearer of METRICS_TOKEN alone.")
+    encode: Callable[[Collector], bytes]
+    encode, media_type = choose_encoder(current().environ.get("HTTP_ACCEPT", ""))
+    return Document(encode(current_app.extensions[EXTENSION]), media_type=media_type)
+
+
+class DatabaseSize:
+    """The bytes of the database on disk, queried at most once a minute and only while it is used.
+
+    Platforms suspend an unused database; a scrape must not wake it up.
+    """
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+        self.lock = Lock()
+        self.asked_at, self.round_trips = float("-inf"), -1.0
+        self.bytes: int | None = None
+
+    def current(self, round_trips: float) -> int | None:
+        """Return the size if it is known; `round_trips` counts those since the server started."""
+        if self.lock.acquire(blocking=False):  # otherwise another scrape is asking
+            try:
+                is_old = time.monotonic() - self.asked_at > FRESH_SECONDS
+                if is_old and round_trips != self.round_trips:
+                    self.bytes = self._query()
+                    self.asked_at, self.round_trips = time.monotonic(), round_trips
+            finally:
+                self.lock.release()
+        return self.bytes
+
+    def _query(self) -> int | None:
+        try:
+            with (
+                beside_the_pool(self.parameters, SIZE_SECONDS) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(SIZE)
+                size: int = cursor.fetchone()[0]
+                return size
+        except psycopg2.Error:
+            return None
 
 
 class Exposition(Collector):
@@ -28,12 +112,6 @@ class Exposition(Collector):
         self.ledger = ledger
         self.constants = constants
         self.size = size
-
-    def write(self, accept: str) -> tuple[bytes, str]:
-        """Return all metrics in a format that the Accept header names, and its media type."""
-        encode: Callable[[Collector], bytes]
-        encode, media_type = choose_encoder(accept)
-        return encode(self), media_type
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric; of those with several labels only the series that are not zero."""
@@ -68,3 +146,16 @@ def _metric(family: Family, numbers: list[float]) -> Metric:
     for labels, [number] in shown:
         metric.add_metric(labels, number)
     return metric
+
+
+def init_app(app: APIFlask) -> None:
+    """Start to count, and add /metrics; called last, because the series depend on the routes."""
+    app.register_blueprint(blueprint)
+    probe = app.extensions[PROBE]
+    requests, durations = of_requests(pairs(app.url_map))
+    ledger = Ledger([*PLAIN, requests, durations])
+    tally.use(ledger)
+    recording.init_app(app, ledger, requests, durations)
+    labels = (app.version, platform.python_version(), probe.head or "")
+    constants = {BUILD._replace(series=(labels,)): 1.0, STARTED: time.time()}
+    app.extensions[EXTENSION] = Exposition(ledger, constants, DatabaseSize(probe.parameters))
