@@ -35,15 +35,29 @@ OVERRULING: Final = (
 
 UNKNOWN: Final = re.compile('invalid URI query parameter: "(.*)"')
 
-FOREIGN: Final = (
-    # Prisma
-    *("connection_limit", "pgbouncer", "pool_timeout", "schema", "single_use_connections"),
-    *("socket_timeout", "sslaccept", "sslidentity", "statement_cache_size"),
-    # node-postgres, JDBC, pgx, Rails, Django, asyncpg, Supabase
-    *("ssl", "uselibpqcompat", "currentSchema", "prepareThreshold", "reWriteBatchedInserts"),
-    *("default_query_exec_mode", "pool_max_conns", "statement_cache_capacity", "search_path"),
-    *("pool", "encoding", "conn_max_age", "async_fallback", "prepared_statement_cache_size"),
-    "supa",
+FOREIGN: Final = frozenset(
+    [
+        "connection_limit",
+        "pgbouncer",
+        "pool_timeout",
+        "schema",
+        "single_use_connections",
+        "socket_timeout",
+        "sslaccept",
+        "sslidentity",
+        "statement_cache_size",
+        "ssl",
+        "uselibpqcompat",
+        "currentSchema",
+        "prepareThreshold",
+        "default_query_exec_mode",
+        "pool_max_conns",
+        "search_path",
+        "pool",
+        "encoding",
+        "conn_max_age",
+        "supa",
+    ]
 )
 """Parameters that other libraries accept in a database URL."""
 
