@@ -35,29 +35,10 @@ OVERRULING: Final = (
 
 UNKNOWN: Final = re.compile('invalid URI query parameter: "(.*)"')
 
-FOREIGN: Final = frozenset(
-    [
-        "connection_limit",
-        "pgbouncer",
-        "pool_timeout",
-        "schema",
-        "single_use_connections",
-        "socket_timeout",
-        "sslaccept",
-        "sslidentity",
-        "statement_cache_size",
-        "ssl",
-        "uselibpqcompat",
-        "currentSchema",
-        "prepareThreshold",
-        "default_query_exec_mode",
-        "pool_max_conns",
-        "search_path",
-        "pool",
-        "encoding",
-        "conn_max_age",
-        "supa",
-    ]
+FOREIGN: Final = re.compile(
+    "connection_limit|pgbouncer|pool_timeout|schema|single_use_connections|socket_timeout|sslaccept"
+    "|sslidentity|statement_cache_size|ssl|uselibpqcompat|currentSchema|prepareThreshold"
+    "|default_query_exec_mode|pool_max_conns|search_path|pool|encoding|conn_max_age|supa"
 )
 """Parameters that other libraries accept in a database URL."""
 
@@ -70,7 +51,7 @@ class UnknownParameter(ValueError):
     """
 
     def __init__(self, name: str) -> None:
-        named = f"the parameter {name}" if name in FOREIGN else "a parameter"
+        named = f"the parameter {name}" if FOREIGN.fullmatch(name) else "a parameter"
         super().__init__(f"no parameter but libpq's: remove {named} from it")
 
 

@@ -36,11 +36,10 @@ def run(command: Sequence[str]) -> int:
         os.environ.pop("DATABASE_URL", None)  # Set but empty, it would hide the one in .env.
     _handle_signals(_end)
     if not is_used():
-        return _run(command)
+        return _run(command, {})
     with Server(default_directory()) as url:
         # The second one as well, or a leftover in .env would migrate some other database.
-        os.environ |= {"DATABASE_URL": url, "DATABASE_URL_UNPOOLED": url}
-        return _run(command)
+        return _run(command, {"DATABASE_URL": url, "DATABASE_URL_UNPOOLED": url})
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
@@ -54,10 +53,10 @@ def _end(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _run(command: Sequence[str]) -> int:
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
     """Run the command, which gets the signals of this process; return its code as a shell would."""
     try:
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env={**os.environ, **variables})
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126

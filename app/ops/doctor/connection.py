@@ -45,12 +45,9 @@ def encoding(deployment: Deployment) -> list[Finding]:
 def server_log(deployment: Deployment) -> list[Finding]:
     """Whether PostgreSQL logs failed or slow statements, and with them what users wrote."""
     [(failed, slow)] = deployment.ask(LOGGED)
-    found = []
-    if failed not in {"log", "fatal", "panic"}:
-        found.append(Finding(f"log_min_error_statement is {failed}", "server_log.failed"))
-    if slow != "-1":
-        found.append(Finding(f"log_min_duration_statement is {slow}", "server_log.slow"))
-    return found or [Finding("the server logs no statement for having failed or being slow")]
+    text = f"log_min_error_statement is {failed}, log_min_duration_statement {slow}"
+    discreet = failed in {"log", "fatal", "panic"} and slow == "-1"
+    return [Finding(text, None if discreet else "server_log.values")]
 
 
 def tls(deployment: Deployment) -> list[Finding]:
@@ -87,10 +84,10 @@ def migrations(deployment: Deployment) -> list[Finding]:
     """Whether migrations have a connection of their own, as their locks and settings need."""
     own = deployment.settings.database_url_unpooled is not None
     variable = "DATABASE_URL_UNPOOLED" if own else "DATABASE_URL"
-    if not is_shared(deployment, deployment.migration_url):
-        return [Finding(f"migrations run on {variable}, on a connection of their own")]
-    code = "migrations.pooled" if own else "migrations.unset"
-    return [Finding(f"migrations would run through the pooler of {variable}", code)]
+    if is_shared(deployment, deployment.migration_url):
+        text = f"migrations would run through the pooler of {variable}"
+        return [Finding(text, "migrations.pooled")]
+    return [Finding(f"migrations run on {variable}, on a connection of their own")]
 
 
 def is_shared(deployment: Deployment, url: str) -> bool:
@@ -124,7 +121,7 @@ def clock(deployment: Deployment) -> list[Finding]:
 def schema(deployment: Deployment) -> list[Finding]:
     """Whether the schema has the revision that this release was written for."""
     if deployment.ask("select to_regclass('alembic_version')") == [(None,)]:
-        return [Finding("the database has no schema of this service", "schema.unmigrated")]
+        return [Finding("the database has no schema of this service", "schema.behind")]
     head, found = deployment.head, deployment.revisions
     if found == [head]:
         return [Finding(f"the schema is at {head}, as it should be")]
