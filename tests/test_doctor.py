@@ -23,7 +23,7 @@ from app.db.base import Base
 from app.ops.doctor import command, rights
 from app.ops.doctor.command import CHECKS
 from app.ops.doctor.deployment import Deployment
-from app.ops.doctor.findings import REMEDIES, Finding, Level
+from app.ops.doctor.findings import REMEDIES, Finding
 from tests.conftest import ROOT
 from tests.databases import MIGRATIONS, migrate, opened, own_database
 from tests.rig.pgbouncer import PgBouncer
@@ -434,7 +434,7 @@ def test_each_finding_has_been_made_here() -> None:
 def test_the_document_lists_each_finding_with_its_remedy() -> None:
     document = (ROOT / "docs" / "operations" / "doctor.md").read_text()
     rows = re.findall(r"^\| `([\w.]+)` \| (warn|fail) \| .+? \| (.+) \|$", document, re.M)
-    assert [(code, Level(level), advice) for code, level, advice in rows] == [
+    assert [(code, level, advice) for code, level, advice in rows] == [
         (code, *remedy) for code, remedy in REMEDIES.items()
     ]
     looked_at = document.split("## What is looked at")[1].split("## ")[0]

@@ -22,14 +22,8 @@ BUNDLES: Final = (
 MASK: Final = "********"
 
 OVERRULING: Final = (
-    "PGHOSTADDR",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGCLIENTENCODING",
-    "PGDATESTYLE",
-    "PGGEQO",
-    "PGTZ",
+    *("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS"),
+    *("PGCLIENTENCODING", "PGDATESTYLE", "PGGEQO", "PGTZ"),
 )
 """Variables that would make libpq use another server than the URL names, or change each session."""
 

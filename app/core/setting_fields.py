@@ -20,19 +20,9 @@ LEAST_CHARACTERS: Final = 8
 LEAST_TRIPLES: Final = 17
 """Distinct substrings of three characters; a repetition of 16 characters or less has fewer."""
 
-PLACEHOLDERS: Final = (
-    "changeme",
-    "changethis",
-    "replaceme",
-    "replacethis",
-    "placeholder",
-    "yoursecret",
-    "yourjwtsecret",
-    "mysecret",
-    "supersecret",
-    "secretkey",
-    "astringsecret",  # jwt.io
-    "opensslrand",  # the command in the README instead of its output
+PLACEHOLDERS: Final = re.compile(
+    "changeme|changethis|replaceme|replacethis|placeholder|your(jwt)?secret|mysecret|supersecret"
+    "|secretkey|astringsecret|opensslrand"  # of jwt.io, and the README's command for its output
 )
 """Placeholders of examples, in lower case and reduced to letters and digits."""
 
@@ -112,7 +102,7 @@ def is_weak(secret: str) -> bool:
         return True
     lower = secret.lower()
     letters = re.sub(r"[\W_]+", "", lower)
-    if any(placeholder in letters for placeholder in PLACEHOLDERS):
+    if PLACEHOLDERS.search(letters):
         return True
     rest = WORDS.sub("", lower)
     return len({rest[at : at + 3] for at in range(len(rest) - 2)}) < LEAST_TRIPLES

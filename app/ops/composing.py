@@ -37,8 +37,13 @@ select cast(id as text) as id, name, change_seq from users
     where id > cast(:after as uuid) and change_seq > nfc_version order by users.id limit :page
 """)
 )
+# Skips a user who is writing right now, so that neither waits for the other.
 MARK: Final = Statement(
-    text("update users set nfc_version = :until where id = :user_id returning id")
+    text("""
+update users set nfc_version = :until where id = (
+    select id from users where id = :user_id for no key update skip locked
+) returning id
+""")
 )
 REWRITE_ACCOUNT: Final = Statement(
     text("""

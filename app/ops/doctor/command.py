@@ -15,7 +15,7 @@ from app.core import deadline
 from app.core.logs import redact
 from app.ops.doctor import configured, connection, isolation, rights
 from app.ops.doctor.deployment import Deployment
-from app.ops.doctor.findings import Finding, Level
+from app.ops.doctor.findings import FAIL, LEVELS, OK, Finding
 
 SECONDS: Final = 10.0
 
@@ -67,7 +67,7 @@ def doctor(context: click.Context, only: tuple[str, ...], as_json: bool) -> None
     show = print_json if as_json else print_lines
     with closing(Deployment(current_app)) as deployment:  # type: ignore[arg-type]  # an APIFlask
         levels = show(examine(deployment, only))
-    context.exit(1 if Level.FAIL in levels else 0)
+    context.exit(1 if FAIL in levels else 0)
 
 
 def examine(deployment: Deployment, only: Collection[str] = ()) -> Iterator[tuple[str, Finding]]:
@@ -84,9 +84,9 @@ def examine(deployment: Deployment, only: Collection[str] = ()) -> Iterator[tupl
             continue
         findings = carry_out(CHECKS[name], deployment)
         levels = {finding.level for finding in findings}
-        if name in wanted or levels != {Level.OK}:
+        if name in wanted or levels != {OK}:
             yield from ((name, finding) for finding in findings)
-        if deployment.lost or (name in NEEDED and Level.FAIL in levels):
+        if deployment.lost or (name in NEEDED and FAIL in levels):
             break
 
 
@@ -102,19 +102,19 @@ def carry_out(look: Look, deployment: Deployment) -> list[Finding]:
         return [Finding(f"it broke with {type(error).__name__}", "unfinished")]
 
 
-def print_lines(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
+def print_lines(findings: Iterable[tuple[str, Finding]]) -> set[str]:
     """Print each finding as it is made, its remedy below; return their levels."""
-    counts: Counter[Level] = Counter()
+    counts: Counter[str] = Counter()
     for name, finding in findings:
         counts[finding.level] += 1
         click.echo(f"{finding.level:<5} {name:<{WIDTH}} {finding.text}")
         if finding.advice:
             click.echo(f"{'':<{WIDTH + 7}}{finding.advice} ({finding.code})")
-    click.echo(", ".join(f"{counts[level]} {level}" for level in Level))
+    click.echo(", ".join(f"{counts[level]} {level}" for level in LEVELS))
     return set(counts)
 
 
-def print_json(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
+def print_json(findings: Iterable[tuple[str, Finding]]) -> set[str]:
     """Print all findings as one JSON document; return their levels."""
     made = list(findings)
     levels = {finding.level for _, finding in made}
@@ -123,6 +123,6 @@ def print_json(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
         | {"finding": each.text, "advice": each.advice}
         for name, each in made
     ]
-    document = {"ok": Level.FAIL not in levels, "checks": checks}
+    document = {"ok": FAIL not in levels, "checks": checks}
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return levels

@@ -1,15 +1,9 @@
 """What can be found, how bad it is and what to do about it: docs/operations/doctor.md lists it."""
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
+OK, WARN, FAIL = LEVELS = ("ok", "warn", "fail")
+"""How bad a finding is."""
 
 
 class Finding(NamedTuple):
@@ -19,9 +13,9 @@ class Finding(NamedTuple):
     code: str | None = None
 
     @property
-    def level(self) -> Level:
-        """How bad it is."""
-        return REMEDIES[self.code][0] if self.code else Level.OK
+    def level(self) -> str:
+        """How bad it is, one of LEVELS."""
+        return REMEDIES[self.code][0] if self.code else OK
 
     @property
     def advice(self) -> str | None:
@@ -29,9 +23,7 @@ class Finding(NamedTuple):
         return REMEDIES[self.code][1] if self.code else None
 
 
-WARN, FAIL = Level.WARN, Level.FAIL
-
-REMEDIES: Final[dict[str, tuple[Level, str]]] = {
+REMEDIES: Final[dict[str, tuple[str, str]]] = {
     "environment.development": (WARN, "Set APP_ENV=production wherever others are served."),
     "hosts.any": (WARN, "Set TRUSTED_HOSTS to the names that the service is called by."),
     "proxies.none": (
