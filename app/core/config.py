@@ -12,6 +12,7 @@ from app.core.database_url import (
     is_pooled,
     without_credentials,
 )
+from app.core.hosts import trusted_host
 from app.core.permissions import PERMISSIONS
 from app.core.setting_fields import (
     DATABASE,
@@ -20,15 +21,13 @@ from app.core.setting_fields import (
     choice,
     database,
     hidden,
-    host_names,
     integer,
-    joined,
     joined_pairs,
     matching,
     scopes,
     seconds,
     secret,
-    secret_list,
+    separated,
     setting,
     without_query,
 )
@@ -59,7 +58,7 @@ class Settings:
     jwt_secrets_accepted: tuple[str, ...] = setting(
         (),
         f"comma-separated secrets of at least {LEAST_BYTES} random bytes each, beside JWT_SECRET",
-        secret_list,
+        separated(secret),
         hidden,
     )
     jwt_jwks_url: str | None = setting(
@@ -82,13 +81,13 @@ class Settings:
     shutdown_grace: float = seconds(5.0, 0, 60)
     max_body_bytes: int = integer(1_048_576, 1024, 104_857_600)
     cors_origins: tuple[str, ...] = setting(
-        (), "comma-separated origins such as https://app.example.com", origins, joined
+        (), "comma-separated origins such as https://app.example.com", origins, ",".join
     )
     trusted_hosts: tuple[str, ...] = setting(
         (),
         "comma-separated host names or addresses without a port; a leading dot admits subdomains",
-        host_names,
-        joined,
+        separated(trusted_host),
+        ",".join,
     )
     trusted_proxies: int = integer(0, 0, 10)
     ratelimit_storage_uri: str = setting(

@@ -6,7 +6,6 @@ from dataclasses import field
 from typing import Any, Final
 
 from app.core.database_url import MASK, sqlalchemy_url, without_credentials
-from app.core.hosts import trusted_host
 from app.core.permissions import PERMISSIONS
 
 DATABASE: Final = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
@@ -79,9 +78,9 @@ def matching(pattern: str) -> Callable[[str], str]:
     return parse
 
 
-def host_names(text: str) -> tuple[str, ...]:
-    """Parse the comma-separated hosts of TRUSTED_HOSTS."""
-    return tuple(map(trusted_host, _words(text)))
+def separated(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of a comma-separated list; `parse` reads each entry."""
+    return lambda text: tuple(parse(word.strip()) for word in text.split(",") if word.strip())
 
 
 def scopes(text: str) -> tuple[tuple[str, str], ...]:
@@ -115,19 +114,9 @@ def secret(text: str) -> str:
     return text
 
 
-def secret_list(text: str) -> tuple[str, ...]:
-    """Parse comma-separated secrets."""
-    return tuple(map(secret, _words(text)))
-
-
 def bearer_secret(text: str) -> str:
     """Parse a secret that fits into an Authorization header: visible ASCII without spaces."""
     return secret(matching(r"[\x21-\x7e]+")(text))
-
-
-def joined(values: Iterable[str]) -> str:
-    """Show a list, separated by commas."""
-    return ",".join(values)
 
 
 def joined_pairs(values: Iterable[tuple[str, str]]) -> str:
@@ -155,7 +144,3 @@ def _number(
         return of(text)
 
     return parse
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]

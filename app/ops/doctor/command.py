@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 
 from app.core import deadline
 from app.core.logs import redact
-from app.ops.doctor import configured, connection, isolation, rights
+from app.ops.doctor import configured, connection, rights
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import FAIL, LEVELS, OK, Finding
 
@@ -39,7 +39,7 @@ CHECKS: Final[dict[str, Look]] = {
     "roles": rights.roles,
     "policies": rights.policies,
     "grants": rights.grants,
-    "isolation": isolation.isolation,
+    "isolation": rights.isolation,
 }
 
 NEEDED: Final = ("database", "schema")

@@ -1,4 +1,4 @@
-"""GET /metrics, for the bearer of METRICS_TOKEN: the ledger as Prometheus' library writes it."""
+"""GET /metrics for Prometheus, and what is measured for it of requests and of the database."""
 
 import platform
 import time
@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, Final
 
 import psycopg2
+import psycopg2.extensions
 from apiflask import APIFlask
 from flask import Blueprint, Response, current_app
 from prometheus_client import Metric
@@ -19,17 +20,31 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+from sqlalchemy import event
 
 from app.api.health.probe import EXTENSION as PROBE
 from app.auth.operators import bears_metrics_token
+from app.core import deadline
+from app.core.config import Settings
 from app.core.metrics import tally
 from app.core.metrics.families import (
+    BREAKERS,
     BUCKETS,
     BUILD,
+    CONNECTIONS,
     DATABASE_SIZE,
+    METHODS,
+    OTHER,
     PLAIN,
+    POOL_IN_USE,
+    POOL_LIMIT,
+    POOL_OPEN,
+    QUEUE,
     ROUND_TRIPS,
     STARTED,
+    STATUSES,
+    UNMATCHED,
+    WORKERS,
     Family,
     MetricType,
     of_requests,
@@ -38,10 +53,11 @@ from app.core.metrics.families import (
 from app.core.metrics.tally import SUM, Ledger
 from app.core.problem_kinds import UNAUTHENTICATED
 from app.core.problems import Problem
+from app.db.base import GATE, Gate, db
 from app.db.pool import beside_the_pool
-from app.ops.metrics import recording
 from app.web.request import current
 from app.web.response import Document
+from app.web.response import Response as Answer
 
 EXTENSION: Final = "metrics"
 
@@ -148,6 +164,60 @@ def _metric(family: Family, numbers: list[float]) -> Metric:
     return metric
 
 
+def measured_cursor(ledger: Ledger) -> type[psycopg2.extensions.cursor]:
+    """Return a class of cursors that measure each round trip to the database."""
+
+    class Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types
+        def execute(self, query: Any, vars: Any = None) -> None:
+            started = time.perf_counter()
+            try:
+                super().execute(query, vars)
+            finally:
+                ledger.observe(ROUND_TRIPS, seconds=time.perf_counter() - started)
+
+    return Cursor
+
+
+def measure(app: APIFlask, ledger: Ledger, requests: Family, durations: Family) -> None:
+    """Measure this application; `requests` and `durations` have a series for each route."""
+    settings: Settings = app.config["SETTINGS"]
+    gate: Gate = app.extensions[GATE]
+    cursors = measured_cursor(ledger)
+    routed = {*durations.series}
+
+    def set_gauges() -> None:
+        in_use, idle = gate.pool.checkedout(), gate.pool.checkedin()
+        ledger.set(WORKERS, 1)
+        ledger.set(BREAKERS, gate.breaker.failure is not None)
+        ledger.set(POOL_LIMIT, settings.db_pool_size + settings.db_max_overflow)
+        ledger.set(POOL_OPEN, in_use + idle)
+        ledger.set(POOL_IN_USE, in_use)
+
+    def connected(connection: Any, record: object) -> None:
+        connection.cursor_factory = cursors
+        ledger.add(CONNECTIONS)
+
+    def count(response: Answer) -> Answer:
+        incoming, code = current(), response.status_code
+        elapsed = time.perf_counter() - incoming.started
+        # Too little for a request whose deadline was renewed; its wait counts as none.
+        waited = max(0.0, settings.request_deadline - deadline.left() - elapsed)
+        rule, method = incoming.url_rule, incoming.method
+        pair = (method, rule.rule if rule else UNMATCHED)
+        if pair not in routed:
+            pair = (method if method in METHODS else OTHER, UNMATCHED)
+        ledger.add(requests, *pair, str(code) if code in STATUSES else OTHER)
+        ledger.observe(durations, *pair, seconds=elapsed - incoming.slept)
+        ledger.observe(QUEUE, seconds=waited)
+        return response
+
+    ledger.set_gauges = set_gauges
+    with app.app_context():
+        event.listen(db.engine, "connect", connected)
+    # Flask calls the first function last, so that it sees the response as it is sent.
+    app.after_request_funcs.setdefault(None, []).insert(0, count)
+
+
 def init_app(app: APIFlask) -> None:
     """Start to count, and add /metrics; called last, because the series depend on the routes."""
     app.register_blueprint(blueprint)
@@ -155,7 +225,7 @@ def init_app(app: APIFlask) -> None:
     requests, durations = of_requests(pairs(app.url_map))
     ledger = Ledger([*PLAIN, requests, durations])
     tally.use(ledger)
-    recording.init_app(app, ledger, requests, durations)
+    measure(app, ledger, requests, durations)
     labels = (app.version, platform.python_version(), probe.head or "")
     constants = {BUILD._replace(series=(labels,)): 1.0, STARTED: time.time()}
     app.extensions[EXTENSION] = Exposition(ledger, constants, DatabaseSize(probe.parameters))
