@@ -10,13 +10,9 @@ from typing import Any, Final
 import psycopg2
 import psycopg2.extensions
 from apiflask import APIFlask
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, current_app
 from prometheus_client import Metric
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -26,42 +22,19 @@ from app.api.health.probe import EXTENSION as PROBE
 from app.auth.operators import bears_metrics_token
 from app.core import deadline
 from app.core.config import Settings
-from app.core.metrics import tally
-from app.core.metrics.families import (
-    BREAKERS,
-    BUCKETS,
-    BUILD,
-    CONNECTIONS,
-    DATABASE_SIZE,
-    METHODS,
-    OTHER,
-    PLAIN,
-    POOL_IN_USE,
-    POOL_LIMIT,
-    POOL_OPEN,
-    QUEUE,
-    ROUND_TRIPS,
-    STARTED,
-    STATUSES,
-    UNMATCHED,
-    WORKERS,
-    Family,
-    MetricType,
-    of_requests,
-    pairs,
-)
+from app.core.metrics import families, tally
+from app.core.metrics.families import Family, MetricType
 from app.core.metrics.tally import SUM, Ledger
 from app.core.problem_kinds import UNAUTHENTICATED
 from app.core.problems import Problem
 from app.db.base import GATE, Gate, db
 from app.db.pool import beside_the_pool
 from app.web.request import current
-from app.web.response import Document
-from app.web.response import Response as Answer
+from app.web.response import Document, Response
 
 EXTENSION: Final = "metrics"
 
-BOUNDS: Final = [*map(floatToGoString, BUCKETS), "+Inf"]
+BOUNDS: Final = [*map(floatToGoString, families.BUCKETS), "+Inf"]
 
 SIZE_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 60.0
@@ -75,7 +48,7 @@ blueprint: Final = Blueprint("metrics", __name__)
 
 
 @blueprint.get("/metrics")
-def metrics() -> Response:
+def metrics() -> Document:
     """Respond with the metrics of all processes of this server. Raises Problem 401."""
     if not bears_metrics_token(current()):
         raise Problem(UNAUTHENTICATED, "Metrics are shown to the bearer of METRICS_TOKEN alone.")
@@ -137,10 +110,10 @@ class Exposition(Collector):
         totals = self.ledger.totals()
         for family in self.ledger.families:
             yield _metric(family, totals[self.ledger.offsets[(family.name, *family.series[0])] :])
-        offset = self.ledger.offsets[(ROUND_TRIPS.name,)]
+        offset = self.ledger.offsets[(families.ROUND_TRIPS.name,)]
         size = self.size.current(sum(totals[offset : offset + SUM]))
         if size is not None:
-            yield _metric(DATABASE_SIZE, [size])
+            yield _metric(families.DATABASE_SIZE, [size])
 
 
 def _metric(family: Family, numbers: list[float]) -> Metric:
@@ -173,7 +146,7 @@ def measured_cursor(ledger: Ledger) -> type[psycopg2.extensions.cursor]:
             try:
                 super().execute(query, vars)
             finally:
-                ledger.observe(ROUND_TRIPS, seconds=time.perf_counter() - started)
+                ledger.observe(families.ROUND_TRIPS, seconds=time.perf_counter() - started)
 
     return Cursor
 
@@ -187,28 +160,28 @@ def measure(app: APIFlask, ledger: Ledger, requests: Family, durations: Family) 
 
     def set_gauges() -> None:
         in_use, idle = gate.pool.checkedout(), gate.pool.checkedin()
-        ledger.set(WORKERS, 1)
-        ledger.set(BREAKERS, gate.breaker.failure is not None)
-        ledger.set(POOL_LIMIT, settings.db_pool_size + settings.db_max_overflow)
-        ledger.set(POOL_OPEN, in_use + idle)
-        ledger.set(POOL_IN_USE, in_use)
+        ledger.set(families.WORKERS, 1)
+        ledger.set(families.BREAKERS, gate.breaker.failure is not None)
+        ledger.set(families.POOL_LIMIT, settings.db_pool_size + settings.db_max_overflow)
+        ledger.set(families.POOL_OPEN, in_use + idle)
+        ledger.set(families.POOL_IN_USE, in_use)
 
     def connected(connection: Any, record: object) -> None:
         connection.cursor_factory = cursors
-        ledger.add(CONNECTIONS)
+        ledger.add(families.CONNECTIONS)
 
-    def count(response: Answer) -> Answer:
+    def count(response: Response) -> Response:
         incoming, code = current(), response.status_code
         elapsed = time.perf_counter() - incoming.started
         # Too little for a request whose deadline was renewed; its wait counts as none.
         waited = max(0.0, settings.request_deadline - deadline.left() - elapsed)
         rule, method = incoming.url_rule, incoming.method
-        pair = (method, rule.rule if rule else UNMATCHED)
+        pair = (method, rule.rule if rule else families.UNMATCHED)
         if pair not in routed:
-            pair = (method if method in METHODS else OTHER, UNMATCHED)
-        ledger.add(requests, *pair, str(code) if code in STATUSES else OTHER)
+            pair = (method if method in families.METHODS else families.OTHER, families.UNMATCHED)
+        ledger.add(requests, *pair, str(code) if code in families.STATUSES else families.OTHER)
         ledger.observe(durations, *pair, seconds=elapsed - incoming.slept)
-        ledger.observe(QUEUE, seconds=waited)
+        ledger.observe(families.QUEUE, seconds=waited)
         return response
 
     ledger.set_gauges = set_gauges
@@ -222,10 +195,10 @@ def init_app(app: APIFlask) -> None:
     """Start to count, and add /metrics; called last, because the series depend on the routes."""
     app.register_blueprint(blueprint)
     probe = app.extensions[PROBE]
-    requests, durations = of_requests(pairs(app.url_map))
-    ledger = Ledger([*PLAIN, requests, durations])
+    requests, durations = families.of_requests(families.pairs(app.url_map))
+    ledger = Ledger([*families.PLAIN, requests, durations])
     tally.use(ledger)
     measure(app, ledger, requests, durations)
     labels = (app.version, platform.python_version(), probe.head or "")
-    constants = {BUILD._replace(series=(labels,)): 1.0, STARTED: time.time()}
+    constants = {families.BUILD._replace(series=(labels,)): 1.0, families.STARTED: time.time()}
     app.extensions[EXTENSION] = Exposition(ledger, constants, DatabaseSize(probe.parameters))

@@ -12,16 +12,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Final
 
-from app.core.metrics.families import (
-    BUCKETS,
-    IN_FLIGHT,
-    QUEUED,
-    THREADS,
-    WORKER_STARTS,
-    Family,
-    Labels,
-    MetricType,
-)
+from app.core.metrics import families
+from app.core.metrics.families import BUCKETS, Family, Labels, MetricType
 
 ROWS: Final = 256
 """More than there are ever worker processes at once, starting and ending ones included."""
@@ -68,7 +60,7 @@ class Ledger:
     def take(self, age: int) -> None:
         """In the worker, as it starts: write to its own row from now on."""
         self.row = self._row(self.assigned[age])
-        self.add(WORKER_STARTS)
+        self.add(families.WORKER_STARTS)
         self.set_gauges()
 
     def release(self, age: int) -> None:
@@ -97,9 +89,9 @@ class Ledger:
 
     def note_threads(self, threads: int, in_flight: int, queued: int) -> None:
         """Report how busy this worker is, about once a second."""
-        self.set(THREADS, threads)
-        self.set(IN_FLIGHT, in_flight)
-        self.set(QUEUED, queued)
+        self.set(families.THREADS, threads)
+        self.set(families.IN_FLIGHT, in_flight)
+        self.set(families.QUEUED, queued)
         self.set_gauges()
 
     def totals(self) -> list[float]:

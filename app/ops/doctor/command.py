@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 
 from app.core import deadline
 from app.core.logs import redact
-from app.ops.doctor import configured, connection, rights
+from app.ops.doctor import configured, rights
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import FAIL, LEVELS, OK, Finding
 
@@ -27,14 +27,14 @@ CHECKS: Final[dict[str, Look]] = {
     "hosts": configured.hosts,
     "proxies": configured.proxies,
     "counters": configured.counters,
-    "database": connection.database,
-    "encoding": connection.encoding,
-    "server_log": connection.server_log,
-    "tls": connection.tls,
-    "pooler": connection.pooler,
-    "migrations": connection.migrations,
-    "clock": connection.clock,
-    "schema": connection.schema,
+    "database": configured.database,
+    "encoding": configured.encoding,
+    "server_log": configured.server_log,
+    "tls": configured.tls,
+    "pooler": configured.pooler,
+    "migrations": configured.migrations,
+    "clock": configured.clock,
+    "schema": configured.schema,
     "login": rights.login,
     "roles": rights.roles,
     "policies": rights.policies,

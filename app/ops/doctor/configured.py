@@ -1,8 +1,28 @@
-"""Settings that are unsafe, or that do not fit together. Nothing is asked of the database."""
+"""What is configured: the settings, the database and the way to it."""
 
-from app.ops.doctor.deployment import Deployment, listed
+import time
+from contextlib import closing
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg2
+
+from app.auth.access_tokens import LEEWAY_SECONDS
+from app.core.config import ROOT
+from app.core.database_url import is_here, without_credentials
+from app.db.failures import while_connecting
+from app.ops.doctor.deployment import Deployment, listed, rows
 from app.ops.doctor.findings import Finding
 from app.web.shared_counts import MEMORY
+
+SKEW_SECONDS: Final = 1.0
+ATTEMPTS: Final = 10
+
+LOGGED: Final = """
+select current_setting('log_min_error_statement'), current_setting('log_min_duration_statement')
+"""
+
+KNOWS_LETTERS: Final = "select getdatabaseencoding() = 'UTF8' and lower(chr(196)) = chr(228)"
 
 
 def environment(deployment: Deployment) -> list[Finding]:
@@ -46,3 +66,109 @@ def counters(deployment: Deployment) -> list[Finding]:
     if not (settings.ratelimit_per_user and settings.ratelimit_per_address):
         found.append(Finding("a limit of requests is off", "limits.off"))
     return found or [Finding("requests and failed sign-ins are counted in one place")]
+
+
+def database(deployment: Deployment) -> list[Finding]:
+    """Whether the database answers. Raises nothing if it does not."""
+    place = without_credentials(deployment.url).rpartition("@")[2]
+    try:
+        deployment.ask("select 1")
+    except psycopg2.Error as error:
+        text = f"{place} is not to be had: {while_connecting(error).advice}"
+        return [Finding(text, "database.unreachable")]
+    return [Finding(f"{place} answers")]
+
+
+def encoding(deployment: Deployment) -> list[Finding]:
+    """Whether the database can store every text, and knows lower case from upper case."""
+    if deployment.ask(KNOWS_LETTERS) != [(True,)]:
+        return [Finding("the database does not know that ä is a small Ä", "encoding.letters")]
+    return [Finding("the database holds every text and knows its letters")]
+
+
+def server_log(deployment: Deployment) -> list[Finding]:
+    """Whether PostgreSQL logs failed or slow statements, and with them what users wrote."""
+    [(failed, slow)] = deployment.ask(LOGGED)
+    text = f"log_min_error_statement is {failed}, log_min_duration_statement {slow}"
+    discreet = failed in {"log", "fatal", "panic"} and slow == "-1"
+    return [Finding(text, None if discreet else "server_log.values")]
+
+
+def tls(deployment: Deployment) -> list[Finding]:
+    """Whether the connection, up to a pooler if there is one, is encrypted and its end verified."""
+    info, parts = deployment.connection.info, urlsplit(deployment.url)
+    here = is_here(parts)
+    if not info.ssl_in_use:
+        if here:
+            return [Finding("none, as the connection stays on this host")]
+        return [Finding("whoever is on the way can read along", "tls.plain")]
+    protocol = info.ssl_attribute("protocol")
+    [mode] = parse_qs(parts.query).get("sslmode", [""])
+    if mode not in {"verify-ca", "verify-full"} and not here:
+        text = f"{protocol}, but any server would be taken for the right one"
+        return [Finding(text, "tls.unverified")]
+    return [Finding(f"{protocol}, {f'sslmode={mode}' if mode else 'on this host'}")]
+
+
+def pooler(deployment: Deployment) -> list[Finding]:
+    """Whether a pooler, if there is one, lets transactions through."""
+    try:
+        with deployment.undone():
+            pass
+    except psycopg2.Error as error:
+        if "statement pooling" not in str(error):
+            raise
+        return [Finding("connections are shared for each statement", "pooler.statement")]
+    if is_shared(deployment, deployment.url):
+        return [Finding("connections are shared for each transaction")]
+    return [Finding("none shares connections")]
+
+
+def migrations(deployment: Deployment) -> list[Finding]:
+    """Whether migrations have a connection of their own, as their locks and settings need."""
+    own = deployment.settings.database_url_unpooled is not None
+    variable = "DATABASE_URL_UNPOOLED" if own else "DATABASE_URL"
+    if is_shared(deployment, deployment.migration_url):
+        text = f"migrations would run through the pooler of {variable}"
+        return [Finding(text, "migrations.pooled")]
+    return [Finding(f"migrations run on {variable}, on a connection of their own")]
+
+
+def is_shared(deployment: Deployment, url: str) -> bool:
+    """Whether two idle connections reach one process of the server, or one of them several.
+
+    The process that the connection itself names proves nothing: poolers make a number up, but so
+    does Neon's proxy, which shares nothing. Raises psycopg2.Error.
+    """
+    with closing(deployment.connect(url)) as one, closing(deployment.connect(url)) as other:
+        first = process(one)
+        return any(process(other) == process(one) or process(one) != first for _ in range(ATTEMPTS))
+
+
+def process(connection: Any) -> int:
+    """The number of the server's process that runs this connection's statement."""
+    [(number,)] = rows(connection, "select pg_backend_pid()")
+    return int(number)
+
+
+def clock(deployment: Deployment) -> list[Finding]:
+    """Whether both clocks agree: tokens get their times from one and are checked by the other."""
+    before = time.time()
+    [(there,)] = deployment.ask("select extract(epoch from clock_timestamp())::float")
+    skew = max(0.0, before - there, there - time.time())
+    if skew <= SKEW_SECONDS:
+        return [Finding("the clocks of both hosts agree")]
+    text = f"the clocks of both hosts differ by {skew:.0f} s"
+    return [Finding(text, "clock.wrong" if skew > LEEWAY_SECONDS else "clock.skewed")]
+
+
+def schema(deployment: Deployment) -> list[Finding]:
+    """Whether the schema has the revision that this release was written for."""
+    if deployment.ask("select to_regclass('alembic_version')") == [(None,)]:
+        return [Finding("the database has no schema of this service", "schema.behind")]
+    head, found = deployment.head, deployment.revisions
+    if found == [head]:
+        return [Finding(f"the schema is at {head}, as it should be")]
+    text = f"the schema is at {listed(found) or 'nothing'}, this release was written for {head}"
+    known = all(list(ROOT.glob(f"migrations/versions/{name}_*.py")) for name in found)
+    return [Finding(text, "schema.behind" if known else "schema.ahead")]
