@@ -52,8 +52,7 @@ def when_ready(arbiter: Any) -> None:
     fields = {"version": __version__, "workers": workers, "threads": threads}
     log = logging.getLogger("app")
     log.info("the service starts", extra={"fields": fields})
-    exposed = exposed_development(settings, arbiter.cfg.address)
-    for warning in [*([exposed] if exposed else []), *misspelt_settings()]:
+    for warning in exposed_development(settings, arbiter.cfg.address) + misspelt_settings():
         log.warning(warning)
     # What is loaded by now is never given up. A collection would write into each object, and so
     # give each worker a copy of what all could share (Python, "gc.freeze").

@@ -16,24 +16,24 @@ THERE = "postgresql://app:hidden@db.invalid/tasks?sslmode=require"
 LOOPBACK: list[Any] = [("127.0.0.1", 8000), ("::1", 8000), ("localhost", 8000), "/run/tasks.sock"]
 
 
-def warning(address: Any, **environment: str) -> str | None:
+def warning(address: Any, **environment: str) -> list[str]:
     settings = Settings.from_environment({"JWT_SECRET": SECRET, **environment})
     return exposed_development(settings, [address])
 
 
 @pytest.mark.parametrize("address", LOOPBACK, ids=str)
 def test_nothing_is_said_while_all_stays_on_this_host(address: Any) -> None:
-    assert warning(address) is None
-    assert warning(address, DATABASE_URL=HERE) is None
+    assert warning(address) == []
+    assert warning(address, DATABASE_URL=HERE) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "tasks.example.com"])
 def test_an_address_that_others_reach_is_named(host: str) -> None:
-    line = str(warning((host, 8000), DATABASE_URL=THERE))
+    (line,) = warning((host, 8000), DATABASE_URL=THERE)
     assert f"listens on {host} and uses a database on another host" in line
     assert "APP_ENV is development" in line
     production = {"APP_ENV": "production", "DATABASE_URL": THERE}
-    assert warning((host, 8000), **production) is None
+    assert warning((host, 8000), **production) == []
 
 
 def test_a_server_with_a_database_elsewhere_says_it_once(tmp_path: Path) -> None:

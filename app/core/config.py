@@ -120,7 +120,7 @@ class Settings:
             if (text := environment.get(variable_of(item), "").strip())
         }
         settings = cls(**values)
-        for refusal in _refusals(settings):
+        if refusal := next(_refusals(settings), None):
             raise ConfigurationError(refusal)
         return settings
 

@@ -26,8 +26,6 @@ SHORTEST: Final = 6
 """Characters: names shorter than this, such as PORT, resemble too many others."""
 
 LONGEST: Final = 64
-MOST: Final = 10_000
-"""Names that are compared."""
 
 LEAST_ALIKE: Final = 0.88
 """Lowest similarity that counts, from 0 to 1 for equal names (difflib)."""
@@ -92,7 +90,7 @@ def misspelt_settings() -> list[str]:
 
 def misspelt(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
     """Return the misspelt names and the setting that each most likely means."""
-    looked_at = [name for name in sorted(names)[:MOST] if SHORTEST <= len(name) <= LONGEST]
+    looked_at = [name for name in sorted(names) if SHORTEST <= len(name) <= LONGEST]
     return {name: meant for name in looked_at if (meant := _meant(name, settings))}
 
 
@@ -111,8 +109,8 @@ def _meant(name: str, settings: Collection[str]) -> str | None:
     return None
 
 
-def exposed_development(settings: Settings, addresses: Iterable[object]) -> str | None:
-    """Return a warning if, outside production, this service or its database is reached by others.
+def exposed_development(settings: Settings, addresses: Iterable[object]) -> list[str]:
+    """Return a warning if, outside production, others reach this service or its database.
 
     `addresses` are those that gunicorn listens on.
     """
@@ -120,9 +118,9 @@ def exposed_development(settings: Settings, addresses: Iterable[object]) -> str 
     if settings.database_url and not is_here(urlsplit(settings.database_url)):
         reach.append("uses a database on another host")
     if settings.production or not reach:
-        return None
+        return []
     said = f"APP_ENV is {settings.app_env}: the service {' and '.join(reach)}"
-    return f"{said}; set APP_ENV=production where others are served"
+    return [f"{said}; set APP_ENV=production where others are served"]
 
 
 def _outside(address: object) -> str | None:
