@@ -86,7 +86,7 @@ def runs(pid: int) -> bool:
     return bool(shown.stdout.strip()) and not shown.stdout.startswith("Z")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_rig_serves_until_it_is_stopped_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
