@@ -8,26 +8,20 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import psycopg2
-import psycopg2.extensions
 import pytest
-from apiflask import APIFlask
 from click.testing import Result
 
 from app import create_app
 from app.api.health.probe import head_revision
 from app.core.config import Settings
-from app.db import pool
 from app.db.base import Base
 from app.ops.doctor import examination, rights
 from app.ops.doctor.deployment import Deployment
-from app.ops.doctor.examination import CHECKS, Check
-from app.ops.doctor.findings import REMEDIES, Finding, Level
+from app.ops.doctor.examination import CHECKS
+from app.ops.doctor.findings import REMEDIES, Level
 from tests.conftest import ROOT, SECRET
 from tests.databases import MIGRATIONS, migrate, opened, own_database
 from tests.rig.pgbouncer import PgBouncer
@@ -310,24 +304,6 @@ def test_a_pooler_that_shares_in_another_way_is_found(box: Box, mode: str) -> No
     assert found(result) == {f"pooler.{mode}"}
 
 
-def test_a_proxy_that_gives_out_numbers_of_its_own_and_shares_nothing_is_no_pooler(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Renumbered(psycopg2.extensions.connection):
-        @property
-        def info(self) -> Any:
-            return SimpleNamespace(backend_pid=1, ssl_in_use=False)
-
-    options = pool.connect_options
-    monkeypatch.setattr(
-        "app.ops.doctor.deployment.connect_options",
-        lambda settings: {**options(settings), "connection_factory": Renumbered},
-    )
-    result = box.doctor("--json", "--only", "pooler", "--only", "migrations")
-    assert found(result) == set()
-    assert "none stands between" in result.stdout
-
-
 def test_migrations_that_would_go_through_a_pooler_are_found(box: Box) -> None:
     need("pgbouncer")
     pooled = {"DATABASE_URL": box.pooler.through(box.url)}
@@ -380,17 +356,6 @@ def test_a_statement_that_does_not_end_is_given_up_and_what_needs_its_connection
         result = box.doctor("--only", "schema", "--only", "isolation", "--json")
     assert found(result) == {"unfinished"}
     assert [each["check"] for each in json.loads(result.stdout)["checks"]] == ["schema"]
-
-
-def test_a_check_that_breaks_stops_no_other(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = (
-        Check("breaks", lambda _: [Finding({}["text"])]),
-        Check("needs it", lambda _: [Finding("asked")], ("breaks",)),
-        Check("does not", lambda _: [Finding("asked")]),
-    )
-    monkeypatch.setattr(examination, "CHECKS", checks)
-    results = [(name, each.code) for name, each in examination.examine(Deployment(app))]
-    assert results == [("breaks", "unfinished"), ("does not", None)]
 
 
 def test_a_connection_that_dies_ends_what_needs_it(box: Box) -> None:

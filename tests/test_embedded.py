@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import select
 import shutil
 import signal
@@ -25,9 +24,7 @@ import pytest
 
 from app.dev import embedded
 from app.dev.embedded import programs
-from app.dev.embedded.cluster import Cluster
 from app.dev.embedded.main import main
-from app.dev.embedded.programs import server_account
 
 AS_ROOT = os.geteuid() == 0
 
@@ -183,15 +180,6 @@ LIBPQ = {
 }
 
 
-def test_no_variable_of_libpqs_stands_between_us_and_our_server(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable, value in LIBPQ.items():
-        monkeypatch.setenv(variable, value)
-    with embedded.Server(directory) as url:
-        assert ask(url, "select current_user") == "app"
-
-
 def test_the_command_gets_the_embedded_database_and_its_exit_code_comes_back(
     checkout: Path,
 ) -> None:
@@ -294,17 +282,6 @@ def test_a_killed_owner_has_no_say_any_more(directory: Path, checkout: Path) -> 
     assert is_down(url)
 
 
-def test_a_directory_that_is_gone_does_not_stop_anyone_from_leaving(directory: Path) -> None:
-    server = embedded.Server(directory)
-    url = server.start()
-    away = directory.rename(directory.with_name("away"))
-    server.stop()
-    away.rename(directory)
-    with embedded.Server(directory) as joined:
-        assert joined == url
-    assert is_down(url)
-
-
 def test_a_port_that_is_taken_meanwhile_is_given_up(directory: Path) -> None:
     first = embedded.Server(directory)
     killed = first.start()
@@ -346,21 +323,6 @@ def test_data_that_others_may_read_is_told_in_one_line(directory: Path) -> None:
     finally:
         (directory / "data").chmod(0o700)
     assert "\n" not in str(failure.value)
-
-
-@pytest.mark.parametrize(
-    ("said", "remedy"),
-    [
-        ("FATAL:  could not write lock file: No space left on device\n", "Make room"),
-        ("initdb: error: could not access directory: Permission denied\n", "as the account"),
-        ("[Errno 30] Read-only file system: '/a'", "Move the checkout"),
-        ("something else", "See .*server.log, or set DATABASE_URL"),
-    ],
-)
-def test_what_stops_the_server_comes_with_a_remedy(said: str, remedy: str) -> None:
-    told = str(Cluster(Path("/somewhere"), "").failure(said))
-    assert re.search(remedy, told)
-    assert "\n" not in told
 
 
 def test_a_directory_that_cannot_be_made_says_so_in_one_line(tmp_path: Path) -> None:
@@ -527,12 +489,3 @@ def test_ctrl_c_to_the_whole_group_ends_quietly(checkout: Path) -> None:
         _, errors = process.communicate()
     assert (process.returncode, errors) == (128 + signal.SIGINT, "")
     assert is_down(url)
-
-
-def test_root_without_an_account_for_the_server_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr("pwd.getpwnam", {}.__getitem__)
-    with pytest.raises(RuntimeError, match="does not run as root"):
-        server_account(tmp_path / "data")

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.fork import GUIDE, ROOT, copy_to, environment, follow_guide, run
+from tests.fork import GUIDE, ROOT, copy_to, follow_guide, run
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +49,3 @@ def test_every_file_that_the_guide_names_exists() -> None:
     named = set(re.findall(r"`((?:app|tests|docs|migrations)/[\w./-]*)`", GUIDE.read_text()))
     assert len(named) > 12
     assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-def test_a_copy_owes_nothing_to_the_test_run_that_makes_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("GIT_DIR", "/nowhere")
-    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
-    assert not {"GIT_DIR", "PYTEST_XDIST_WORKER"} & set(environment())

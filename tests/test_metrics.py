@@ -17,16 +17,9 @@ from app.core.ids import new_id
 from app.core.metrics import tally
 from app.core.metrics.families import (
     FAILURE_CAUSES,
-    IN_FLIGHT,
-    LONG_POLLS,
     OTHER,
-    PLAIN,
-    QUEUED,
-    THREADS,
     UNMATCHED,
-    WORKER_STARTS,
 )
-from app.core.metrics.ledger import Ledger
 from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import Cause
@@ -353,32 +346,6 @@ def test_a_statement_that_is_sent_again_is_counted(
     found = told(caller.client)
     assert found.sum("tasks_database_retries_total") == 1
     assert found.sum(FLIGHTS) == 3
-
-
-# The numbers themselves
-
-
-def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
-    ledger, present = Ledger(PLAIN), []
-    ledger.set_gauges = lambda: present.append(1)
-    tally.use(ledger)
-    try:
-        for age in range(1, 1001):
-            tally.assign_row(age)
-            tally.take_row(age)
-            tally.add(LONG_POLLS)
-            tally.note_threads(threads=4, in_flight=3, queued=2)
-            if age > 2:
-                tally.release_row(age - 2)
-    finally:
-        tally.use(None)
-    totals = ledger.totals()
-    told = {family: totals[ledger.offsets[(family.name,)]] for family in PLAIN if not family.labels}
-    assert told[WORKER_STARTS] == 1000
-    # Of the last two.
-    assert [told[each] for each in (LONG_POLLS, THREADS, IN_FLIGHT, QUEUED)] == [2, 8, 6, 4]
-    assert ledger.used[0] == 3
-    assert len(present) == 2000
 
 
 # Across processes

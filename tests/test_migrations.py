@@ -257,18 +257,6 @@ def test_grants_are_these(connection: Any) -> None:
         ]
 
 
-def test_every_table_with_a_users_id_forces_row_level_security(connection: Any) -> None:
-    with connection.cursor() as cursor:
-        unprotected = """
-            select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                where n.nspname = 'public' and c.relkind in ('r', 'p')
-                and (c.relname = 'users' or exists (select from pg_attribute a
-                    where a.attrelid = c.oid and a.attname = 'user_id'))
-                and not (c.relrowsecurity and c.relforcerowsecurity)
-        """
-        assert ask(cursor, unprotected) == []
-
-
 def test_the_roles_can_neither_sign_in_nor_pass_by_a_policy(connection: Any) -> None:
     with connection.cursor() as cursor:
         rights = f"""

@@ -14,7 +14,6 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.locks import until
-from tests.rig import programs
 from tests.rig.programs import need, refuses
 
 pytestmark = pytest.mark.slow
@@ -105,19 +104,6 @@ def test_the_rig_serves_until_it_is_stopped_and_leaves_nothing(
     assert rig.process.returncode == (-number if number == signal.SIGKILL else 0)
     until(lambda: rig.gone)
     assert "Traceback" not in rig.printed
-
-
-def test_a_missing_program_is_a_reason_to_skip() -> None:
-    with pytest.raises(pytest.skip.Exception, match="nonesuch is not installed"):
-        need("nonesuch")
-
-
-def test_servers_are_found_where_the_path_of_an_ordinary_user_does_not_lead(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "nonesuch").touch(0o755)
-    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
-    assert need("nonesuch") == str(tmp_path / "nonesuch")
 
 
 @pytest.mark.parametrize(("ci", "status", "word"), [("true", 1, "failed"), ("", 0, "skipped")])

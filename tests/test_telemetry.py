@@ -15,7 +15,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from app import __version__, create_app
 from app.core.ids import new_id
-from app.db.tracing import summary
 from app.ops import spans
 from app.ops.spans import Recorder
 from tests.conftest import Account, sending, settings_for
@@ -265,23 +264,6 @@ def test_what_the_database_refuses_is_an_error_of_the_flight_alone(
     assert flight.attributes["db.response.status_code"] == "23505"
     assert flight.attributes["error.type"] == "psycopg2.errors.UniqueViolation"
     assert name not in flight.to_json()
-
-
-# What a statement is called
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("UPDATE users SET a = 1 RETURNING b) INSERT INTO tasks (a)", "UPDATE users INSERT tasks"),
-        ("DELETE FROM tasks WHERE a) select 1 from tasks, tasks", "DELETE tasks SELECT tasks"),
-        ("SELECT a FROM tasks JOIN categories ON b", "SELECT tasks SELECT categories"),
-        ("select from_tasks, update from taskses", "SELECT"),
-        ("commit", "COMMIT"),
-    ],
-)
-def test_a_flight_is_called_by_what_it_does_to_which_tables(text: str, said: str) -> None:
-    assert summary(text) == said
 
 
 # Not installed, or wrong
