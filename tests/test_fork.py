@@ -40,7 +40,7 @@ def test_nothing_is_left_of_the_old_name(fork: Path) -> None:
 
 
 def test_the_renamed_service_serves_and_its_roles_are_right(fork: Path) -> None:
-    command = [".venv/bin/python", "-m", "pytest", "--no-cov", "-n", "0", "-p", "no:cacheprovider"]
+    command = [".venv/bin/python", "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
     printed = run([*command, *OF_THE_ROLES, *OF_THE_NAMES], fork)
     assert "skipped" not in printed
 
