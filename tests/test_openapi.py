@@ -278,7 +278,7 @@ def loaded(base: str, token: str) -> Any:
     schema = schemathesis.openapi.from_url(f"{base}/openapi.json", config=config)
     schema.config.phases = PhasesConfig(coverage=coverage)
     schema.config.headers = {"Authorization": f"Bearer {token}"}
-    schema.config.generation.max_examples = 5
+    schema.config.generation.max_examples = 2
     schema.config.generation.deterministic = True
     # A request line can be too long for the server before its query is read.
     schema.config.checks.negative_data_rejection.expected_statuses.append("414")
