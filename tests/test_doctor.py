@@ -409,16 +409,6 @@ def test_a_table_of_ones_own_has_to_keep_users_apart(
         assert found(box.doctor(*only)) == {"policies.different"}
 
 
-OTHERS = """
-policies.off encoding.other encoding.letters clock.skewed clock.wrong tls.plain tls.unverified
-pooler.session pooler.statement migrations.unset migrations.pooled schema.unmigrated
-"""
-
-
-def test_each_finding_has_been_made_here() -> None:
-    assert {*SETTINGS, *OTHERS.split(), *(code for code, _ in ALTERED)} == set(REMEDIES)
-
-
 def test_the_document_lists_each_finding_with_its_remedy() -> None:
     document = (ROOT / "docs" / "operations" / "doctor.md").read_text()
     rows = re.findall(r"^\| `([\w.]+)` \| (warn|fail) \| .+? \| (.+) \|$", document, re.M)
