@@ -443,7 +443,7 @@ TRAPS = 'trap "exit 2" INT; trap "exit 3" TERM; trap "exit 4" HUP'
 
 
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize(("sent", "received"), [("TERM", 3), ("HUP", 3)])
+@pytest.mark.parametrize(("sent", "received"), [("INT", 2), ("TERM", 3), ("HUP", 3)])
 def test_a_signal_is_passed_on(checkout: Path, sent: str, received: int) -> None:
     command = script(checkout, "sh", "-c", f"{TRAPS}; kill -{sent} $PPID; {LOOP}")
     assert subprocess.run(command, start_new_session=True).returncode == received
