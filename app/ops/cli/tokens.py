@@ -16,7 +16,7 @@ tokens: Final = AppGroup("tokens", help="Issue access tokens; list and revoke pe
 
 
 @tokens.command("issue")
-@click.option("--email", required=True, help="Whom the token speaks for.")
+@click.option("--email", required=True, help="E-mail address of the account.")
 @click.option(
     "--ttl",
     type=click.IntRange(1, MAX_SECONDS),
@@ -36,7 +36,7 @@ def issue_token(email: str, ttl: int) -> None:
 def list_tokens(user_id: str) -> None:
     """Print a user's personal access tokens, oldest first.
 
-    Of each its id, when it was created, when it expires, when it was used last, and its scopes.
+    Each line has the id, the dates of creation, expiry and last use, and the scopes.
     """
     for token in queries.list_all(user_id):
         days = (token.created_at, token.expires_at, token.last_used_at)
@@ -45,13 +45,13 @@ def list_tokens(user_id: str) -> None:
 
 
 @tokens.command("revoke")
-@click.option("--id", "token_id", type=click.UUID, help="The one token to revoke; otherwise all.")
+@click.option("--id", "token_id", type=click.UUID, help="The token to revoke; default: all.")
 @one_line_errors
 @of_one_user
 def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
     """Revoke a user's personal access tokens, or one, and print their ids.
 
-    Takes effect immediately. Access tokens of a sign-in run out by themselves.
+    Takes effect immediately. Access tokens of a sign-in are not revoked; they expire.
     """
     revoked = queries.revoke(user_id, str(token_id) if token_id else None)
     if not revoked:

@@ -23,9 +23,9 @@ users: Final = AppGroup("users", help="Create and list accounts.")
 
 
 @users.command("create")
-@click.option("--email", required=True, help="The address to sign in with.")
-@click.option("--name", help="What to call the user.")
-@click.password_option(help="Asked for if it is not given; at least 8 characters.")
+@click.option("--email", required=True, help="E-mail address to sign in with.")
+@click.option("--name", help="The user's name.")
+@click.password_option(help="At least 8 characters; prompts for it if not given.")
 @one_line_errors
 def create_user(email: str, name: str | None, password: str) -> None:
     """Create an account and print its id."""
@@ -40,7 +40,7 @@ def create_user(email: str, name: str | None, password: str) -> None:
 @users.command("list")
 @one_line_errors
 def list_users() -> None:
-    """Print id, e-mail address and day of creation of each account, oldest first."""
+    """Print each account's id, day of creation and e-mail address, oldest first."""
     statement = select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
     for user in execute(MAINTENANCE, Statement(statement)):
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
@@ -50,11 +50,11 @@ def of_one_user(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command: `--user` or `--email` names the user whose id it gets as `user_id`."""
 
     @click.option("--user", type=click.UUID, help="The user's id.")
-    @click.option("--email", help="The user's e-mail address, in place of the id.")
+    @click.option("--email", help="The user's e-mail address, instead of the id.")
     @wraps(command)
     def wrapper(user: UUID | None, email: str | None, **options: Any) -> None:
         if (user is None) == (email is None):
-            raise click.ClickException("name one user, by --user or by --email")
+            raise click.ClickException("name one user with --user or --email")
         command(user_id=str(user) if email is None else find_user(email), **options)
 
     return wrapper
