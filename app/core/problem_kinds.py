@@ -54,19 +54,19 @@ INSUFFICIENT_SCOPE: Final = ProblemKind(
     "insufficient-scope",
     403,
     "The access token is valid, but may not be used for this.",
-    "Use a token that has the scopes that `scope` names.",
+    "Use a token with the scopes listed in `scope`.",
 )
 NOT_FOUND: Final = ProblemKind(
     "not-found",
     404,
     "There is nothing at this address, or it is not yours.",
-    "Check the address; a deleted resource stays away until it is created again.",
+    "Check the address. A deleted resource stays 404 until it is restored or created again.",
 )
 METHOD_NOT_ALLOWED: Final = ProblemKind(
     "method-not-allowed",
     405,
-    "This address does not take this method.",
-    "Use one of the methods that the Allow header lists.",
+    "This address does not support this method.",
+    "Use one of the methods in the Allow header.",
 )
 CONFLICT: Final = ProblemKind(
     "conflict",
@@ -78,58 +78,59 @@ BATCH_FAILED: Final = ProblemKind(
     "batch-failed",
     409,
     "One operation cannot be done as things are, and so nothing was done.",
-    "Look at `operation`, which counts from 0, and its `problem`; correct it and send all again.",
+    "Look at `operation`, the index of the failed operation counted from 0, and its `problem`. "
+    "Correct that operation and send the whole batch again.",
 )
 TOO_MANY_TOKENS: Final = ProblemKind(
     "too-many-tokens",
     409,
     "The user has a hundred personal access tokens, and there can be no more.",
-    "Revoke one that is no longer needed; `last_used_at` tells which those may be.",
+    "Revoke a token that is no longer needed; `last_used_at` shows which may be unused.",
 )
 QUOTA_EXCEEDED: Final = ProblemKind(
     "quota-exceeded",
     409,
     "The user has stored all that one user may; nothing was changed.",
-    "Look at `quota`, which is `rows` or `bytes`. Shorten texts, erase what is in the trash, or "
-    "ask the operator for more room. A deleted row counts until it is purged, an answer that is "
-    "kept for an Idempotency-Key for a day or longer. What adds nothing is always possible.",
+    "`quota` says which one: `rows` or `bytes`. Shorten texts, erase rows in the trash, or ask the "
+    "operator for a larger quota. A deleted row counts until it is purged. The response stored for "
+    "an Idempotency-Key counts for a day or longer. Requests that add nothing are always allowed.",
 )
 CHANGES_GONE: Final = ProblemKind(
     "changes-gone",
     410,
     "This token cannot be continued from: something that was deleted since has been removed for "
     "good, the database was set back, or the token is of another account or another secret.",
-    "Start over: drop what you have and ask for changes without `since`.",
+    "Start over: discard your local copy and request changes without `since`.",
 )
 ERASED: Final = ProblemKind(
     "erased",
     410,
     "The request was done before, and what it made has been erased since.",
-    "Send it with a new Idempotency-Key if it is to be made again.",
+    "To create it again, send the request with a new Idempotency-Key.",
 )
 LENGTH_REQUIRED: Final = ProblemKind(
     "length-required",
     411,
     "The request has neither a Content-Length nor a chunked body.",
-    "Send a body with its length.",
+    "Send the body with a Content-Length, or chunked.",
 )
 PRECONDITION_FAILED: Final = ProblemKind(
     "precondition-failed",
     412,
     "The resource is not in the state that If-Match or If-None-Match asks for.",
-    "Look at `current`, decide again, and repeat with its ETag.",
+    "Compare your change with `current`, and repeat it with the current ETag if it still applies.",
 )
 CONTENT_TOO_LARGE: Final = ProblemKind(
     "content-too-large",
     413,
     "The body is larger than this server takes.",
-    "Send less at a time.",
+    "Send a smaller body, for example in several requests.",
 )
 URI_TOO_LONG: Final = ProblemKind(
     "uri-too-long",
     414,
     "The request line is longer than this server takes.",
-    "Shorten the query.",
+    "Shorten the query string.",
     title="URI too long",
 )
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind(
@@ -141,21 +142,21 @@ UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind(
 RANGE_NOT_SATISFIABLE: Final = ProblemKind(
     "range-not-satisfiable",
     416,
-    "The file has no such range of bytes.",
-    "Leave the Range header out.",
+    "The file does not contain this range of bytes.",
+    "Send the request without the Range header.",
 )
 EXPECTATION_FAILED: Final = ProblemKind(
     "expectation-failed",
     417,
-    "The Expect header asks for something that this server does not do.",
-    "Leave the header out.",
+    "The Expect header asks for something that this server does not support.",
+    "Send the request without the Expect header.",
 )
 VALIDATION_FAILED: Final = ProblemKind(
     "validation-failed",
     422,
     "Some values are missing, unknown, or not what the contract allows.",
-    "Correct each entry of `errors`: `pointer` is a place in the body (RFC 6901), `parameter` a "
-    "query parameter, `header` a header.",
+    "Correct each value listed in `errors`: `pointer` is its place in the body (RFC 6901), "
+    "`parameter` names a query parameter, `header` a header.",
 )
 IDEMPOTENCY_KEY_REUSED: Final = ProblemKind(
     "idempotency-key-reused",
@@ -167,15 +168,15 @@ SEARCH_TOO_SLOW: Final = ProblemKind(
     "search-too-slow",
     422,
     "To look for this text takes longer than a search may.",
-    "Narrow it down: send more of the text in `q`, or filters such as `complete` and "
-    "`updated_after` beside it.",
+    "Narrow the search down: send a longer text in `q`, or add filters such as `complete` and "
+    "`updated_after`.",
 )
 TOO_MANY_REQUESTS: Final = ProblemKind(
     "too-many-requests",
     429,
     "There were too many requests of this user or from this address, too many failed sign-ins, or "
     "an earlier request of this user is still being worked on.",
-    "Wait for as many seconds as Retry-After says.",
+    "Wait for the number of seconds in Retry-After, then repeat the request.",
 )
 HEADERS_TOO_LARGE: Final = ProblemKind(
     "headers-too-large",
@@ -188,13 +189,13 @@ INTERNAL_ERROR: Final = ProblemKind(
     "internal-error",
     500,
     "The server met a condition that its authors did not foresee; nothing was changed.",
-    "Report it with the request id in `instance`.",
+    "Report the error to the operator, with the request id in `instance`.",
 )
 NOT_IMPLEMENTED: Final = ProblemKind(
     "not-implemented",
     501,
-    "The request uses a transfer coding that this server does not know.",
-    "Send the body plain or chunked.",
+    "The request uses a transfer coding that this server does not support.",
+    "Send the body with a Content-Length, or chunked.",
 )
 DATABASE_UNAVAILABLE: Final = ProblemKind(
     "database-unavailable",
@@ -206,8 +207,8 @@ OUTCOME_UNKNOWN: Final = ProblemKind(
     "outcome-unknown",
     503,
     "The connection to the database broke while the change was on its way; it may have been made.",
-    "Repeat a POST with the same Idempotency-Key, which does it once however often it is sent, and "
-    "PUT and DELETE as they are. Repeat a PATCH with If-Match; if that is answered with 412, "
+    "Repeat a POST with the same Idempotency-Key: it takes effect once, however often it is sent. "
+    "Repeat a PUT or DELETE unchanged. Repeat a PATCH with If-Match; if the response is 412, "
     "`current` shows whether the change was made.",
 )
 OVERLOADED: Final = ProblemKind(
@@ -227,14 +228,14 @@ UNFINISHED: Final = ProblemKind(
     "unfinished",
     503,
     "Part of the work is done for good; there was no time for the rest.",
-    "Repeat the request after Retry-After; it goes on where it ended.",
+    "Repeat the request after Retry-After; it continues where it stopped.",
 )
 IMPORT_INTERRUPTED: Final = ProblemKind(
     "import-interrupted",
     503,
     "The import broke off before its end; the lines up to `line` have been dealt with, and some "
     "after it may have been.",
-    "Send the same body again after Retry-After: what is there already stays as it is.",
+    "Send the same body again after Retry-After; lines that were imported already change nothing.",
 )
 ISSUER_UNAVAILABLE: Final = ProblemKind(
     "issuer-unavailable",

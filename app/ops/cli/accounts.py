@@ -66,9 +66,9 @@ def _reason(error: BaseException | None) -> str | None:
 
 
 @users.command("create")
-@click.option("--email", required=True, help="The address to sign in with.")
-@click.option("--name", help="What to call the user.")
-@click.password_option(help="Asked for if it is not given; at least 8 characters.")
+@click.option("--email", required=True, help="E-mail address to sign in with.")
+@click.option("--name", help="The user's name.")
+@click.password_option(help="At least 8 characters; prompts for it if not given.")
 @one_line_errors
 def create_user(email: str, name: str | None, password: str) -> None:
     """Create an account and print its id."""
@@ -83,7 +83,7 @@ def create_user(email: str, name: str | None, password: str) -> None:
 @users.command("list")
 @one_line_errors
 def list_users() -> None:
-    """Print id, e-mail address and day of creation of each account, oldest first."""
+    """Print each account's id, day of creation and e-mail address, oldest first."""
     statement = select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
     for user in execute(MAINTENANCE, Statement(statement)):
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
@@ -93,11 +93,11 @@ def of_one_user(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command: `--user` or `--email` names the user whose id it gets as `user_id`."""
 
     @click.option("--user", type=click.UUID, help="The user's id.")
-    @click.option("--email", help="The user's e-mail address, in place of the id.")
+    @click.option("--email", help="The user's e-mail address, instead of the id.")
     @wraps(command)
     def wrapper(user: UUID | None, email: str | None, **options: Any) -> None:
         if (user is None) == (email is None):
-            raise click.ClickException("name one user, by --user or by --email")
+            raise click.ClickException("name one user with --user or --email")
         command(user_id=str(user) if email is None else find_user(email), **options)
 
     return wrapper
@@ -112,7 +112,7 @@ def find_user(email: str) -> str:
 
 
 @tokens.command("issue")
-@click.option("--email", required=True, help="Whom the token speaks for.")
+@click.option("--email", required=True, help="E-mail address of the account.")
 @click.option(
     "--ttl",
     type=click.IntRange(1, MAX_SECONDS),
@@ -132,7 +132,7 @@ def issue_token(email: str, ttl: int) -> None:
 def list_tokens(user_id: str) -> None:
     """Print a user's personal access tokens, oldest first.
 
-    Of each its id, when it was created, when it expires, when it was used last, and its scopes.
+    Each line has the id, the dates of creation, expiry and last use, and the scopes.
     """
     for token in token_queries.list_all(user_id):
         days = (token.created_at, token.expires_at, token.last_used_at)
@@ -141,13 +141,13 @@ def list_tokens(user_id: str) -> None:
 
 
 @tokens.command("revoke")
-@click.option("--id", "token_id", type=click.UUID, help="The one token to revoke; otherwise all.")
+@click.option("--id", "token_id", type=click.UUID, help="The token to revoke; default: all.")
 @one_line_errors
 @of_one_user
 def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
     """Revoke a user's personal access tokens, or one, and print their ids.
 
-    Takes effect immediately. Access tokens of a sign-in run out by themselves.
+    Takes effect immediately. Access tokens of a sign-in are not revoked; they expire.
     """
     revoked = token_queries.revoke(user_id, str(token_id) if token_id else None)
     if not revoked:

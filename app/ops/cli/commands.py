@@ -24,14 +24,14 @@ from app.rows.restoring import KEPT_DAYS
     type=click.IntRange(0, 36_500),
     default=KEPT_DAYS,
     show_default=True,
-    help="How long deleted tasks and categories are kept.",
+    help="Days after which deleted tasks and categories are removed.",
 )
 @with_appcontext
 @one_line_errors
 def purge(days: int) -> None:
-    """Remove for good what was deleted long ago, and keys and tokens that expired.
+    """Permanently remove rows that were deleted long ago, and expired keys and tokens.
 
-    Texts that the release before wrote meanwhile are brought to NFC.
+    Also convert texts that the previous release wrote in the meantime to NFC.
     """
     for table, count in purging.purge(days):
         click.echo(f"{table}: {count}")
@@ -42,7 +42,7 @@ def purge(days: int) -> None:
 @click.command("config")
 @with_appcontext
 def show_config() -> None:
-    """Print the settings as they were read, secrets masked."""
+    """Print the settings in effect, with secrets masked."""
     settings: Settings = current_app.config["SETTINGS"]
     for variable, value in settings.masked().items():
         click.echo(f"{variable}={value}")
