@@ -24,7 +24,7 @@ PLACEHOLDERS: Final = (
     "supersecret",
     "secretkey",
     "astringsecret",  # jwt.io
-    "opensslrand",  # the command in the README instead of its output
+    "opensslrand",  # the command in docs/operations/neon.md instead of its output
 )
 """Placeholders of examples, in lower case and reduced to letters and digits."""
 

@@ -22,7 +22,7 @@ def setting(
 ) -> Any:
     """Declare a dataclass field that is read from an environment variable.
 
-    `expects` completes the error "<variable> expects ..." and is the README's text. `parse` raises
+    `expects` completes the error "<variable> expects ..." and is the text of docs/settings.md. `parse` raises
     ValueError for text that is not valid. `show` formats a value for operators and hides secrets.
     """
     metadata = {"variable": variable, "expects": expects, "parse": parse, "show": show}
