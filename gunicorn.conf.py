@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from app.core import lifecycle, logs
-from app.core.environment import load, misspelt_settings
-from app.core.exposure import warn_of_development
+from app.core.environment import exposed_development, load, misspelt_settings
 from app.core.metrics import tally
 from app.core.version import __version__
 from app.db.pool import warm_up
@@ -50,11 +49,10 @@ def on_starting(arbiter: Any) -> None:
 def when_ready(arbiter: Any) -> None:
     """Called once in the master process, before the first worker."""
     announce_end(arbiter)
-    warn_of_development(settings, arbiter.cfg.address)
     fields = {"version": __version__, "workers": workers, "threads": threads}
     log = logging.getLogger("app")
     log.info("the service starts", extra={"fields": fields})
-    for warning in misspelt_settings():
+    for warning in exposed_development(settings, arbiter.cfg.address) + misspelt_settings():
         log.warning(warning)
     # What is loaded by now is never given up. A collection would write into each object, and so
     # give each worker a copy of what all could share (Python, "gc.freeze").
@@ -65,17 +63,20 @@ def when_ready(arbiter: Any) -> None:
 
 def pre_fork(_arbiter: Any, worker: Any) -> None:
     """Called in the master process before each worker."""
-    tally.assign_row(worker.age)
+    if ledger := tally.ledger():
+        ledger.assign(worker.age)
 
 
 def child_exit(_arbiter: Any, worker: Any) -> None:
     """Called in the master process when a worker has ended, however it did."""
-    tally.release_row(worker.age)
+    if ledger := tally.ledger():
+        ledger.release(worker.age)
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
     """Called in each worker as it begins."""
-    tally.take_row(worker.age)
+    if ledger := tally.ledger():
+        ledger.take(worker.age)
     worker.grace = settings.shutdown_grace
     worker.patience = settings.request_deadline
     worker.error_response = errors.of_server

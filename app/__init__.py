@@ -232,9 +232,9 @@ def exactly(origin: str) -> re.Pattern[str]:
 
 def measure(app: APIFlask) -> None:
     """Count what this application does, and tell it to the bearer of METRICS_TOKEN."""
-    from app.ops.metrics import routes
+    from app.ops import prometheus
 
-    routes.init_app(app)
+    prometheus.init_app(app)
 
 
 def vary_by_origin(response: Response) -> Response:

@@ -317,7 +317,7 @@ def test_a_category_never_goes_before_the_tasks_that_were_in_it(
 
     def deleting_meanwhile(scope: Any, statement: Any, **parameters: Any) -> Any:
         result = real(scope, statement, **parameters)
-        if "DELETE FROM tasks" in statement.sql and not sent:
+        if "delete from tasks" in statement.sql and not sent:
             sent.append(statement)
             for table, row in (("tasks", task), ("categories", category)):
                 sql = f"update {table} set deleted_at = clock_timestamp() where id = %s"

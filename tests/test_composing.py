@@ -8,7 +8,7 @@ import pytest
 
 from app import create_app
 from app.db.run import execute
-from app.ops import composing, rewrites
+from app.ops import composing
 from tests.composing import (
     COMPOSED,
     DECOMPOSED,
@@ -166,12 +166,29 @@ def test_a_category_that_has_to_give_way_keeps_a_name_that_fits_and_is_told_of(
         assert "é" not in said
 
 
+def test_a_category_for_which_no_name_is_free_stays_as_it_is(
+    member: Account, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purge(member)
+    monkeypatch.setattr(composing, "MOST_NAMESAKES", 0)
+    member.create_category(name="Tax\u00e9")
+    late = member.create_category(name="x")
+    with opened(database) as cursor:
+        cursor.execute(
+            "update categories set name = %s where user_id = %s and id = %s",
+            ("Taxe\u0301", member.user_id, late["id"]),
+        )
+        assert "categories brought to NFC" not in purge(member)
+        assert member.get(f"/v1/categories/{late['id']}").json["name"] == "Taxe\u0301"
+        cursor.execute("delete from categories where id = %s", (late["id"],))
+
+
 def test_a_row_that_is_written_meanwhile_is_left_to_the_next_time(member: Account) -> None:
     written: list[str] = []
 
     def run(scope: Any, statement: Any, **parameters: Any) -> Any:
         rows = execute(scope, statement, **parameters)
-        if statement is rewrites.TASKS and rows and not written:
+        if statement is composing.PENDING["tasks"] and rows and not written:
             written.append(rows[0].id)
             path = f"/v1/tasks/{rows[0].id}"
             assert member.patch(path, json={"title": "Written meanwhile"}).status_code in {200, 404}

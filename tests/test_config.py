@@ -17,9 +17,9 @@ import pytest
 
 from app import create_app
 from app.core import database_url, environment
-from app.core.config import ConfigurationError, Settings
+from app.core.config import ConfigurationError, Settings, variable_of
 from app.core.database_url import sqlalchemy_url
-from app.core.secret_strength import is_weak
+from app.core.setting_fields import is_weak
 from app.dev import embedded
 from tests.conftest import ROOT, SECRET, settings_for
 
@@ -237,7 +237,7 @@ REFUSED: dict[str, list[str]] = {
     "LOG_LEVEL": ["info", "TRACE", "hidden"],
 }
 
-FIELDS = {item.metadata["variable"]: item.name for item in fields(Settings)}
+FIELDS = {variable_of(item): item.name for item in fields(Settings)}
 BESIDE = {
     "JWT_SECRETS_ACCEPTED": {"JWT_SECRET": SECRET},
     "JWT_JWKS_URL": {"JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "tasks"},

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from app.core.config import FAILED_TO_LOAD, ConfigurationError, Settings
+from app.core.config import FAILED_TO_LOAD, ConfigurationError, Settings, variable_of
 from tests.conftest import ROOT, SECRET, wait_until_ready
 from tests.instances import served_here
 from tests.rig.programs import Program, free_port, need
@@ -31,7 +31,7 @@ UNITS = OPERATIONS / "systemd"
 DEPLOY = (OPERATIONS / "deploy.md").read_text()
 INSTALLED = "/opt/tasks-api/current"
 SERVICES = sorted(UNITS.glob("*.service"))
-VARIABLES = {item.metadata["variable"] for item in Settings.__dataclass_fields__.values()}
+VARIABLES = {variable_of(item) for item in Settings.__dataclass_fields__.values()}
 
 
 def unit(path: Path) -> dict[str, list[str]]:

@@ -1,13 +1,12 @@
 """A service that is told to be in development, but that others can reach, says so at its start."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.core.config import Settings
-from app.core.exposure import warn_of_development
+from app.core.environment import exposed_development
 from tests.conftest import SECRET, gunicorn
 
 pytestmark = pytest.mark.slow
@@ -17,28 +16,24 @@ THERE = "postgresql://app:hidden@db.invalid/tasks?sslmode=require"
 LOOPBACK: list[Any] = [("127.0.0.1", 8000), ("::1", 8000), ("localhost", 8000), "/run/tasks.sock"]
 
 
-def warned(caplog: pytest.LogCaptureFixture, address: Any, **environment: str) -> list[str]:
-    caplog.clear()
-    with caplog.at_level(logging.WARNING):
-        settings = Settings.from_environment({"JWT_SECRET": SECRET, **environment})
-        warn_of_development(settings, [address])
-    return [record.getMessage() for record in caplog.records]
+def warning(address: Any, **environment: str) -> list[str]:
+    settings = Settings.from_environment({"JWT_SECRET": SECRET, **environment})
+    return exposed_development(settings, [address])
 
 
 @pytest.mark.parametrize("address", LOOPBACK, ids=str)
-def test_nothing_is_said_while_all_stays_on_this_host(
-    caplog: pytest.LogCaptureFixture, address: Any
-) -> None:
-    assert warned(caplog, address) == warned(caplog, address, DATABASE_URL=HERE) == []
+def test_nothing_is_said_while_all_stays_on_this_host(address: Any) -> None:
+    assert warning(address) == []
+    assert warning(address, DATABASE_URL=HERE) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "tasks.example.com"])
-def test_an_address_that_others_reach_is_named(caplog: pytest.LogCaptureFixture, host: str) -> None:
-    (line,) = warned(caplog, (host, 8000), DATABASE_URL=THERE)
+def test_an_address_that_others_reach_is_named(host: str) -> None:
+    (line,) = warning((host, 8000), DATABASE_URL=THERE)
     assert f"listens on {host} and uses a database on another host" in line
     assert "APP_ENV is development" in line
     production = {"APP_ENV": "production", "DATABASE_URL": THERE}
-    assert warned(caplog, (host, 8000), **production) == []
+    assert warning((host, 8000), **production) == []
 
 
 def test_a_server_with_a_database_elsewhere_says_it_once(tmp_path: Path) -> None:

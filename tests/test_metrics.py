@@ -26,7 +26,6 @@ from app.core.metrics.families import (
     UNMATCHED,
     WORKER_STARTS,
 )
-from app.core.metrics.ledger import Ledger
 from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import Cause
@@ -362,17 +361,17 @@ def test_a_statement_that_is_sent_again_is_counted(
 
 
 def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
-    ledger, present = Ledger(PLAIN), []
+    ledger, present = tally.Ledger(PLAIN), []
     ledger.set_gauges = lambda: present.append(1)
     tally.use(ledger)
     try:
         for age in range(1, 1001):
-            tally.assign_row(age)
-            tally.take_row(age)
+            ledger.assign(age)
+            ledger.take(age)
             tally.add(LONG_POLLS)
-            tally.note_threads(threads=4, in_flight=3, queued=2)
+            ledger.note_threads(threads=4, in_flight=3, queued=2)
             if age > 2:
-                tally.release_row(age - 2)
+                ledger.release(age - 2)
     finally:
         tally.use(None)
     totals = ledger.totals()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings
-from app.core.misspelt import misspelt
+from app.core.config import Settings, variable_of
+from app.core.environment import misspelt
 from tests.conftest import gunicorn_process
 
-SETTINGS = {item.metadata["variable"] for item in fields(Settings)}
+SETTINGS = {variable_of(item) for item in fields(Settings)}
 
 USUAL = """
     PATH HOME PORT PORTS HOSTNAME LANG LC_ALL TZ TERM SHELL USER LOGNAME PWD SHLVL _ EDITOR MAIL

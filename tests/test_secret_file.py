@@ -13,7 +13,7 @@ from app import create_app
 from app.core import secrets
 from app.core.config import ConfigurationError, Settings
 from app.core.secret_file import shared_secret
-from app.core.secret_strength import is_weak
+from app.core.setting_fields import is_weak
 from tests.conftest import ROOT, settings_for
 from tests.parallel import at_once
 

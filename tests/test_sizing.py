@@ -6,13 +6,13 @@ from math import ceil
 
 import pytest
 
-from app.core.config import Settings
+from app.core.config import Settings, variable_of
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
 PAGE = (ROOT / "docs" / "operations" / "sizing.md").read_text()
-DEFAULTS = {item.metadata["variable"]: item.default for item in fields(Settings)}
+DEFAULTS = {variable_of(item): item.default for item in fields(Settings)}
 SUMS = [
     [cell.strip(" `") for cell in row.strip("|").split(" | ")]
     for row in re.findall(r"^\|.+\|$", PAGE, re.M)[2:]

@@ -1,7 +1,7 @@
 """The settings of the service: read once from the environment, frozen, refused if unsafe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -12,23 +12,22 @@ from app.core.database_url import (
     is_pooled,
     without_credentials,
 )
+from app.core.hosts import trusted_host
 from app.core.permissions import PERMISSIONS
-from app.core.secret_strength import LEAST_BYTES
 from app.core.setting_fields import (
     DATABASE,
+    LEAST_BYTES,
     bearer_secret,
     choice,
     database,
     hidden,
-    host_names,
     integer,
-    joined,
     joined_pairs,
     matching,
     scopes,
     seconds,
     secret,
-    secret_list,
+    separated,
     setting,
     without_query,
 )
@@ -52,78 +51,62 @@ class ConfigurationError(Exception):
 class Settings:
     """Every setting with its default; durations are in seconds, sizes in bytes."""
 
-    app_env: str = choice("APP_ENV", "development", "development", "test", "production")
-    database_url: str | None = database("DATABASE_URL")
-    database_url_unpooled: str | None = database(
-        "DATABASE_URL_UNPOOLED", f"{DATABASE}; never a -pooler host"
-    )
-    jwt_secret: str | None = setting(
-        "JWT_SECRET", None, f"at least {LEAST_BYTES} random bytes", secret, hidden
-    )
+    app_env: str = choice("development", "development", "test", "production")
+    database_url: str | None = database()
+    database_url_unpooled: str | None = database(f"{DATABASE}; never a -pooler host")
+    jwt_secret: str | None = setting(None, f"at least {LEAST_BYTES} random bytes", secret, hidden)
     jwt_secrets_accepted: tuple[str, ...] = setting(
-        "JWT_SECRETS_ACCEPTED",
         (),
         f"comma-separated secrets of at least {LEAST_BYTES} random bytes each, beside JWT_SECRET",
-        secret_list,
+        separated(secret),
         hidden,
     )
     jwt_jwks_url: str | None = setting(
-        "JWT_JWKS_URL", None, "an https:// URL", matching(r"https?://[^\s@]+"), without_query
+        None, "an https:// URL", matching(r"https?://[^\s@]+"), without_query
     )
-    jwt_issuer: str | None = setting("JWT_ISSUER", None, "text without spaces", _TEXT)
-    jwt_audience: str | None = setting("JWT_AUDIENCE", None, "text without spaces", _TEXT)
+    jwt_issuer: str | None = setting(None, "text without spaces", _TEXT)
+    jwt_audience: str | None = setting(None, "text without spaces", _TEXT)
     jwt_scopes: tuple[tuple[str, str], ...] = setting(
-        "JWT_SCOPES",
         (),
         f"pairs such as read:tasks=tasks:read with spaces between them; ours are {_PERMISSIONS}",
         scopes,
         joined_pairs,
     )
-    db_pool_size: int = integer("DB_POOL_SIZE", 5, 1, 100)
-    db_max_overflow: int = integer("DB_MAX_OVERFLOW", 15, 0, 100)
-    db_pool_timeout: float = seconds("DB_POOL_TIMEOUT", 2.0, 0.1, 60)
-    db_connect_timeout: int = integer("DB_CONNECT_TIMEOUT", 5, 1, 60)
-    db_statement_timeout: float = seconds("DB_STATEMENT_TIMEOUT", 5.0, 0.1, 60)
-    request_deadline: float = seconds("REQUEST_DEADLINE", 10.0, 0.5, 60)
-    shutdown_grace: float = seconds("SHUTDOWN_GRACE", 5.0, 0, 60)
-    max_body_bytes: int = integer("MAX_BODY_BYTES", 1_048_576, 1024, 104_857_600)
+    db_pool_size: int = integer(5, 1, 100)
+    db_max_overflow: int = integer(15, 0, 100)
+    db_pool_timeout: float = seconds(2.0, 0.1, 60)
+    db_connect_timeout: int = integer(5, 1, 60)
+    db_statement_timeout: float = seconds(5.0, 0.1, 60)
+    request_deadline: float = seconds(10.0, 0.5, 60)
+    shutdown_grace: float = seconds(5.0, 0, 60)
+    max_body_bytes: int = integer(1_048_576, 1024, 104_857_600)
     cors_origins: tuple[str, ...] = setting(
-        "CORS_ORIGINS",
-        (),
-        "comma-separated origins such as https://app.example.com",
-        origins,
-        joined,
+        (), "comma-separated origins such as https://app.example.com", origins, ",".join
     )
     trusted_hosts: tuple[str, ...] = setting(
-        "TRUSTED_HOSTS",
         (),
         "comma-separated host names or addresses without a port; a leading dot admits subdomains",
-        host_names,
-        joined,
+        separated(trusted_host),
+        ",".join,
     )
-    trusted_proxies: int = integer("TRUSTED_PROXIES", 0, 0, 10)
+    trusted_proxies: int = integer(0, 0, 10)
     ratelimit_storage_uri: str = setting(
-        "RATELIMIT_STORAGE_URI",
         "memory://",
         "memory://, redis:// or rediss:// with host",
         matching(r"memory://|rediss?://[^\s?#]+"),
         without_credentials,
     )
-    ratelimit_per_user: int = integer("RATELIMIT_PER_USER", 1000, 0, 1_000_000)
-    ratelimit_per_address: int = integer("RATELIMIT_PER_ADDRESS", 3000, 0, 1_000_000)
-    quota_rows: int = integer("QUOTA_ROWS", 250_000, 0, 10_000_000)
-    quota_bytes: int = integer("QUOTA_BYTES", 536_870_912, 0, 999_999_999_999)
+    ratelimit_per_user: int = integer(1000, 0, 1_000_000)
+    ratelimit_per_address: int = integer(3000, 0, 1_000_000)
+    quota_rows: int = integer(250_000, 0, 10_000_000)
+    quota_bytes: int = integer(536_870_912, 0, 999_999_999_999)
     metrics_token: str | None = setting(
-        "METRICS_TOKEN",
-        None,
-        f"at least {LEAST_BYTES} random characters without spaces",
-        bearer_secret,
-        hidden,
+        None, f"at least {LEAST_BYTES} random characters without spaces", bearer_secret, hidden
     )
-    port: int = integer("PORT", 8000, 1, 65535)
-    web_concurrency: int = integer("WEB_CONCURRENCY", 2, 1, 64)
-    web_threads: int = integer("WEB_THREADS", 4, 1, 64)
-    log_level: str = choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+    port: int = integer(8000, 1, 65535)
+    web_concurrency: int = integer(2, 1, 64)
+    web_threads: int = integer(4, 1, 64)
+    log_level: str = choice("INFO", "DEBUG", "INFO", "WARNING", "ERROR")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -131,15 +114,14 @@ class Settings:
 
         Raises ConfigurationError with one line that names the variable.
         """
-        texts = {item: environment.get(item.metadata["variable"], "") for item in fields(cls)}
         values = {
-            item.name: _parse(item.metadata, text.strip())
-            for item, text in texts.items()
-            if text.strip()
+            item.name: _parse(item, text)
+            for item in fields(cls)
+            if (text := environment.get(variable_of(item), "").strip())
         }
         settings = cls(**values)
-        _check_databases(settings)
-        _check_tokens(settings)
+        if refusal := next(_refusals(settings), None):
+            raise ConfigurationError(refusal)
         return settings
 
     @property
@@ -156,49 +138,47 @@ class Settings:
         """Return every variable with its value as text, secrets hidden."""
         values = {item: getattr(self, item.name) for item in fields(self)}
         return {
-            item.metadata["variable"]: "" if value is None else item.metadata["show"](value)
+            variable_of(item): "" if value is None else item.metadata["show"](value)
             for item, value in values.items()
         }
 
 
-def _parse(metadata: Mapping[str, Any], text: str) -> Any:
-    expects = metadata["expects"]
+def variable_of(setting: Field[Any]) -> str:
+    """Return the name of the environment variable that a setting is read from."""
+    return setting.name.upper()
+
+
+def _parse(item: Field[Any], text: str) -> Any:
+    expects = item.metadata["expects"]
     try:
-        return metadata["parse"](text)
+        return item.metadata["parse"](text)
     except (NotAnOrigin, UnknownParameter) as error:
         expects = error
     except ValueError:
         pass
-    raise ConfigurationError(f"{metadata['variable']} expects {expects}")
+    raise ConfigurationError(f"{variable_of(item)} expects {expects}")
 
 
-def _check_databases(settings: Settings) -> None:
-    """Refuse a pooled URL for migrations, and connections that others could read or forge."""
+def _refusals(settings: Settings) -> Iterator[str]:
+    """Yield a line for each combination of settings that is incomplete or unsafe."""
+    production, keys = settings.production, settings.jwt_jwks_url
     if is_pooled(settings.database_url_unpooled):
-        raise ConfigurationError("DATABASE_URL_UNPOOLED expects the direct host, not a -pooler one")
-    for variable in ("DATABASE_URL", "DATABASE_URL_UNPOOLED"):
-        url = getattr(settings, variable.lower())
+        yield "DATABASE_URL_UNPOOLED expects the direct host, not a -pooler one"
+    for name in ("DATABASE_URL", "DATABASE_URL_UNPOOLED"):
+        url = getattr(settings, name.lower())
         if url and not is_encrypted(url):
-            message = "expects sslmode=require or stricter for this host"
-            raise ConfigurationError(f"{variable} {message}")
-        if url and settings.production and not can_be_verified(url):
-            message = "expects sslrootcert to name a file of certificates that can be read"
-            raise ConfigurationError(f"{variable} {message}")
-    if settings.production and not settings.database_url:
-        raise ConfigurationError(f"DATABASE_URL is required in production: {DATABASE}")
-
-
-def _check_tokens(settings: Settings) -> None:
-    """Refuse settings of access tokens that are incomplete, or unsafe in production."""
+            yield f"{name} expects sslmode=require or stricter for this host"
+        if url and production and not can_be_verified(url):
+            yield f"{name} expects sslrootcert to name a file of certificates that can be read"
+    if production and not settings.database_url:
+        yield f"DATABASE_URL is required in production: {DATABASE}"
     if settings.jwt_secrets_accepted and not settings.jwt_secret:
-        raise ConfigurationError("JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it")
-    if settings.jwt_jwks_url and not (settings.jwt_issuer and settings.jwt_audience):
-        raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it")
-    if settings.jwt_scopes and not settings.jwt_jwks_url:
-        raise ConfigurationError("JWT_SCOPES needs JWT_JWKS_URL beside it")
-    if not settings.production:
-        return
-    if not (settings.jwt_secret or settings.jwt_jwks_url):
-        raise ConfigurationError("JWT_SECRET or JWT_JWKS_URL is required in production")
-    if settings.jwt_jwks_url and not settings.jwt_jwks_url.startswith("https://"):
-        raise ConfigurationError("JWT_JWKS_URL expects an https:// URL in production")
+        yield "JWT_SECRETS_ACCEPTED needs JWT_SECRET beside it"
+    if keys and not (settings.jwt_issuer and settings.jwt_audience):
+        yield "JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE beside it"
+    if settings.jwt_scopes and not keys:
+        yield "JWT_SCOPES needs JWT_JWKS_URL beside it"
+    if production and not (settings.jwt_secret or keys):
+        yield "JWT_SECRET or JWT_JWKS_URL is required in production"
+    if production and keys and not keys.startswith("https://"):
+        yield "JWT_JWKS_URL expects an https:// URL in production"

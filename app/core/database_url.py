@@ -22,28 +22,17 @@ BUNDLES: Final = (
 MASK: Final = "********"
 
 OVERRULING: Final = (
-    "PGHOSTADDR",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGOPTIONS",
-    "PGCLIENTENCODING",
-    "PGDATESTYLE",
-    "PGGEQO",
-    "PGTZ",
+    *("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS"),
+    *("PGCLIENTENCODING", "PGDATESTYLE", "PGGEQO", "PGTZ"),
 )
 """Variables that would make libpq use another server than the URL names, or change each session."""
 
 UNKNOWN: Final = re.compile('invalid URI query parameter: "(.*)"')
 
-FOREIGN: Final = (
-    # Prisma
-    *("connection_limit", "pgbouncer", "pool_timeout", "schema", "single_use_connections"),
-    *("socket_timeout", "sslaccept", "sslidentity", "statement_cache_size"),
-    # node-postgres, JDBC, pgx, Rails, Django, asyncpg, Supabase
-    *("ssl", "uselibpqcompat", "currentSchema", "prepareThreshold", "reWriteBatchedInserts"),
-    *("default_query_exec_mode", "pool_max_conns", "statement_cache_capacity", "search_path"),
-    *("pool", "encoding", "conn_max_age", "async_fallback", "prepared_statement_cache_size"),
-    "supa",
+FOREIGN: Final = re.compile(
+    "connection_limit|pgbouncer|pool_timeout|schema|single_use_connections|socket_timeout|sslaccept"
+    "|sslidentity|statement_cache_size|ssl|uselibpqcompat|currentSchema|prepareThreshold"
+    "|default_query_exec_mode|pool_max_conns|search_path|pool|encoding|conn_max_age|supa"
 )
 """Parameters that other libraries accept in a database URL."""
 
@@ -56,7 +45,7 @@ class UnknownParameter(ValueError):
     """
 
     def __init__(self, name: str) -> None:
-        named = f"the parameter {name}" if name in FOREIGN else "a parameter"
+        named = f"the parameter {name}" if FOREIGN.fullmatch(name) else "a parameter"
         super().__init__(f"no parameter but libpq's: remove {named} from it")
 
 

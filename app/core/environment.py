@@ -1,17 +1,34 @@
-"""Loading the settings of a process, and ending the process if they are wrong."""
+"""Loading the settings of a process, ending it if they are wrong, warning of what looks wrong."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from difflib import get_close_matches
 from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from app.core.config import FAILED_TO_LOAD, ROOT, ConfigurationError, Settings
-from app.core.misspelt import warnings
+from app.core.config import FAILED_TO_LOAD, ROOT, ConfigurationError, Settings, variable_of
+from app.core.database_url import is_here
+
+OTHERS: Final = frozenset({"DATABASE_URL_POOLED", "LOG_LEVELS", "SECRET_KEY"})
+"""Settings of other programs whose names are almost the same as one of ours."""
+
+PREFIXES: Final = ("FLASK_", "GUNICORN_", "OTEL_", "PG", "POSTGRES", "_")
+
+SHORTEST: Final = 6
+"""Characters: names shorter than this, such as PORT, resemble too many others."""
+
+LONGEST: Final = 64
+
+LEAST_ALIKE: Final = 0.88
+"""Lowest similarity that counts, from 0 to 1 for equal names (difflib)."""
 
 
 def load() -> Settings:
@@ -41,11 +58,6 @@ def stopping_the_start() -> Iterator[None]:
         raise SystemExit(FAILED_TO_LOAD) from None
 
 
-def misspelt_settings() -> list[str]:
-    """Return a warning for each variable whose name is almost that of a setting."""
-    return warnings(os.environ, {item.metadata["variable"] for item in fields(Settings)})
-
-
 def load_dotenv(path: Path) -> None:
     """Set the variables of the file that the environment does not have.
 
@@ -65,3 +77,56 @@ def load_dotenv(path: Path) -> None:
     for name, value in dotenv_values(stream=StringIO(text)).items():
         if value is not None:
             os.environ.setdefault(name, value)
+
+
+def misspelt_settings() -> list[str]:
+    """Return a warning for each variable whose name is almost that of a setting."""
+    found = misspelt(os.environ, {variable_of(item) for item in fields(Settings)})
+    return [
+        f"{name} is not a setting and has no effect: is {meant} meant?"
+        for name, meant in found.items()
+    ]
+
+
+def misspelt(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
+    """Return the misspelt names and the setting that each most likely means."""
+    looked_at = [name for name in sorted(names) if SHORTEST <= len(name) <= LONGEST]
+    return {name: meant for name in looked_at if (meant := _meant(name, settings))}
+
+
+def _meant(name: str, settings: Collection[str]) -> str | None:
+    upper = name.upper().replace("-", "_")
+    if upper in settings:
+        return None if name == upper else upper
+    if upper in OTHERS or upper.startswith(PREFIXES) or upper.rstrip("0123456789") in settings:
+        return None
+    swapped = [each for each in settings if sorted(each) == sorted(upper)]
+    long = [each for each in settings if len(each) >= SHORTEST]
+    for meant in swapped or get_close_matches(upper, long, n=1, cutoff=LEAST_ALIKE):
+        # With another word before or after it, it is the name of something else.
+        if not (upper.startswith(f"{meant}_") or upper.endswith(f"_{meant}")):
+            return meant
+    return None
+
+
+def exposed_development(settings: Settings, addresses: Iterable[object]) -> list[str]:
+    """Return a warning if, outside production, others reach this service or its database.
+
+    `addresses` are those that gunicorn listens on.
+    """
+    reach = [f"listens on {place}" for place in map(_outside, addresses) if place]
+    if settings.database_url and not is_here(urlsplit(settings.database_url)):
+        reach.append("uses a database on another host")
+    if settings.production or not reach:
+        return []
+    said = f"APP_ENV is {settings.app_env}: the service {' and '.join(reach)}"
+    return [f"{said}; set APP_ENV=production where others are served"]
+
+
+def _outside(address: object) -> str | None:
+    """Return the host of gunicorn's address; None for loopback addresses and Unix sockets."""
+    host = address[0] if isinstance(address, tuple) else "localhost"
+    try:
+        return None if host == "localhost" or ip_address(host).is_loopback else host
+    except ValueError:
+        return str(host)

@@ -9,7 +9,7 @@ from tempfile import mkstemp
 from typing import Final
 
 from app.core.config import ConfigurationError
-from app.core.secret_strength import is_weak
+from app.core.setting_fields import is_weak
 
 RANDOM_BYTES: Final = 48
 LONGEST: Final = 1024

@@ -6,50 +6,66 @@ from dataclasses import field
 from typing import Any, Final
 
 from app.core.database_url import MASK, sqlalchemy_url, without_credentials
-from app.core.hosts import trusted_host
 from app.core.permissions import PERMISSIONS
-from app.core.secret_strength import is_weak
 
 DATABASE: Final = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
 
+LEAST_BYTES: Final = 32
+"""RFC 7518, section 3.2, for HS256."""
+
+LEAST_CHARACTERS: Final = 8
+"""Distinct characters."""
+
+LEAST_TRIPLES: Final = 17
+"""Distinct substrings of three characters; a repetition of 16 characters or less has fewer."""
+
+PLACEHOLDERS: Final = re.compile(
+    "changeme|changethis|replaceme|replacethis|placeholder|your(jwt)?secret|mysecret|supersecret"
+    "|secretkey|astringsecret|opensslrand"  # of jwt.io, and the README's command for its output
+)
+"""Placeholders of examples, in lower case and reduced to letters and digits."""
+
+WORDS: Final = re.compile("password|passwort|passw0rd|secret|insecure|default|example|test|admin")
+"""Words that do not count."""
+
 
 def setting(
-    variable: str,
     default: Any,
     expects: str,
     parse: Callable[[str], Any],
     show: Callable[[Any], str] = str,
 ) -> Any:
-    """Declare a dataclass field that is read from an environment variable.
+    """Declare a dataclass field that is read from the environment variable of its name.
 
-    `expects` completes the error "<variable> expects ..." and is the text of docs/settings.md. `parse` raises
-    ValueError for text that is not valid. `show` formats a value for operators and hides secrets.
+    `expects` completes the error "<variable> expects ..." and stands in docs/settings.md. `parse`
+    raises ValueError for text that is not valid. `show` formats a value for operators and hides
+    secrets.
     """
-    metadata = {"variable": variable, "expects": expects, "parse": parse, "show": show}
+    metadata = {"expects": expects, "parse": parse, "show": show}
     return field(default=default, metadata=metadata)
 
 
-def choice(variable: str, default: str, *options: str) -> Any:
+def choice(default: str, *options: str) -> Any:
     """Declare a setting that has one of these values."""
     expects = f"{', '.join(options[:-1])} or {options[-1]}"
-    return setting(variable, default, expects, matching("|".join(options)))
+    return setting(default, expects, matching("|".join(options)))
 
 
-def integer(variable: str, default: int, low: int, high: int) -> Any:
+def integer(default: int, low: int, high: int) -> Any:
     """Declare a setting that is a whole number from `low` to `high`."""
     parse = _number(int, r"[0-9]{1,12}", low, high)
-    return setting(variable, default, f"{low} to {high}", parse)
+    return setting(default, f"{low} to {high}", parse)
 
 
-def seconds(variable: str, default: float, low: float, high: float) -> Any:
+def seconds(default: float, low: float, high: float) -> Any:
     """Declare a setting that is a number of seconds, with at most three decimals."""
     parse = _number(float, r"[0-9]{1,6}(\.[0-9]{1,3})?", low, high)
-    return setting(variable, default, f"{low} to {high}", parse)
+    return setting(default, f"{low} to {high}", parse)
 
 
-def database(variable: str, expects: str = DATABASE) -> Any:
+def database(expects: str = DATABASE) -> Any:
     """Declare a setting that is the URL of a PostgreSQL database; credentials are hidden."""
-    return setting(variable, None, expects, sqlalchemy_url, without_credentials)
+    return setting(None, expects, sqlalchemy_url, without_credentials)
 
 
 def matching(pattern: str) -> Callable[[str], str]:
@@ -63,9 +79,9 @@ def matching(pattern: str) -> Callable[[str], str]:
     return parse
 
 
-def host_names(text: str) -> tuple[str, ...]:
-    """Parse the comma-separated hosts of TRUSTED_HOSTS."""
-    return tuple(map(trusted_host, _words(text)))
+def separated(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of a comma-separated list; `parse` reads each entry."""
+    return lambda text: tuple(parse(word.strip()) for word in text.split(",") if word.strip())
 
 
 def scopes(text: str) -> tuple[tuple[str, str], ...]:
@@ -77,6 +93,21 @@ def scopes(text: str) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
+def is_weak(secret: str) -> bool:
+    """Whether the secret is short, a known placeholder, a repetition or a few common words.
+
+    Generated secrets of 32 characters (hexadecimal, Base64, UUIDs) pass with near certainty.
+    """
+    if len(secret.encode()) < LEAST_BYTES or len(set(secret)) < LEAST_CHARACTERS:
+        return True
+    lower = secret.lower()
+    letters = re.sub(r"[\W_]+", "", lower)
+    if PLACEHOLDERS.search(letters):
+        return True
+    rest = WORDS.sub("", lower)
+    return len({rest[at : at + 3] for at in range(len(rest) - 2)}) < LEAST_TRIPLES
+
+
 def secret(text: str) -> str:
     """Parse a secret that is strong enough to sign tokens."""
     if is_weak(text):
@@ -84,19 +115,9 @@ def secret(text: str) -> str:
     return text
 
 
-def secret_list(text: str) -> tuple[str, ...]:
-    """Parse comma-separated secrets."""
-    return tuple(map(secret, _words(text)))
-
-
 def bearer_secret(text: str) -> str:
     """Parse a secret that fits into an Authorization header: visible ASCII without spaces."""
     return secret(matching(r"[\x21-\x7e]+")(text))
-
-
-def joined(values: Iterable[str]) -> str:
-    """Show a list, separated by commas."""
-    return ",".join(values)
 
 
 def joined_pairs(values: Iterable[tuple[str, str]]) -> str:
@@ -124,7 +145,3 @@ def _number(
         return of(text)
 
     return parse
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]

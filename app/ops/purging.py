@@ -1,24 +1,9 @@
 """Removing old tombstones and expired records, in chunks of one short transaction each."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    ClauseElement,
-    Select,
-    Table,
-    bindparam,
-    cast,
-    delete,
-    func,
-    inspect,
-    literal,
-    select,
-    text,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import Table, text
 
 from app.api.kinds import KINDS
 from app.auth.models import PersonalAccessToken, RefreshToken
@@ -27,8 +12,7 @@ from app.db.run import execute
 from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.rows.idempotency import IdempotencyKey
-from app.rows.owner import User
-from app.rows.quotas import ROW_SIZE, ZERO, stored_size, texts_of
+from app.rows.quotas import ROW_BYTES, stored_size, texts_of
 
 MAINTENANCE: Final = Scope(Role.MAINTENANCE)
 
@@ -44,73 +28,54 @@ EXPIRED: Final[dict[type[Base], str]] = {
 def purge(days: int) -> Iterator[tuple[str, int]]:
     """Remove what was deleted `days` ago and what has expired; yield each table and its count."""
     # One instant for all tables: a category must not go before the tasks that were in it.
-    [(at,)] = execute(MAINTENANCE, Statement(select(func.now())))
+    [(at,)] = execute(MAINTENANCE, Statement(text("select now()")))
     for kind in KINDS.values():
         yield kind.table.name, _in_chunks(_tombstones(kind.table), at=at, days=days)
     for expiring, condition in EXPIRED.items():
-        yield expiring.__tablename__, _in_chunks(_expired(expiring, condition), at=at)
+        table = Base.metadata.tables[expiring.__tablename__]
+        yield table.name, _in_chunks(_expired(table, condition), at=at)
 
 
-def _in_chunks(query: ClauseElement, **parameters: object) -> int:
-    statement, count = Statement(query), 0
+def _in_chunks(sql: str, **parameters: object) -> int:
+    statement, count = Statement(text(sql)), 0
     while removed := execute(MAINTENANCE, statement, **parameters, chunk=CHUNK):
         count += len(removed)
     return count
 
 
-def _tombstones(table: Table) -> Select[Any]:
+def _tombstones(table: Table) -> str:
     """Delete a chunk of old tombstones and update their owners' `purged_version` and usage.
 
     Locks the owners first, as their own writes do. Skips owners who are writing right now, so that
     neither waits for the other; the next purge removes their rows.
     """
-    age = func.make_interval(0, 0, 0, bindparam("days"))
-    old = table.c.deleted_at <= cast(bindparam("at"), TIMESTAMP(timezone=True)) - age
-    chunk = (
-        select(table.c.user_id, table.c.id)
-        .join(User, User.id == table.c.user_id)
-        .where(old)
-        .order_by(table.c.deleted_at)
-        .limit(bindparam("chunk"))
-        .with_for_update(of=User, key_share=True, skip_locked=True)
-        .cte("chunk")
-    )
-    removed = (
-        delete(table)
-        .where(table.c.user_id == chunk.c.user_id, table.c.id == chunk.c.id, old)
-        .returning(
-            table.c.user_id,
-            table.c.version,
-            (stored_size(table, texts_of(table, table.c.keys())) + ROW_SIZE).label("size"),
-        )
-        .cte("removed")
-    )
-    gone = (
-        select(
-            removed.c.user_id,
-            func.max(removed.c.version).label("version"),
-            func.count().label("rows"),
-            func.sum(removed.c.size).label("size"),
-        )
-        .group_by(removed.c.user_id)
-        .subquery("gone")
-    )
-    noted = (
-        update(User)
-        .where(User.id == gone.c.user_id)
-        .values(
-            purged_version=func.greatest(User.purged_version, gone.c.version),
-            used_rows=func.greatest(User.used_rows - gone.c.rows, ZERO),
-            used_bytes=func.greatest(User.used_bytes - gone.c.size, ZERO),
-        )
-        .returning(User.id)
-        .cte("noted")
-    )
-    return select(removed.c.version).add_cte(noted)
+    old = f"{table}.deleted_at <= cast(:at as timestamptz) - make_interval(days => :days)"
+    texts = stored_size(table, texts_of(table, table.c.keys()))
+    return f"""
+with chunk as (
+    select {table}.user_id, {table}.id from {table} join users on users.id = {table}.user_id
+        where {old} order by {table}.deleted_at limit :chunk
+        for no key update of users skip locked
+), removed as (
+    delete from {table} using chunk
+        where {table}.user_id = chunk.user_id and {table}.id = chunk.id and {old}
+        returning {table}.user_id, {table}.version, {texts} + {ROW_BYTES} as size
+), gone as (
+    select user_id, max(version) as version, count(*) as rows, sum(size) as size
+        from removed group by user_id
+), noted as (
+    update users
+        set purged_version = greatest(purged_version, gone.version),
+            used_rows = greatest(used_rows - gone.rows, 0),
+            used_bytes = greatest(used_bytes - gone.size, 0)
+        from gone where users.id = gone.user_id
+)
+select version from removed
+"""  # noqa: S608 names of ours
 
 
-def _expired(table: type[Base], condition: str) -> ClauseElement:
-    keys = inspect(table).primary_key
-    chunk = select(*keys).where(text(condition)).limit(bindparam("chunk"))
-    removal = delete(table).where(tuple_(*keys).in_(chunk))
-    return removal.returning(literal(1).label("removed"))
+def _expired(table: Table, condition: str) -> str:
+    """Delete a chunk of what has expired."""
+    keys = ", ".join(table.primary_key.columns.keys())
+    chunk = f"select {keys} from {table} where {condition} limit :chunk"  # noqa: S608
+    return f"delete from {table} where ({keys}) in ({chunk}) returning 1 as removed"  # noqa: S608

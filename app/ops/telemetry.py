@@ -38,28 +38,22 @@ def is_wanted(environment: Mapping[str, str]) -> bool:
     return not disabled and not none and any(environment.get(name) for name in EXPORTERS)
 
 
-def begin_anew() -> None:
-    """Start a new trace and ignore the header of the request."""
-    incoming = current()
-    incoming.environ.pop("HTTP_TRACEPARENT", None)
-    incoming.trace = trace_context.new()
-
-
-def begin() -> None:
-    """Add the trace context to statements of the current request if it is sampled."""
-    if (trace := current().trace).sampled:
-        RECORDING.set(lambda _database, _sql: nullcontext(trace.traceparent))
-
-
-def end(_error: BaseException | None) -> None:
-    """Stop adding the trace context to statements of this thread."""
-    RECORDING.set(None)
-
-
 def init_app(app: Flask, environment: Mapping[str, str]) -> None:
     """Trace the requests of this application, and record spans if the environment enables them."""
-    if not takes_traces(environment):
-        app.before_request(begin_anew)
+    respected = takes_traces(environment)
+
+    def begin() -> None:
+        """Add the trace context to statements of the current request if it is sampled."""
+        incoming = current()
+        if not respected:
+            incoming.environ.pop("HTTP_TRACEPARENT", None)
+            incoming.trace = trace_context.new()
+        if (trace := incoming.trace).sampled:
+            RECORDING.set(lambda _database, _sql: nullcontext(trace.traceparent))
+
+    def end(_error: BaseException | None) -> None:
+        RECORDING.set(None)
+
     app.before_request(begin)
     app.teardown_request(end)
     if is_wanted(environment):

@@ -186,10 +186,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._stop_listening()
         if self.alive:
             self.set_accept_enabled(self.nr_conns < self.worker_connections)
-        if tally.wanted() and time.monotonic() - self.reported > REPORT_SECONDS:
+        if (ledger := tally.ledger()) and time.monotonic() - self.reported > REPORT_SECONDS:
             self.reported = time.monotonic()
             running, waiting = self.tpool.load()
-            tally.note_threads(self.cfg.threads, running + waiting, waiting)
+            ledger.note_threads(self.cfg.threads, running + waiting, waiting)
 
     def _stop_listening(self) -> None:
         """Take the connections that wait to be accepted; later ones are refused and go elsewhere.

@@ -5,6 +5,7 @@ All series are known before the first request, so that no client can create new 
 
 from collections.abc import Iterable
 from enum import StrEnum, auto
+from functools import partial
 from typing import Final, NamedTuple
 
 from werkzeug.routing import Map
@@ -43,28 +44,27 @@ class Family(NamedTuple):
         return len(BUCKETS) + 2 if self.type is MetricType.HISTOGRAM else 1
 
 
-def _counter(name: str, meaning: str, label: str = "", values: Iterable[str] = ()) -> Family:
-    if not label:
-        return Family(MetricType.COUNTER, name, meaning)
-    return Family(MetricType.COUNTER, name, meaning, (label,), tuple((value,) for value in values))
+_counter: Final = partial(Family, MetricType.COUNTER)
+_gauge: Final = partial(Family, MetricType.GAUGE)
+_histogram: Final = partial(Family, MetricType.HISTOGRAM)
 
 
-def _gauge(name: str, meaning: str) -> Family:
-    return Family(MetricType.GAUGE, name, meaning)
+def _each(values: Iterable[str]) -> tuple[Labels, ...]:
+    """Return the series of a metric with one label."""
+    return tuple((value,) for value in values)
 
 
 # Requests
 
-QUEUE: Final = Family(
-    MetricType.HISTOGRAM,
+QUEUE: Final = _histogram(
     "tasks_http_queue_seconds",
     "Seconds from a request's first byte until a thread began with it.",
 )
 PROBLEMS: Final = _counter(
     "tasks_problems_total",
     "Problem documents that were answered, by the last part of their type.",
-    "type",
-    KINDS,
+    ("type",),
+    _each(KINDS),
 )
 IN_FLIGHT: Final = _gauge(
     "tasks_http_requests_in_flight",
@@ -83,14 +83,13 @@ REPLAYS: Final = _counter(
 REFUSALS: Final = _counter(
     "tasks_rate_limit_refusals_total",
     "Requests refused with 429, by the limit that they met.",
-    "limit",
-    ("user", "address", "sign-in", "transfer", "turn"),
+    ("limit",),
+    _each(("user", "address", "sign-in", "transfer", "turn")),
 )
 
 # The database
 
-ROUND_TRIPS: Final = Family(
-    MetricType.HISTOGRAM,
+ROUND_TRIPS: Final = _histogram(
     "tasks_database_flight_seconds",
     "Seconds from sending statements to the database until its answer is there.",
 )
@@ -101,8 +100,8 @@ RETRIES: Final = _counter(
 FAILURES: Final = _counter(
     "tasks_database_failures_total",
     "Requests that the database could not serve, by cause.",
-    "cause",
-    FAILURE_CAUSES,
+    ("cause",),
+    _each(FAILURE_CAUSES),
 )
 CONNECTIONS: Final = _counter(
     "tasks_database_connections_opened_total", "Connections that were made for the pool."
@@ -139,8 +138,7 @@ PLAIN: Final = tuple(each for each in list(globals().values()) if isinstance(eac
 
 # Not in the ledger: constants, and what the database is asked for
 
-BUILD: Final = Family(
-    MetricType.GAUGE,
+BUILD: Final = _gauge(
     "tasks_build_info",
     "Always 1; the labels tell what runs.",
     ("version", "python", "schema"),
@@ -174,15 +172,13 @@ def pairs(url_map: Map) -> tuple[Labels, ...]:
 
 def of_requests(routed: tuple[Labels, ...]) -> tuple[Family, Family]:
     """Return the metrics of how many requests were answered, and of how long they took."""
-    requests = Family(
-        MetricType.COUNTER,
+    requests = _counter(
         "tasks_http_requests_total",
         "Requests that were answered.",
         ("method", "route", "status"),
         tuple((*pair, str(status)) for pair in routed for status in STATUSES),
     )
-    durations = Family(
-        MetricType.HISTOGRAM,
+    durations = _histogram(
         "tasks_http_request_duration_seconds",
         "Seconds from when a thread began with a request until its answer was ready, "
         "without those that a long poll slept.",

@@ -3,7 +3,7 @@
 Start it with `python app/dev/embedded COMMAND`, which does not import the application.
 """
 
-from .cluster import default_directory
-from .owners import Server, throwaway
+from .cluster import Server, default_directory
+from .throwaway import throwaway
 
 __all__ = ["Server", "default_directory", "throwaway"]

@@ -1,5 +1,10 @@
-"""A PostgreSQL cluster: the directory with its data, and the server that runs on it."""
+"""A PostgreSQL cluster: the directory with its data, and the processes that share its server.
 
+Each process holds a shared lock for as long as it lives. The kernel releases the locks of a process
+that is killed, so nothing here depends on a clean exit.
+"""
+
+import fcntl
 import hashlib
 import os
 import re
@@ -12,14 +17,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from .programs import SYSTEM_DIRECTORY, Account, program, require_one_line, run_as, server_account
+from .postmaster import PID_FILE, Postmaster, server_name
+from .programs import (
+    SYSTEM_DIRECTORY,
+    Account,
+    exclusively,
+    open_lock,
+    program,
+    run_as,
+    server_account,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 _PATIENCE = 60.0
-_ATTEMPTS = 5
 
 _LOCAL = "-c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
 
@@ -35,19 +47,6 @@ _INITDB = (
     " --locale-provider=builtin --builtin-locale=C.UTF-8"
 )
 
-# What PostgreSQL or Python report, and what to do about it. The first match counts.
-_REMEDIES = (
-    ("No space left|Disk quota exceeded", "Make room on the disk"),
-    ("Cannot allocate memory|could not create shared memory", "Free some memory"),
-    ("invalid permissions", "Run `chmod 700` on that directory"),
-    (
-        "Permission denied|wrong ownership|Operation not permitted",
-        "Run it as the account that owns this directory, or give the directory to yours",
-    ),
-    ("incompatible with server", "Move its `data` away to begin with an empty database"),
-    ("Read-only file system", "Move the checkout to where it can be written"),
-)
-
 
 def default_directory() -> Path:
     """Return where this checkout's development cluster is.
@@ -59,153 +58,170 @@ def default_directory() -> Path:
     return SYSTEM_DIRECTORY / hashlib.sha256(os.fsencode(REPOSITORY)).hexdigest()[:12]
 
 
-class _Postmaster(NamedTuple):
-    pid: int
-    port: int
-    status: str
+class Server:
+    """One process's share in the cluster of a directory: `with Server(directory) as url: …`.
 
-
-class Cluster:
-    """The cluster of an absolute directory; `options` are arguments for `postgres`.
-
-    It takes no locks: of all processes, only one at a time may call its methods.
+    `options` are arguments for `postgres`, and only count for the process that starts it. Every
+    failure is a RuntimeError of one line.
     """
 
-    def __init__(self, directory: Path, options: str) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, options: str = "") -> None:
+        self._directory = directory.resolve()
         self._options = options
-        self._data = directory / "data"
+        self._data = self._directory / "data"
         self._log = self._data / "server.log"
-        self._pid_file = self._data / "postmaster.pid"
-        self._password = directory / "password"
-        self._account: Account | None = None
+        self._password = self._directory / "password"
+        self._lock = self._directory / "lock"
+        self._membership = -1  # the descriptor of the shared lock
 
-    def prepare(self) -> None:
-        """Create the directory, and choose the account that runs the server."""
-        require_one_line(self._directory)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._account = server_account(self._data)
-        # Owned by us in both cases: another account may pass through to its data, and do no more.
-        self._directory.chmod(0o711 if self._account else 0o700)
+    def __enter__(self) -> str:
+        return self.start()
 
-    def serve(self) -> str:
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def start(self) -> str:
+        """Join the server, starting it and creating the cluster if needed; return its URL.
+
+        The URL is all that a client needs: libpq's variables are meant for other servers, and are
+        removed from this process's environment.
+        """
+        for name in [name for name in os.environ if re.match("PG[A-Z]", name)]:
+            del os.environ[name]
+        with self._errors():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            account = server_account(self._data)
+            # Ours in both cases: another account may pass through to its data, and do no more.
+            self._directory.chmod(0o711 if account else 0o700)
+            with exclusively(self._lock):
+                self._join()
+                try:
+                    return self._serve(account)
+                except BaseException:
+                    self._leave()
+                    raise
+
+    def stop(self) -> None:
+        """Leave; the last process to do so stops the server."""
+        if self._membership < 0:
+            return
+        with self._errors():
+            try:
+                with exclusively(self._lock):
+                    self._leave()
+            except FileNotFoundError:
+                self._forget()  # The directory was removed, and its server ends by itself then.
+
+    def drop(self) -> bool:
+        """Remove all data, whether there is a server or not; return whether there was any.
+
+        Raises RuntimeError while another process uses the server.
+        """
+        if not self._data.exists():
+            return False
+        with self._errors(), exclusively(self._lock):
+            self._join()
+            if not self._leave():  # It also stops a server whose owners were all killed.
+                raise RuntimeError(
+                    f"The database in {self._directory} is in use: stop what runs on it first."
+                )
+            shutil.rmtree(self._data)
+            return True
+
+    # Only under the lock
+
+    def _join(self) -> None:
+        """Become a user of the server."""
+        self._membership = open_lock(self._directory / "users")
+        fcntl.flock(self._membership, fcntl.LOCK_SH)
+
+    def _leave(self) -> bool:
+        """Stop the server unless others use it; return whether it did."""
+        try:
+            fcntl.flock(self._membership, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            self._end()
+            return True
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        os.close(self._membership)
+        self._membership = -1
+
+    def _serve(self, account: Account | None) -> str:
         """Create the data and start the server, unless they exist; return the URL."""
         if not self._data.exists():
-            self._create()
-        running = self._running()
+            self._create(account)
+        running = Postmaster.running(self._data)
         if running and running.status == "ready":
             port = running.port
         else:
-            self.stop()  # Whoever was starting or stopping it has been killed.
-            port = self._start()
+            self._end()  # Whoever was starting or stopping it has been killed.
+            port = self._launch(account)
         return f"postgresql://app:{self._password.read_text()}@127.0.0.1:{port}/postgres"
 
-    def stop(self) -> None:
+    def _end(self) -> None:
         """Stop the server, if it runs."""
         deadline = time.monotonic() + _PATIENCE
-        if running := self._running():
+        if running := Postmaster.running(self._data):
             # What `pg_ctl stop --mode=fast` does, even if the wheel has been uninstalled meanwhile.
             os.kill(running.pid, signal.SIGINT)
-        while self._running():
+        while Postmaster.running(self._data):
             if time.monotonic() > deadline:
-                raise self.failure("the server does not stop")
+                raise self._failure("the server does not stop")
             time.sleep(0.02)
 
-    def remove(self) -> bool:
-        """Remove the data of a stopped server; return whether there was any."""
-        found = self._data.exists()
-        if found:
-            shutil.rmtree(self._data)
-        return found
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn what the system raises into a RuntimeError of one line."""
-        try:
-            yield
-        except (OSError, subprocess.SubprocessError) as error:
-            raise self.failure(str(error)) from error
-
-    def failure(self, output: str) -> RuntimeError:
-        """Return an error of one line: the cause in a program's output, and a remedy."""
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        telling = [line for line in lines if re.search("FATAL|PANIC|error:", line)]
-        reason = (telling or lines[-1:] or ["no reason given"])[0].rstrip(".")
-        remedies = (advice for pattern, advice in _REMEDIES if re.search(pattern, output))
-        remedy = f"{next(remedies, f'See {self._log}')}, or set DATABASE_URL."
-        text = f"The embedded PostgreSQL in {self._directory} failed: {reason}. {remedy}"
-        return RuntimeError(" ".join(text.split()))
-
-    def _create(self) -> None:
+    def _create(self, account: Account | None) -> None:
         # Renamed only when complete, so that an interrupted creation is done again.
         unfinished = self._directory / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         self._password.touch(0o600)
         self._password.write_text(secrets.token_hex(16))
-        if self._account:
-            os.chown(unfinished, *self._account)
-            os.chown(self._password, *self._account)
+        if account:
+            os.chown(unfinished, *account)
+            os.chown(self._password, *account)
         arguments = [f"--pgdata={unfinished}", f"--pwfile={self._password}", *_INITDB.split()]
         arguments += ["--no-sync"] if "fsync=off" in self._options else []
-        created = run_as(self._account, [program("initdb", self._account), *arguments])
+        created = run_as(account, [program("initdb", account), *arguments])
         if created.returncode:
-            raise self.failure(created.stdout)
+            raise self._failure(created.stdout)
         unfinished.rename(self._data)
 
-    def _start(self) -> int:
-        recorded = self._recorded()
-        # Clients of a server that was killed find the next one on the same port.
-        port = recorded.port if recorded else _free_port()
+    def _launch(self, account: Account | None) -> int:
+        """Start the server, and wait until it takes connections; return its port."""
+        recorded = Postmaster.recorded(self._data)
         # PostgreSQL would believe any live pid in this file. Without it, orphans of a killed server
         # are still found, as the key of their shared memory is the data directory's inode.
-        self._pid_file.unlink(missing_ok=True)
-        for _ in range(_ATTEMPTS):
-            if self._launch(port):
-                return port
-            port = _free_port()  # Another program may have taken the last one.
-        raise self.failure(self._log.read_text(errors="replace"))
-
-    def _launch(self, port: int) -> bool:
-        """Start the server, and wait until it takes connections; return whether it does."""
-        self._log.unlink(missing_ok=True)
+        (self._data / PID_FILE).unlink(missing_ok=True)
+        command = [program("pg_ctl", account), "start", f"--log={self._log.name}"]
         name = f"-c cluster_name={server_name(self._data)}"
-        options = f"-p {port} {name} {_LOCAL} {_DISCREET} {self._options}"
-        command = [program("pg_ctl", self._account), "start", f"--log={self._log.name}"]
-        command += [f"--options={options}"]
-        return run_as(self._account, command, data=self._data).returncode == 0
+        # Clients of a killed server find the next one on its port, unless others took it meanwhile.
+        for port in ([recorded.port] if recorded else []) + [_free_port() for _ in range(3)]:
+            self._log.unlink(missing_ok=True)
+            options = f"--options=-p {port} {name} {_LOCAL} {_DISCREET} {self._options}"
+            if run_as(account, [*command, options], data=self._data).returncode == 0:
+                return port
+        raise self._failure(self._log.read_text(errors="replace"))
 
-    def _running(self) -> _Postmaster | None:
-        """Return what postmaster.pid records, if the process that it names is this server."""
-        recorded = self._recorded()
-        return recorded if recorded and _serves(recorded.pid, self._data) else None
-
-    def _recorded(self) -> _Postmaster | None:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what the system raises into a RuntimeError of one line."""
         try:
-            lines = self._pid_file.read_text().splitlines()
-            status = lines[7].strip() if len(lines) > 7 else "starting"
-            return _Postmaster(int(lines[0]), int(lines[3]), status)
-        except (FileNotFoundError, IndexError, ValueError):
-            return None
+            yield
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._failure(str(error)) from error
 
-
-def server_name(data: Path) -> str:
-    """Return a name for the server of this data that a shell takes as it is, unlike a path."""
-    return hashlib.sha256(os.fsencode(data)).hexdigest()[:32]
-
-
-def _serves(pid: int, data: Path) -> bool:
-    """Return whether the process is this cluster's server, not a zombie or a reused pid."""
-    name = f"cluster_name={server_name(data)}".encode()
-    if Path("/proc/self").exists():
-        # Unlike the working directory, this can be read of another account's process.
-        try:
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        return arguments[0].endswith(b"postgres") and name in arguments
-    shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True)
-    return b"postgres" in shown.stdout and name in shown.stdout
+    def _failure(self, output: str) -> RuntimeError:
+        """Return an error of one line: the cause in a program's output, and where to look."""
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        telling = [line for line in lines if re.search("FATAL|PANIC|error:", line)]
+        reason = (telling or lines[-1:] or ["no reason given"])[0].rstrip(".")
+        text = f"The embedded PostgreSQL in {self._directory} failed: {reason}."
+        return RuntimeError(f"{text} See {self._log}, or set DATABASE_URL.")
 
 
 def _free_port() -> int:

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from dotenv import dotenv_values
 
-from .cluster import REPOSITORY, default_directory
-from .owners import Server
+from .cluster import REPOSITORY, Server, default_directory
 
 _USAGE = "usage: python app/dev/embedded COMMAND [ARGUMENT...] | --is-used | --reset [--yes]"
 
@@ -32,15 +31,45 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(command: Sequence[str]) -> int:
-    """Run the command with a database, and pass signals on to it; return its exit code."""
+    """Run the command with a database to its end; return its exit code."""
     if not os.environ.get("DATABASE_URL"):
         os.environ.pop("DATABASE_URL", None)  # Set but empty, it would hide the one in .env.
-    child = _Child()
+    _handle_signals(_end)
     if not is_used():
-        return child.run(command, {})
+        return _run(command, {})
     with Server(default_directory()) as url:
         # The second one as well, or a leftover in .env would migrate some other database.
-        return child.run(command, {"DATABASE_URL": url, "DATABASE_URL_UNPOOLED": url})
+        return _run(command, {"DATABASE_URL": url, "DATABASE_URL_UNPOOLED": url})
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What nohup or a shell's background job has set to be ignored stays ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run the command, which gets the signals of this process; return its code as a shell would."""
+    try:
+        process = subprocess.Popen(command, env={**os.environ, **variables})
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        # A terminal sends its Ctrl-C to the command by itself. A hang-up means that the terminal is
+        # gone; to gunicorn SIGHUP would mean: reload.
+        if number != signal.SIGINT:
+            process.terminate()
+
+    _handle_signals(pass_on)
+    code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def reset(*, confirmed: bool) -> int:
@@ -72,8 +101,8 @@ def is_used() -> bool:
 
 
 def _dotenv() -> Mapping[str, str | None]:
-    # Read as app/core/config.py does, which reports what is wrong with the file. Importing it would
-    # load the application, which takes longer than everything else here.
+    # Read as app/core/environment.py does, which reports what is wrong with the file. To import it
+    # would load the application, which takes longer than everything else here.
     try:
         return dotenv_values(REPOSITORY / ".env", encoding="utf-8-sig")
     except (OSError, UnicodeError):
@@ -89,51 +118,4 @@ def _says_yes(question: str) -> bool:
         return input(f"{question} [yes/no] ").strip().lower() == "yes"
     except EOFError:
         print()
-        return False
-
-
-class _Child:
-    """The command, which gets the signals of this process; before it starts, they end this one."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pending: list[int] | None = None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # What nohup or a shell's background job has set to be ignored stays ignored.
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._receive)
-
-    def run(self, command: Sequence[str], variables: Mapping[str, str]) -> int:
-        """Run it to its end, with these environment variables as well; return its exit code."""
-        self._pending = []  # To end now, with the child just made, would leave an orphan behind.
-        try:
-            self._process = subprocess.Popen(command, env={**os.environ, **variables})
-        except OSError as error:
-            print(f"{command[0]}: {error.strerror}", file=sys.stderr)
-            return 127 if isinstance(error, FileNotFoundError) else 126
-        for number in self._pending:
-            self._receive(number, None)
-        code = self._process.wait()
-        return code if code >= 0 else 128 - code
-
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self._process:
-            self._pass_on(self._process, number)
-        elif self._pending is None:
-            raise SystemExit(128 + number)
-        else:
-            self._pending.append(number)
-
-    def _pass_on(self, process: subprocess.Popen[bytes], number: int) -> None:
-        if number == signal.SIGINT and _in_foreground():
-            return  # The terminal has sent it to the child already.
-        # A hang-up means that the terminal is gone; to gunicorn SIGHUP would mean: reload.
-        process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
-
-
-def _in_foreground() -> bool:
-    try:
-        with open("/dev/tty", "rb", buffering=0) as terminal:
-            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
-    except OSError:
         return False

@@ -50,15 +50,6 @@ def program(name: str, account: Account | None) -> str:
     return str(package / "pginstall" / "bin" / name)
 
 
-def require_one_line(path: Path) -> None:
-    """Raise RuntimeError for a path with a line break, which postmaster.pid cannot hold."""
-    if re.search(r"[\r\n]", str(path)):
-        raise RuntimeError(
-            f"The embedded PostgreSQL does not run in {str(path)!r}, which has a line break: "
-            "rename it, or set DATABASE_URL."
-        )
-
-
 def _copy(package: Path, directory: Path) -> Path:
     """Copy the package and its libraries into the directory, once a version.
 

@@ -13,9 +13,7 @@ from app.core.version import __version__
 from app.db.base import db
 from app.db.run import execute
 from app.ops import composing, purging
-from app.ops.cli.one_line import one_line_errors
-from app.ops.cli.tokens import tokens
-from app.ops.cli.users import users
+from app.ops.cli.accounts import one_line_errors, tokens, users
 from app.ops.doctor.command import doctor
 from app.rows.restoring import KEPT_DAYS
 

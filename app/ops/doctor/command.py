@@ -1,30 +1,60 @@
-"""The command line of `flask doctor`."""
+"""`flask doctor`: the checks in their order, how they are carried out, and what is printed."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
 import click
 import orjson
+import psycopg2
 from flask import current_app
 from flask.cli import with_appcontext
 
+from app.core import deadline
+from app.core.logs import redact
+from app.ops.doctor import configured, rights
 from app.ops.doctor.deployment import Deployment
-from app.ops.doctor.examination import CHECKS, examine
-from app.ops.doctor.findings import Finding, Level
+from app.ops.doctor.findings import FAIL, LEVELS, OK, Finding
 
-NAMES: Final = [check.name for check in CHECKS]
-WIDTH: Final = max(map(len, NAMES))
+SECONDS: Final = 10.0
+
+Look = Callable[[Deployment], list[Finding]]
+
+CHECKS: Final[dict[str, Look]] = {
+    "environment": configured.environment,
+    "keys": configured.keys,
+    "hosts": configured.hosts,
+    "proxies": configured.proxies,
+    "counters": configured.counters,
+    "database": configured.database,
+    "encoding": configured.encoding,
+    "server_log": configured.server_log,
+    "tls": configured.tls,
+    "pooler": configured.pooler,
+    "migrations": configured.migrations,
+    "clock": configured.clock,
+    "schema": configured.schema,
+    "login": rights.login,
+    "roles": rights.roles,
+    "policies": rights.policies,
+    "grants": rights.grants,
+    "isolation": rights.isolation,
+}
+
+NEEDED: Final = ("database", "schema")
+"""Checks without which those that follow make no sense."""
+
+WIDTH: Final = max(map(len, CHECKS))
 
 
 @click.command("doctor")
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(NAMES),
+    type=click.Choice([*CHECKS]),
     metavar="CHECK",
-    help=f"Look at this alone; may be given again. One of {', '.join(NAMES)}.",
+    help=f"Look at this alone; may be given again. One of {', '.join(CHECKS)}.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
@@ -37,22 +67,54 @@ def doctor(context: click.Context, only: tuple[str, ...], as_json: bool) -> None
     show = print_json if as_json else print_lines
     with closing(Deployment(current_app)) as deployment:  # type: ignore[arg-type]  # an APIFlask
         levels = show(examine(deployment, only))
-    context.exit(1 if Level.FAIL in levels else 0)
+    context.exit(1 if FAIL in levels else 0)
 
 
-def print_lines(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
+def examine(deployment: Deployment, only: Collection[str] = ()) -> Iterator[tuple[str, Finding]]:
+    """Yield the name of each check with each of its findings.
+
+    `only` names the checks that are wanted, if not all are. What these need is checked too, and
+    reported where it is not well. Ends where a check that the others need has failed, or the
+    connection was lost.
+    """
+    names = list(CHECKS)
+    wanted = {*(only or names)}
+    for name in names[: max(map(names.index, wanted)) + 1]:
+        if name not in wanted and name not in NEEDED:
+            continue
+        findings = carry_out(CHECKS[name], deployment)
+        levels = {finding.level for finding in findings}
+        if name in wanted or levels != {OK}:
+            yield from ((name, finding) for finding in findings)
+        if deployment.lost or (name in NEEDED and FAIL in levels):
+            break
+
+
+def carry_out(look: Look, deployment: Deployment) -> list[Finding]:
+    """What the check found, or why it could not be carried out; a broken one stops no other."""
+    try:
+        with deadline.Within(SECONDS):
+            return look(deployment)
+    except psycopg2.Error as error:
+        said = str(error).strip() or type(error).__name__
+        return [Finding(redact(said.splitlines()[0]), "unfinished")]
+    except Exception as error:
+        return [Finding(f"it broke with {type(error).__name__}", "unfinished")]
+
+
+def print_lines(findings: Iterable[tuple[str, Finding]]) -> set[str]:
     """Print each finding as it is made, its remedy below; return their levels."""
-    counts: Counter[Level] = Counter()
+    counts: Counter[str] = Counter()
     for name, finding in findings:
         counts[finding.level] += 1
         click.echo(f"{finding.level:<5} {name:<{WIDTH}} {finding.text}")
         if finding.advice:
             click.echo(f"{'':<{WIDTH + 7}}{finding.advice} ({finding.code})")
-    click.echo(", ".join(f"{counts[level]} {level}" for level in Level))
+    click.echo(", ".join(f"{counts[level]} {level}" for level in LEVELS))
     return set(counts)
 
 
-def print_json(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
+def print_json(findings: Iterable[tuple[str, Finding]]) -> set[str]:
     """Print all findings as one JSON document; return their levels."""
     made = list(findings)
     levels = {finding.level for _, finding in made}
@@ -61,6 +123,6 @@ def print_json(findings: Iterable[tuple[str, Finding]]) -> set[Level]:
         | {"finding": each.text, "advice": each.advice}
         for name, each in made
     ]
-    document = {"ok": Level.FAIL not in levels, "checks": checks}
+    document = {"ok": FAIL not in levels, "checks": checks}
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return levels

@@ -1,17 +1,28 @@
-"""Settings that are unsafe, or that do not fit together. Nothing is asked of the database."""
+"""What is configured: the settings, the database and the way to it."""
 
-import re
-from collections import Counter
-from math import log2
-from typing import Final
-from urllib.parse import urlsplit
+import time
+from contextlib import closing
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
-from app.ops.doctor.deployment import Deployment, listed
+import psycopg2
+
+from app.auth.access_tokens import LEEWAY_SECONDS
+from app.core.config import ROOT
+from app.core.database_url import is_here, without_credentials
+from app.db.failures import while_connecting
+from app.ops.doctor.deployment import Deployment, listed, rows
 from app.ops.doctor.findings import Finding
 from app.web.shared_counts import MEMORY
 
-RANDOM_BITS: Final = 128
-WORDS: Final = re.compile("secret|password|change|example|default|insecure|tasks", re.IGNORECASE)
+SKEW_SECONDS: Final = 1.0
+ATTEMPTS: Final = 10
+
+LOGGED: Final = """
+select current_setting('log_min_error_statement'), current_setting('log_min_duration_statement')
+"""
+
+KNOWS_LETTERS: Final = "select getdatabaseencoding() = 'UTF8' and lower(chr(196)) = chr(228)"
 
 
 def environment(deployment: Deployment) -> list[Finding]:
@@ -21,26 +32,14 @@ def environment(deployment: Deployment) -> list[Finding]:
 
 
 def keys(deployment: Deployment) -> list[Finding]:
-    """Which keys sign, which are accepted, and whether one of their secrets could be guessed."""
+    """Which keys sign access tokens, and which are accepted as well."""
     settings, [present, *others] = deployment.settings, deployment.keys
     if settings.jwt_secret is None:
         whose = "another issuer's" if settings.jwt_jwks_url else "development's"
         return [Finding(f"access tokens are signed with {whose} keys")]
-    if weak := [each.id for each in deployment.keys if guessable(each.secret)]:
-        return [Finding(f"the secret of {listed(weak)} could be guessed", "keys.guessable")]
     accepted = listed([each.id for each in others])
     text = f"access tokens are signed with {present.id}"
     return [Finding(text + (f", those of {accepted} are taken as well" if others else ""))]
-
-
-def guessable(secret: str) -> bool:
-    """Whether a secret contains words, or too few or too similar characters.
-
-    Of 43 random characters of base64, one in 1,500 has no digit.
-    """
-    counts = Counter(secret).values()
-    bits = sum(-count * log2(count / len(secret)) for count in counts)
-    return bits < RANDOM_BITS or not re.search("[0-9]", secret) or bool(WORDS.search(secret))
 
 
 def hosts(deployment: Deployment) -> list[Finding]:
@@ -69,25 +68,107 @@ def counters(deployment: Deployment) -> list[Finding]:
     return found or [Finding("requests and failed sign-ins are counted in one place")]
 
 
-def origins(deployment: Deployment) -> list[Finding]:
-    """Whether pages that were loaded without TLS may call."""
-    names = [name for name in deployment.settings.cors_origins if name.startswith("http://")]
-    if plain := [name for name in names if urlsplit(name).hostname != "localhost"]:
-        return [Finding(f"pages that anyone may change call: {listed(plain)}", "origins.plain")]
-    return [Finding("pages call only where nobody can change them on the way")]
+def database(deployment: Deployment) -> list[Finding]:
+    """Whether the database answers. Raises nothing if it does not."""
+    place = without_credentials(deployment.url).rpartition("@")[2]
+    try:
+        deployment.ask("select 1")
+    except psycopg2.Error as error:
+        text = f"{place} is not to be had: {while_connecting(error).advice}"
+        return [Finding(text, "database.unreachable")]
+    return [Finding(f"{place} answers")]
 
 
-def logs(deployment: Deployment) -> list[Finding]:
-    """Whether the log contains more than an operator needs."""
-    level = deployment.settings.log_level
-    return [Finding(f"the log holds {level} and above", "logs.debug" if level == "DEBUG" else None)]
+def encoding(deployment: Deployment) -> list[Finding]:
+    """Whether the database can store every text, and knows lower case from upper case."""
+    if deployment.ask(KNOWS_LETTERS) != [(True,)]:
+        return [Finding("the database does not know that ä is a small Ä", "encoding.letters")]
+    return [Finding("the database holds every text and knows its letters")]
 
 
-def timeouts(deployment: Deployment) -> list[Finding]:
-    """Whether the timeouts of a request's waits are shorter than its deadline."""
-    settings = deployment.settings
-    longest = max(settings.db_pool_timeout, settings.db_statement_timeout)
-    if longest >= settings.request_deadline:
-        text = f"a request has {settings.request_deadline:g} s, one of its waits {longest:g} s"
-        return [Finding(text, "timeouts.order")]
-    return [Finding(f"a request has {settings.request_deadline:g} s, a wait {longest:g} s")]
+def server_log(deployment: Deployment) -> list[Finding]:
+    """Whether PostgreSQL logs failed or slow statements, and with them what users wrote."""
+    [(failed, slow)] = deployment.ask(LOGGED)
+    text = f"log_min_error_statement is {failed}, log_min_duration_statement {slow}"
+    discreet = failed in {"log", "fatal", "panic"} and slow == "-1"
+    return [Finding(text, None if discreet else "server_log.values")]
+
+
+def tls(deployment: Deployment) -> list[Finding]:
+    """Whether the connection, up to a pooler if there is one, is encrypted and its end verified."""
+    info, parts = deployment.connection.info, urlsplit(deployment.url)
+    here = is_here(parts)
+    if not info.ssl_in_use:
+        if here:
+            return [Finding("none, as the connection stays on this host")]
+        return [Finding("whoever is on the way can read along", "tls.plain")]
+    protocol = info.ssl_attribute("protocol")
+    [mode] = parse_qs(parts.query).get("sslmode", [""])
+    if mode not in {"verify-ca", "verify-full"} and not here:
+        text = f"{protocol}, but any server would be taken for the right one"
+        return [Finding(text, "tls.unverified")]
+    return [Finding(f"{protocol}, {f'sslmode={mode}' if mode else 'on this host'}")]
+
+
+def pooler(deployment: Deployment) -> list[Finding]:
+    """Whether a pooler, if there is one, lets transactions through."""
+    try:
+        with deployment.undone():
+            pass
+    except psycopg2.Error as error:
+        if "statement pooling" not in str(error):
+            raise
+        return [Finding("connections are shared for each statement", "pooler.statement")]
+    if is_shared(deployment, deployment.url):
+        return [Finding("connections are shared for each transaction")]
+    return [Finding("none shares connections")]
+
+
+def migrations(deployment: Deployment) -> list[Finding]:
+    """Whether migrations have a connection of their own, as their locks and settings need."""
+    own = deployment.settings.database_url_unpooled is not None
+    variable = "DATABASE_URL_UNPOOLED" if own else "DATABASE_URL"
+    if is_shared(deployment, deployment.migration_url):
+        text = f"migrations would run through the pooler of {variable}"
+        return [Finding(text, "migrations.pooled")]
+    return [Finding(f"migrations run on {variable}, on a connection of their own")]
+
+
+def is_shared(deployment: Deployment, url: str) -> bool:
+    """Whether two idle connections reach one process of the server, or one of them several.
+
+    The process that the connection itself names proves nothing: poolers make a number up, but so
+    does Neon's proxy, which shares nothing. Raises psycopg2.Error.
+    """
+    with closing(deployment.connect(url)) as one, closing(deployment.connect(url)) as other:
+        first = process(one)
+        return any(process(other) == process(one) or process(one) != first for _ in range(ATTEMPTS))
+
+
+def process(connection: Any) -> int:
+    """The number of the server's process that runs this connection's statement."""
+    [(number,)] = rows(connection, "select pg_backend_pid()")
+    return int(number)
+
+
+def clock(deployment: Deployment) -> list[Finding]:
+    """Whether both clocks agree: tokens get their times from one and are checked by the other."""
+    before = time.time()
+    [(there,)] = deployment.ask("select extract(epoch from clock_timestamp())::float")
+    skew = max(0.0, before - there, there - time.time())
+    if skew <= SKEW_SECONDS:
+        return [Finding("the clocks of both hosts agree")]
+    text = f"the clocks of both hosts differ by {skew:.0f} s"
+    return [Finding(text, "clock.wrong" if skew > LEEWAY_SECONDS else "clock.skewed")]
+
+
+def schema(deployment: Deployment) -> list[Finding]:
+    """Whether the schema has the revision that this release was written for."""
+    if deployment.ask("select to_regclass('alembic_version')") == [(None,)]:
+        return [Finding("the database has no schema of this service", "schema.behind")]
+    head, found = deployment.head, deployment.revisions
+    if found == [head]:
+        return [Finding(f"the schema is at {head}, as it should be")]
+    text = f"the schema is at {listed(found) or 'nothing'}, this release was written for {head}"
+    known = all(list(ROOT.glob(f"migrations/versions/{name}_*.py")) for name in found)
+    return [Finding(text, "schema.behind" if known else "schema.ahead")]

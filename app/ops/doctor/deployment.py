@@ -8,13 +8,13 @@ from typing import Any
 import psycopg2
 from apiflask import APIFlask
 from psycopg2.sql import Composable
-from sqlalchemy import make_url
+from sqlalchemy import create_engine
 
 from app.api.health import probe
 from app.core import deadline
 from app.core.config import Settings
 from app.core.secrets import SETTING, Keys
-from app.db.pool import connect_options
+from app.db.pool import connect_parameters
 
 Row = tuple[Any, ...]
 
@@ -28,19 +28,16 @@ class Deployment:
         self.head: str | None = app.extensions[probe.EXTENSION].head
         self.url: str = app.config["SQLALCHEMY_DATABASE_URI"]
         self.migration_url: str = app.config["MIGRATION_URL"]
-        self._connection: Any = None
 
-    @property
+    @cached_property
     def connection(self) -> Any:
         """A connection like the service's, but not of its pool. Raises psycopg2.Error."""
-        if self._connection is None:
-            self._connection = self.connect(self.url)
-        return self._connection
+        return self.connect(self.url)
 
     @property
     def lost(self) -> bool:
         """Whether the connection was made and has broken since."""
-        return self._connection is not None and bool(self._connection.closed)
+        return "connection" in vars(self) and bool(self.connection.closed)
 
     @cached_property
     def revisions(self) -> list[str]:
@@ -51,11 +48,9 @@ class Deployment:
 
     def connect(self, url: str) -> Any:
         """Open one more connection, in autocommit. Raises psycopg2.Error."""
-        # SQLAlchemy reads + in a query as a space, which libpq does not.
-        target = make_url(url)
-        _, parameters = target.get_dialect()().create_connect_args(target)
+        parameters = connect_parameters(create_engine(url), self.settings)
         with deadline.Within(self.settings.db_connect_timeout):
-            connection = psycopg2.connect(**{**parameters, **connect_options(self.settings)})
+            connection = psycopg2.connect(**parameters)
         connection.autocommit = True
         return connection
 
@@ -75,8 +70,8 @@ class Deployment:
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        if self._connection is not None:
-            self._connection.close()
+        if "connection" in vars(self):
+            self.connection.close()
 
 
 def rows(connection: Any, sql: str | Composable, *parameters: object) -> list[Row]:

@@ -1,15 +1,9 @@
 """What can be found, how bad it is and what to do about it: docs/operations/doctor.md lists it."""
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
+OK, WARN, FAIL = LEVELS = ("ok", "warn", "fail")
+"""How bad a finding is."""
 
 
 class Finding(NamedTuple):
@@ -19,9 +13,9 @@ class Finding(NamedTuple):
     code: str | None = None
 
     @property
-    def level(self) -> Level:
-        """How bad it is."""
-        return REMEDIES[self.code][0] if self.code else Level.OK
+    def level(self) -> str:
+        """How bad it is, one of LEVELS."""
+        return REMEDIES[self.code][0] if self.code else OK
 
     @property
     def advice(self) -> str | None:
@@ -29,11 +23,8 @@ class Finding(NamedTuple):
         return REMEDIES[self.code][1] if self.code else None
 
 
-WARN, FAIL = Level.WARN, Level.FAIL
-
-REMEDIES: Final[dict[str, tuple[Level, str]]] = {
+REMEDIES: Final[dict[str, tuple[str, str]]] = {
     "environment.development": (WARN, "Set APP_ENV=production wherever others are served."),
-    "keys.guessable": (WARN, "Follow docs/operations/rotating-keys.md to a new random secret."),
     "hosts.any": (WARN, "Set TRUSTED_HOSTS to the names that the service is called by."),
     "proxies.none": (
         WARN,
@@ -44,35 +35,21 @@ REMEDIES: Final[dict[str, tuple[Level, str]]] = {
         "Set RATELIMIT_STORAGE_URI to a Redis, or WEB_CONCURRENCY to 1 with a single instance.",
     ),
     "limits.off": (WARN, "Set RATELIMIT_PER_USER and RATELIMIT_PER_ADDRESS to more than 0."),
-    "origins.plain": (WARN, "Name only https:// origins in CORS_ORIGINS."),
-    "logs.debug": (WARN, "Set LOG_LEVEL=INFO."),
-    "timeouts.order": (
-        WARN,
-        "Set DB_POOL_TIMEOUT and DB_STATEMENT_TIMEOUT below REQUEST_DEADLINE.",
-    ),
     "database.unreachable": (FAIL, "Mend DATABASE_URL, or the way to it; then ask again."),
-    "encoding.other": (FAIL, "Make the database anew with encoding UTF8."),
-    "encoding.letters": (WARN, "Make the database anew with a locale that knows letters: C.UTF-8."),
-    "server_log.failed": (WARN, "Set log_min_error_statement=panic, as docs/security.md shows."),
-    "server_log.slow": (WARN, "Set log_min_duration_statement=-1, as docs/security.md shows."),
+    "encoding.letters": (WARN, "Make the database anew in UTF8, with the locale C.UTF-8."),
+    "server_log.values": (WARN, "Set them to panic and to -1, as docs/security.md shows."),
     "tls.plain": (FAIL, "Set sslmode=verify-full in DATABASE_URL, and let the server speak TLS."),
     "tls.unverified": (WARN, "Set sslmode=verify-full in DATABASE_URL."),
-    "pooler.session": (WARN, "Set pool_mode=transaction, or leave the pooler out."),
     "pooler.statement": (FAIL, "Set pool_mode=transaction; a batch is a transaction."),
-    "migrations.unset": (WARN, "Set DATABASE_URL_UNPOOLED to the database itself for migrations."),
-    "migrations.pooled": (FAIL, "Let DATABASE_URL_UNPOOLED name the database, not the pooler."),
+    "migrations.pooled": (WARN, "Set DATABASE_URL_UNPOOLED to the database, not the pooler."),
     "clock.skewed": (WARN, "Keep the clocks of both hosts with NTP."),
     "clock.wrong": (FAIL, "Set the clocks of both hosts, and keep them with NTP."),
-    "login.superuser": (WARN, "Log in as a role that is only a member of the tasks_* roles."),
-    "login.bypass": (WARN, "Log in as a role without BYPASSRLS."),
-    "login.owner": (WARN, "Let another role own the tables: that which migrates."),
+    "login.powerful": (WARN, "Log in as a role that is only a member of the tasks_* roles."),
     "login.stranger": (FAIL, "Grant tasks_app, tasks_auth and tasks_maintenance to the login."),
-    "schema.unmigrated": (FAIL, "Run `flask db upgrade`."),
     "schema.behind": (FAIL, "Run `flask db upgrade`."),
     "schema.ahead": (WARN, "Deploy the release that the schema is of, or a later one."),
     "roles.powerful": (FAIL, "Alter the role: nologin nosuperuser nobypassrls."),
-    "policies.off": (FAIL, "Run `alter table … enable row level security`, and find out who did."),
-    "policies.unforced": (FAIL, "Run `alter table … force row level security`."),
+    "policies.off": (FAIL, "Run `alter table … enable` and `… force row level security`."),
     "policies.different": (FAIL, "Make the policies anew, as the migrations have them."),
     "grants.missing": (FAIL, "Grant it again, as the migrations do."),
     "grants.excess": (FAIL, "Revoke it; the migrations have not granted it."),

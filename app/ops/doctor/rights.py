@@ -1,10 +1,15 @@
-"""Row-level security, policies and grants, compared with those that the migrations make."""
+"""Whether users are kept apart: roles, policies and grants as migrations make them, and tried."""
 
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
+
+from psycopg2.errors import InsufficientPrivilege
+from psycopg2.sql import SQL, Identifier
 
 from app.db.base import Base
-from app.ops.doctor.deployment import Deployment
+from app.db.scope import Role
+from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
 
 ROLES: Final = ("tasks_app", "tasks_auth", "tasks_maintenance", "tasks_search")
@@ -20,8 +25,26 @@ ME: Final = "(NULLIF(current_setting('app.user_id'::text, true), ''::text))::uui
 
 OWN_ROWS: Final = " using (user_id = me) check (user_id = me)"
 
+ATTRIBUTES: Final = """
+select rolsuper or rolbypassrls, exists (select from pg_class
+        where relowner = pg_roles.oid and relnamespace = current_schema()::regnamespace
+        and relname = any(%s))
+    from pg_roles where rolname = session_user
+"""
+
+# As `set role` has it (PostgreSQL 16, "Role Membership").
+SWITCHABLE: Final = """
+select rolname from pg_roles where rolname = any(%s) and pg_has_role(session_user, oid,
+    case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
+"""
+
+POWERFUL: Final = """
+select rolname from pg_roles
+    where rolname = any(%s) and (rolsuper or rolbypassrls or rolcanlogin or rolcreaterole)
+"""
+
 UNPROTECTED: Final = """
-select relname, relrowsecurity from pg_class where relname = any(%s) and relkind in ('r', 'p')
+select relname from pg_class where relname = any(%s) and relkind in ('r', 'p')
     and relnamespace = current_schema()::regnamespace
     and not (relrowsecurity and relforcerowsecurity)
 """
@@ -59,11 +82,47 @@ from granted left join pg_roles on pg_roles.oid = grantee where grantee is disti
 """
 """Those of tables, their columns, and functions that run with their owner's rights."""
 
+ACCOUNT: Final = "insert into users (id, email, password_hash) values (%s, %s, 'none')"
+
+TASK: Final = """
+insert into tasks (user_id, id, title, complete, priority, version, created_at, updated_at)
+    values (%s, %s, 'doctor', false, 0, 1, now(), now())
+"""
+
+ANOTHERS: Final = SQL("select 1 from {} where {} <> %s limit 1")
+
+READABLE: Final = """
+select name from unnest(%s) name where to_regclass(name) is not null
+    and has_any_column_privilege('tasks_app', name, 'select')
+"""
+
 
 def owned_tables() -> list[str]:
     """The tables whose rows belong to a user."""
     tables = Base.metadata.tables.values()
     return sorted(t.name for t in tables if t.name == "users" or "user_id" in t.columns)
+
+
+def login(deployment: Deployment) -> list[Finding]:
+    """Whether the login has all rights that the service needs, and no more."""
+    [(unconfined, owner)] = deployment.ask(ATTRIBUTES, owned_tables())
+    needed = [str(role) for role in Role]
+    missing = set(needed) - {name for (name,) in deployment.ask(SWITCHABLE, needed)}
+    found = [
+        (unconfined, "login.powerful", "policies do not confine the login"),
+        (owner, "login.powerful", "the login owns tables of the service"),
+        (missing, "login.stranger", f"the login may not act as {listed([*missing])}"),
+    ]
+    findings = [Finding(text, code) for applies, code, text in found if applies]
+    return findings or [Finding("the login is only a member of the service's roles")]
+
+
+def roles(deployment: Deployment) -> list[Finding]:
+    """Whether the roles that requests run as are confined by policies."""
+    if powerful := [name for (name,) in deployment.ask(POWERFUL, [*ROLES])]:
+        text = f"{listed(powerful)} may log in, make roles or pass by policies"
+        return [Finding(text, "roles.powerful")]
+    return [Finding("requests run as roles that policies confine")]
 
 
 def policies(deployment: Deployment) -> list[Finding]:
@@ -73,10 +132,10 @@ def policies(deployment: Deployment) -> list[Finding]:
     """
     if deployment.revisions != [deployment.head]:
         return []
-    findings = []
-    for table, enabled in deployment.ask(UNPROTECTED, owned_tables()):
-        code, said = ("unforced", "not forced") if enabled else ("off", "off")
-        findings.append(Finding(f"{table}: row-level security is {said}", f"policies.{code}"))
+    findings = [
+        Finding(f"{table}: row-level security is off or not forced", "policies.off")
+        for (table,) in deployment.ask(UNPROTECTED, owned_tables())
+    ]
     found = in_force(deployment, POLICIES)
     missing, excess = differences(found, "policy")
     for table in sorted({*owned_tables()} - KNOWN):
@@ -110,3 +169,60 @@ def differences(found: set[str], kind: str) -> tuple[list[str], list[str]]:
     missing = [line for line in EXPECTED - found if f": {kind} " in line]
     excess = [line for line in found - EXPECTED if line.split(":")[0] in KNOWN]
     return sorted(missing), sorted(excess)
+
+
+def isolation(deployment: Deployment) -> list[Finding]:
+    """Whether a user sees, changes or makes what is another's; nothing stays of the attempt."""
+    me, other, task = (str(uuid4()) for _ in range(3))
+    with deployment.undone():
+        for user_id in (me, other):
+            become(deployment, "tasks_auth", user_id)
+            deployment.ask(ACCOUNT, user_id, f"doctor-{user_id}@example.invalid")
+        become(deployment, "tasks_app", other)
+        own = made(deployment, other, task)
+        if not own or not deployment.ask("select 1 from tasks where id = %s", task):
+            return [Finding("a user cannot make a task and see it", "isolation.blind")]
+        broken = attempts(deployment, me, other, task)
+    if broken:
+        return [Finding(f"a user can {what}", "isolation.broken") for what in broken]
+    return [Finding("tried: a user neither sees, changes nor makes what is another's")]
+
+
+def become(deployment: Deployment, role: str, user_id: str) -> None:
+    """Run the transaction's next statements as a request of this user does."""
+    deployment.ask(f"set local role {role}")
+    deployment.ask("select set_config('app.user_id', %s, true)", user_id)
+
+
+def attempts(deployment: Deployment, me: str, other: str, task: str) -> list[str]:
+    """What a user can do that nobody should."""
+    become(deployment, "tasks_app", "")
+    done = [f"see rows of {table} as nobody" for table in visible(deployment, me)]
+    become(deployment, "tasks_app", me)
+    done += [f"see another's rows of {table}" for table in visible(deployment, me)]
+    if deployment.ask("update tasks set title = 'mine' where id = %s returning 1", task):
+        done.append("change another's task")
+    if made(deployment, other, str(uuid4())):
+        done.append("make a task for another")
+    return done
+
+
+def visible(deployment: Deployment, me: str) -> list[str]:
+    """The tables that show rows of other users."""
+    seen = []
+    for (name,) in deployment.ask(READABLE, owned_tables()):
+        owner = Identifier("id" if name == "users" else "user_id")
+        if deployment.ask(ANOTHERS.format(Identifier(name), owner), me):
+            seen.append(name)
+    return seen
+
+
+def made(deployment: Deployment, owner: str, task: str) -> bool:
+    """Whether a task of this owner could be made."""
+    deployment.ask("savepoint attempt")
+    try:
+        deployment.ask(TASK, owner, task)
+    except InsufficientPrivilege:
+        deployment.ask("rollback to savepoint attempt")
+        return False
+    return True

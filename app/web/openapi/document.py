@@ -80,13 +80,13 @@ def document(app: APIFlask) -> dict[str, Any]:
 
 
 def _in_order(app: APIFlask, paths: dict[str, Any]) -> dict[str, Any]:
-    """The paths in the order in which their views are written."""
+    """The paths in the order in which the views of their operations are written."""
     places = {endpoint: place for place, endpoint in enumerate(app.view_functions)}
-
-    def place(item: tuple[str, dict[str, Any]]) -> int:
-        return min(places[op["operationId"]] for op in item[1].values() if "operationId" in op)
-
-    return dict(sorted(paths.items(), key=place))
+    order = {
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): places[rule.endpoint]
+        for rule in app.url_map.iter_rules()
+    }
+    return dict(sorted(paths.items(), key=lambda item: order[item[0]]))
 
 
 def _components(schemas: dict[str, Any]) -> dict[str, Any]:
