@@ -10,8 +10,8 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
 
 PEERS := benchmarks/peers
 LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
-# A process for each core; the tests of a file share what they are tried on, and so stay together.
-PYTEST := $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile
+# A process for each core; one that is done takes tests from the end of what another has before it.
+PYTEST := $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
 # A Python that can make a virtual environment; Debian ships venv apart from python3.
@@ -52,8 +52,7 @@ reset: .venv/.requirements.txt ## drop the development database; asks first, CON
 	@exec $(PYTHON) app/dev/embedded --reset $(if $(filter yes,$(CONFIRM)),--yes)
 
 test: .venv/.requirements-dev.txt ## run the tests but the slow ones; ARGS="-k name" selects among all
-	@$(ISOLATED); exec $(PYTEST) --cov=app --cov-report=term-missing:skip-covered \
-	    $(if $(ARGS),--cov-fail-under=0 $(ARGS),-m "not slow")
+	@$(ISOLATED); exec $(PYTEST) $(or $(ARGS),-m "not slow")
 
 test-slow: .venv/.requirements-dev.txt ## run the tests that take long or need other programs
 	@$(ISOLATED); exec $(PYTEST) -m slow $(ARGS)
@@ -80,17 +79,17 @@ bench-bulk: .venv/.requirements-dev.txt ## bulk requests beside the same SQL on 
 	@$(ISOLATED); exec $(PYTHON) -m benchmarks.bulk --write $(ARGS)
 
 clients: .venv/.requirements-dev.txt $(NODE_MODULES) ## generate clients from the contract, lint it, and call the service with them
-	@$(ISOLATED); exec $(PYTHON) -m pytest --no-cov tests/test_clients.py tests/test_generators.py tests/test_contract_lint.py $(ARGS)
+	@$(ISOLATED); exec $(PYTHON) -m pytest tests/test_clients.py tests/test_generators.py tests/test_contract_lint.py $(ARGS)
 
 contract: .venv/.requirements-dev.txt ## keep the contract of a release, unless it breaks clients of the last one
 	@$(ISOLATED); exec $(PYTHON) -m tests.compatibility
 
-check: .venv/.requirements-dev.txt ## what CI runs: format, lint, layers, types, tests, audit
+check: .venv/.requirements-dev.txt ## what CI runs: format, lint, layers, types, tests with coverage, audit
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 	@$(PYTHON) -m mypy --strict app wsgi.py gunicorn.conf.py
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test ARGS='-m "not slow" --cov=app --cov-report=term-missing:skip-covered'
 	@$(MAKE) --no-print-directory test-slow
 	@$(MAKE) --no-print-directory audit
 

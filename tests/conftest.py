@@ -298,6 +298,13 @@ def proxy(database_url: str) -> Iterator[Proxy]:
         yield forwarding
 
 
+@pytest.fixture
+def cutting(cluster: str, database_url: str) -> Iterator[Proxy]:
+    """A proxy that knows messages by their text: past the pooler, which is spoken to in TLS."""
+    with Proxy(cluster) as forwarding:
+        yield forwarding
+
+
 @pytest.fixture(scope="session")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of gunicorn with the application, as it is started in production."""

@@ -84,35 +84,6 @@ def test_a_run_measures_what_it_was_told_to_and_shows_it(prepared: Ground) -> No
     assert headings == ["list of 50", "mix"]
 
 
-def test_failing_requests_are_no_result(prepared: Ground, tmp_path: Path) -> None:
-    need("wrk")
-    targets = tmp_path / "targets"
-    targets.write_text(f"no-token {prepared.people[0].tasks[0]}\n")
-    with (
-        started(FLOOR, prepared.fresh("of_none"), prepared.people[0], tmp_path) as running,
-        pytest.raises(RuntimeError, match="errors in"),
-    ):
-        fire(running.base, "get", targets, 1, "the test")
-
-
-def results(*rounds: tuple[float, float]) -> table.Results:
-    """What a run would have found, of the floor's and the service's time in each round."""
-    load = {"requests": 1000, "seconds": 2.0, "errors": 0, "p50_ms": 1.0, "p99_ms": 2.0}
-    samples = [
-        {
-            "contestant": name,
-            "operation": "get",
-            "round": number,
-            "load": load,
-            "application_us": time,
-            "database_us": 100.0,
-        }
-        for number, times in enumerate(rounds, 1)
-        for name, time in zip(("floor", "service"), times, strict=True)
-    ]
-    return {"samples": samples, "titles": {"floor": "the floor", "service": "this service"}}
-
-
 def test_bulk_requests_are_measured_beside_their_own_statements(prepared: Ground) -> None:
     figures = bulk.measure(prepared, rounds=1, share=0.03)
     assert figures.keys() == bulk.CASES.keys()

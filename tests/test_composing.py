@@ -1,29 +1,94 @@
 """Texts that the release before wrote come to be in NFC, and whoever keeps a copy learns of it."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from unicodedata import normalize
 
 import pytest
 
 from app import create_app
+from app.core.ids import new_id
 from app.db.run import execute
 from app.ops import composing
-from tests.composing import (
-    COMPOSED,
-    DECOMPOSED,
-    SCHEMA_BEFORE,
-    fill,
-    left,
-    roll_out,
-)
-from tests.conftest import Account, settings_for
+from tests.conftest import ROOT, Account, gunicorn_process, settings_for
 from tests.databases import migrate, migrate_down, opened, own_database
+from tests.test_migrations import endings, upgrading
+from tests.traffic import Ask, Callers
 from tests.walking import walk
 
 pytestmark = pytest.mark.slow
 
-ROWS, USERS = 3000, 4
+ROWS, USERS, SCHEMA_BEFORE = 3000, 4, "0008"
+
+COMPOSED: Final = "Café"
+DECOMPOSED: Final = normalize("NFD", COMPOSED)
+
+FILL: Final = """
+with owner as (
+    insert into users (id, email, password_hash, name, change_seq)
+        select id, id || '@example.com', 'none', %(decomposed)s, %(each)s + 2
+            from unnest(%(ids)s::uuid[]) id returning id
+), category as (
+    insert into categories (user_id, id, name, version, created_at, updated_at)
+        select id, gen_random_uuid(), name, %(each)s + place, now(), now() from owner,
+            unnest(array[%(composed)s, upper(%(decomposed)s)]) with ordinality as c (name, place)
+        returning id
+)
+insert into tasks (user_id, id, title, description, complete, priority, version, created_at,
+        updated_at, deleted_at)
+    select owner.id, gen_random_uuid(),
+        case n %% 3 when 0 then 'Plain ' else %(decomposed)s end || n,
+        case n %% 4 when 0 then 'At the ' || %(decomposed)s when 1 then 'At ' || %(composed)s end,
+        false, 0, n, now() - n * interval '1 second', now(), case n %% 50 when 0 then now() end
+        from owner, generate_series(1, %(each)s) n
+"""
+LEFT: Final = """
+select (select count(*) from tasks where title is not nfc normalized
+        or description is not nfc normalized)
+    + (select count(*) from categories where name is not nfc normalized)
+    + (select count(*) from users where name is not nfc normalized)
+"""
+
+
+def release_before(directory: Path) -> Path:
+    """This release as it was: it keeps texts as sent, and knows no migration from 0009 on."""
+    tree = directory / "release before"
+    later = (path.name for path in (ROOT / "migrations" / "versions").glob("[0-9]*_*.py"))
+    without = shutil.ignore_patterns("__pycache__", *(name for name in later if name >= "0009"))
+    for name in ("app", "migrations"):
+        shutil.copytree(ROOT / name, tree / name, ignore=without)
+    for name in ("wsgi.py", "gunicorn.conf.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    texts = tree / "app" / "core" / "texts.py"
+    composing = '    return normalize("NFC", "".join(pieces) + text[end:])'
+    assert composing in texts.read_text()
+    texts.write_text(
+        texts.read_text()
+        .replace(composing, "    return text")
+        .replace("        text = text.replace(mark, marks)", "        pass")
+    )
+    return tree
+
+
+def fill(url: str, rows: int, users: int) -> list[Account]:
+    """So many tasks of so many users, most of them not in NFC, with two categories each."""
+    application = create_app(settings_for(url))
+    verifier = application.extensions["token_verifier"]
+    ids = [new_id() for _ in range(users)]
+    with opened(url) as cursor:
+        texts = {"composed": COMPOSED, "decomposed": DECOMPOSED}
+        cursor.execute(FILL, {"ids": ids, "each": rows // users, **texts})
+        cursor.execute("analyze")
+    return [Account(i, "", verifier.issue(i), application.test_client()) for i in ids]
+
+
+def left(url: str) -> int:
+    """How many texts are not in NFC, as PostgreSQL sees it."""
+    with opened(url) as cursor:
+        cursor.execute(LEFT)
+        return int(cursor.fetchone()[0])
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +123,21 @@ def changes(account: Account, since: str | None = None) -> tuple[list[dict[str, 
             return found, str(since)
 
 
+def writing() -> list[Ask]:
+    """What a client of the release before sends decomposed, and a look at it."""
+    title = f"{DECOMPOSED} {new_id()}"
+    task, changed = (
+        f"/v1/tasks/{new_id()}",
+        {"title": title, "description": f"{DECOMPOSED} at noon"},
+    )
+    return [
+        ("PUT", task, {"title": title}),
+        ("PUT", task, changed),
+        ("POST", "/v1/categories", {"name": title}),
+        ("GET", "/v1/tasks?limit=20", None),
+    ]
+
+
 def test_an_upgrade_brings_all_texts_to_nfc_and_fails_nobody_who_is_served_meanwhile(
     cluster: str, tmp_path: Path
 ) -> None:
@@ -65,9 +145,15 @@ def test_an_upgrade_brings_all_texts_to_nfc_and_fails_nobody_who_is_served_meanw
         migrate(url, SCHEMA_BEFORE)
         accounts = fill(url, ROWS, USERS)
         before = left(url)
-        found = roll_out(url, tmp_path, accounts, seconds=120)
-        assert set(found.statuses) == {200, 201}, found.statuses
-        assert found.said.count("another has its name, so (2)") == USERS
+        tree = release_before(tmp_path)
+        with (
+            gunicorn_process(url, tmp_path / "log", root=tree) as (base, _),
+            Callers(base, accounts * 2, writing) as callers,
+        ):
+            (said,) = endings(upgrading(url))
+            callers.goes_on()
+        assert set(callers.statuses) == {200, 201}, callers.statuses
+        assert said.count("another has its name, so (2)") == USERS
         assert before > ROWS / 2
         # What the release before went on to write, the next purge finds.
         application = create_app(settings_for(url))

@@ -53,10 +53,8 @@ def stopped(**environment: str) -> tuple[int, str]:
         ("postgresql://app:hidden@nowhere.invalid/tasks", 1, "no host of that name is known"),
         ("{server}/nowhere", 1, "there is no database of that name"),
         ("{server}/postgres?sslmode=require", 1, "asks for TLS, which the server does not speak"),
-        ("{server}/postgres?sslmode=none", 1, "does not take the value of one of its parameters"),
         ("{wrong}/postgres", 1, "its user or password is not accepted"),
         ("{server}/postgres?pgbouncer=true", 4, "remove the parameter pgbouncer from it"),
-        ("mysql://app:hidden@127.0.0.1/tasks", 4, "DATABASE_URL expects postgres://"),
     ],
 )
 def test_a_database_that_cannot_be_used_stops_the_start_with_one_line(

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from apiflask import APIFlask
 from click.testing import Result
 
 from app import create_app
@@ -23,7 +22,7 @@ from app.db.base import Base
 from app.ops.doctor import command, rights
 from app.ops.doctor.command import CHECKS
 from app.ops.doctor.deployment import Deployment
-from app.ops.doctor.findings import REMEDIES, Finding
+from app.ops.doctor.findings import REMEDIES
 from tests.conftest import ROOT
 from tests.databases import MIGRATIONS, migrate, opened, own_database
 from tests.rig.pgbouncer import PgBouncer
@@ -363,13 +362,6 @@ def test_a_statement_that_does_not_end_is_given_up_and_what_needs_its_connection
     assert [each["check"] for each in json.loads(result.stdout)["checks"]] == ["schema"]
 
 
-def test_a_check_that_breaks_stops_no_other(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = {"breaks": lambda _: [Finding({}["text"])], "does not": lambda _: [Finding("asked")]}
-    monkeypatch.setattr(command, "CHECKS", checks)
-    results = [(name, each.code) for name, each in command.examine(Deployment(app))]
-    assert results == [("breaks", "unfinished"), ("does not", None)]
-
-
 def test_a_connection_that_dies_ends_what_needs_it(box: Box) -> None:
     with Proxy(box.url) as proxy:
         proxy.faults.cut_within = b"getdatabaseencoding"
@@ -419,16 +411,6 @@ def test_a_table_of_ones_own_has_to_keep_users_apart(
     make = f"create policy own_rows on tasks to tasks_app using {OWN_ROWS} with check {OWN_ROWS}"
     with box.altered("drop policy own_rows on tasks", back=make):
         assert found(box.doctor(*only)) == {"policies.different"}
-
-
-OTHERS = """
-encoding.letters clock.skewed clock.wrong tls.plain tls.unverified pooler.statement
-migrations.pooled
-"""
-
-
-def test_each_finding_has_been_made_here() -> None:
-    assert {*SETTINGS, *OTHERS.split(), *(code for code, _ in ALTERED)} == set(REMEDIES)
 
 
 def test_the_document_lists_each_finding_with_its_remedy() -> None:

@@ -25,7 +25,6 @@ import pytest
 from app.dev import embedded
 from app.dev.embedded import programs
 from app.dev.embedded.main import main
-from app.dev.embedded.programs import server_account
 
 AS_ROOT = os.geteuid() == 0
 
@@ -181,15 +180,6 @@ LIBPQ = {
 }
 
 
-def test_no_variable_of_libpqs_stands_between_us_and_our_server(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable, value in LIBPQ.items():
-        monkeypatch.setenv(variable, value)
-    with embedded.Server(directory) as url:
-        assert ask(url, "select current_user") == "app"
-
-
 def test_the_command_gets_the_embedded_database_and_its_exit_code_comes_back(
     checkout: Path,
 ) -> None:
@@ -282,17 +272,6 @@ def test_a_killed_owner_has_no_say_any_more(directory: Path, checkout: Path) -> 
     server = embedded.Server(directory)
     assert server.start() == url
     server.stop()
-    assert is_down(url)
-
-
-def test_a_directory_that_is_gone_does_not_stop_anyone_from_leaving(directory: Path) -> None:
-    server = embedded.Server(directory)
-    url = server.start()
-    away = directory.rename(directory.with_name("away"))
-    server.stop()
-    away.rename(directory)
-    with embedded.Server(directory) as joined:
-        assert joined == url
     assert is_down(url)
 
 
@@ -503,12 +482,3 @@ def test_ctrl_c_to_the_whole_group_ends_quietly(checkout: Path) -> None:
         _, errors = process.communicate()
     assert (process.returncode, errors) == (128 + signal.SIGINT, "")
     assert is_down(url)
-
-
-def test_root_without_an_account_for_the_server_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr("pwd.getpwnam", {}.__getitem__)
-    with pytest.raises(RuntimeError, match="does not run as root"):
-        server_account(tmp_path / "data")

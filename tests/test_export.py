@@ -231,28 +231,28 @@ def test_a_calendar_is_well_formed_whatever_a_text_holds(alice: Account) -> None
 
 
 def test_an_export_whose_connection_dies_begins_again(
-    auth: Callable[..., Account], proxy: Proxy, connection: Any
+    auth: Callable[..., Account], cutting: Proxy, connection: Any
 ) -> None:
-    caller = auth(create_app(settings_for(proxy.url)))
+    caller = auth(create_app(settings_for(cutting.url)))
     fill(connection, caller, PIECE_ROWS + 1)
-    proxy.faults.cut_within = b"fetch 250 from tasks"
-    proxy.faults.every = 3  # two for each export: the first of the second is cut
+    cutting.faults.cut_within = b"fetch 250 from tasks"
+    cutting.faults.every = 3  # two for each export: the first of the second is cut
     whole = exported(caller)
     again = exported(caller)
-    assert proxy.cuts == 1
+    assert cutting.cuts == 1
     assert again == whole
 
 
 def test_an_export_that_cannot_be_read_is_503_and_no_part_of_a_file(
-    auth: Callable[..., Account], proxy: Proxy, connection: Any
+    auth: Callable[..., Account], cutting: Proxy, connection: Any
 ) -> None:
-    caller = auth(create_app(settings_for(proxy.url)))
+    caller = auth(create_app(settings_for(cutting.url)))
     fill(connection, caller, PIECE_ROWS + 1)
-    proxy.faults.cut_within = b"fetch 250 from tasks"
+    cutting.faults.cut_within = b"fetch 250 from tasks"
     response = caller.get("/v1/export")
     assert (response.status_code, response.mimetype) == (503, "application/problem+json")
     assert response.json["type"] == "/problems/database-unavailable"
-    proxy.faults.cut_within = b""
+    cutting.faults.cut_within = b""
     assert len(parsed(exported(caller))) == PIECE_ROWS + 3
 
 

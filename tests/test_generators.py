@@ -4,7 +4,6 @@ import json
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 from apiflask import APIFlask
@@ -110,19 +109,3 @@ def test_the_typescript_client_compiles_under_strict_rules(contract: Path, tmp_p
     ended = run(["node", str(compiler), "--project", "."], directory)
     assert (ended.returncode, ended.stdout) == (0, "")
     assert len(list((directory / "models").glob("*.ts"))) > 30
-
-
-def test_a_member_that_is_only_ever_null_is_what_the_typescript_client_does_not_compile_with(
-    contract: Path, tmp_path: Path
-) -> None:
-    modules = need_node()
-    document: dict[str, Any] = json.loads(contract.read_bytes())
-    deletion = document["components"]["schemas"]["DeleteOperation"]
-    deletion["properties"]["body"] = {"type": "null"}
-    broken = tmp_path / "broken.json"
-    broken.write_text(json.dumps(document))
-    directory = tmp_path / "client"
-    generate(broken, "typescript-fetch", directory)
-    (directory / "tsconfig.json").write_text(json.dumps(TYPES))
-    compiler = modules / "typescript" / "bin" / "tsc"
-    assert run(["node", str(compiler), "--project", "."], directory).returncode != 0

@@ -179,7 +179,8 @@ def test_a_rolling_restart_under_load_fails_nothing(database_url: str, tmp_path:
     need("haproxy")
     ports = (free_port(), free_port())
     with ExitStack() as stack:
-        programs = [serve(stack, tmp_path / f"{n}.log", n, database_url) for n in ports]
+        grace = {"SHUTDOWN_GRACE": "3"}  # more than two looks of HAProxy take
+        programs = [serve(stack, tmp_path / f"{n}.log", n, database_url, **grace) for n in ports]
         balancer = stack.enter_context(HAProxy(*ports))
         with load(balancer.url, database_url) as working:
             for number, program in zip(ports, programs, strict=True):
@@ -187,7 +188,7 @@ def test_a_rolling_restart_under_load_fails_nothing(database_url: str, tmp_path:
                 end = program.process.send_signal if number == ports[0] else program.send
                 end(signal.SIGTERM)
                 assert program.process.wait(timeout=60) == 0
-                serve(stack, tmp_path / f"{number}-again.log", number, database_url)
+                serve(stack, tmp_path / f"{number}-again.log", number, database_url, **grace)
                 until(lambda: set(balancer.states().values()) == {"UP"})
         assert_nothing_failed(working.shift.outcomes)
     looks = (*working.health, *working.database_health)  # the latter has 0.8 s, however busy it is

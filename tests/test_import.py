@@ -471,29 +471,29 @@ def test_an_import_outlives_a_connection_that_is_killed(
 
 
 def test_an_import_that_breaks_off_says_how_far_it_came_and_goes_on_when_it_is_sent_again(
-    auth: Callable[..., Account], proxy: Proxy
+    auth: Callable[..., Account], cutting: Proxy
 ) -> None:
-    caller = auth(create_app(settings_for(proxy.url)))
+    caller = auth(create_app(settings_for(cutting.url)))
     lines = [task() for _ in range(3 * importing.CHUNK_LINES)]
     data, last = jsonl(*lines), lines[-1]["data"]["id"].encode()
-    proxy.faults.cut_within = last
+    cutting.faults.cut_within = last
     response = send(caller, data)
     assert (response.status_code, response.json["type"]) == (503, "/problems/import-interrupted")
     assert response.json["line"] == 2 * importing.CHUNK_LINES
     assert int(response.headers["Retry-After"]) >= 1
-    proxy.faults.cut_within = b""
+    cutting.faults.cut_within = b""
     until(lambda: caller.get("/v1/me").status_code == 200)
     assert counts(send(caller, data).json) == (200, 0, 400, 0)
 
 
 def test_an_import_whose_answers_are_lost_writes_each_line_once(
-    auth: Callable[..., Account], proxy: Proxy
+    auth: Callable[..., Account], cutting: Proxy
 ) -> None:
-    caller = auth(create_app(settings_for(proxy.url)))
+    caller = auth(create_app(settings_for(cutting.url)))
     lines = [task() for _ in range(importing.CHUNK_LINES)]
-    proxy.faults.lose_answer_to = lines[0]["data"]["id"].encode()
+    cutting.faults.lose_answer_to = lines[0]["data"]["id"].encode()
     assert send(caller, jsonl(*lines)).status_code == 503
-    proxy.faults.lose_answer_to = b""
+    cutting.faults.lose_answer_to = b""
     until(lambda: caller.get("/v1/me").status_code == 200)
     assert counts(imported(caller, *lines)) == (0, 0, importing.CHUNK_LINES, 0)
 

@@ -53,10 +53,6 @@ ENCODINGS = {
     "utf-32-le": "UTF-32",
     "utf-32-be": "UTF-32",
 }
-FORMS = {
-    "UTF-16": [b"\xff\xfe" + "{}".encode("utf-16-le"), b"\xfe\xff" + "{}".encode("utf-16-be")],
-    "UTF-32": [b"\xff\xfe\0\0" + "{".encode("utf-32-le"), b"\0\0\xfe\xff\0\0\0{"],
-}
 
 
 def refused_as_a_whole(account: Account, data: bytes, encoding: str) -> None:
@@ -75,13 +71,6 @@ def refused_as_a_whole(account: Account, data: bytes, encoding: str) -> None:
 def test_another_encoding_is_one_refusal_that_names_it(alice: Account, encoding: str) -> None:
     text = jsonl(category(), *(task() for _ in range(3))).decode()
     refused_as_a_whole(alice, text.encode(encoding), ENCODINGS[encoding])
-
-
-@pytest.mark.parametrize(
-    ("encoding", "data"), [(name, data) for name, forms in FORMS.items() for data in forms]
-)
-def test_a_mark_in_either_order_is_known(alice: Account, encoding: str, data: bytes) -> None:
-    refused_as_a_whole(alice, data, encoding)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def content(account: Account) -> list[Line]:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(before=LINES, lines=LINES, chunk=st.sampled_from([2, 5, 200]))
 @example(
     before=[named(CATEGORIES[0], "Home"), named(CATEGORIES[1], "Work")],

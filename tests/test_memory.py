@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlencode
@@ -20,7 +20,9 @@ from tests.rig.cluster import children
 
 pytestmark = pytest.mark.slow
 
-MOST_GROWTH = 20 * MEGABYTE
+MOST_GROWTH = 10 * MEGABYTE
+EACH = 7
+"""Every so-manieth shape is asked for, which are more than a worker keeps statements for."""
 
 EVENING = "2027-01-31T20:00:00Z"
 
@@ -110,12 +112,12 @@ def test_a_worker_that_was_asked_for_every_shape_is_little_larger(
         caller.ask("PATCH", task, {"complete": False})
         [worker] = children(process.pid)
         before = memory(worker)
-        for shape in shapes(category):
+        for shape in islice(shapes(category), 0, None, EACH):
             page = caller.ask("GET", f"/v1/tasks?{urlencode(shape)}")
             assert len(page["items"]) == 1, shape
             shape["cursor"] = page["next_cursor"]
             assert len(caller.ask("GET", f"/v1/tasks?{urlencode(shape)}")["items"]) == 1, shape
-        for patch in patches(category):
+        for patch in islice(patches(category), 0, None, 2):
             caller.ask("PATCH", task, patch)
             operation = {"op": "update", "type": "task", "id": made[1]["id"], "body": patch}
             caller.ask("POST", "/v1/batch", {"operations": [operation]})

@@ -17,14 +17,8 @@ from app.core.ids import new_id
 from app.core.metrics import tally
 from app.core.metrics.families import (
     FAILURE_CAUSES,
-    IN_FLIGHT,
-    LONG_POLLS,
     OTHER,
-    PLAIN,
-    QUEUED,
-    THREADS,
     UNMATCHED,
-    WORKER_STARTS,
 )
 from app.db.base import GATE
 from app.db.breaker import Breaker
@@ -343,44 +337,15 @@ def test_waits_for_the_pool_and_those_in_vain_are_counted(
 
 
 def test_a_statement_that_is_sent_again_is_counted(
-    measuring: Measuring, cluster: str, database_url: str, auth: Callable[..., Account]
+    measuring: Measuring, cutting: Proxy, auth: Callable[..., Account]
 ) -> None:
-    with Proxy(cluster) as proxy:
-        caller = auth(measuring(proxy.url))
-        assert caller.get("/v1/tasks").status_code == 200
-        proxy.faults.lose_answer_to = b"set local role"
-        proxy.faults.every = 2
-        proxy._matches = 1
-        assert caller.get("/v1/tasks").status_code == 200
-        found = told(caller.client)
+    cutting.faults.every = 2
+    caller = auth(measuring(cutting.url))
+    cutting.faults.lose_answer_to = b"set local role"
+    assert [caller.get("/v1/tasks").status_code for _ in range(2)] == [200, 200]
+    found = told(caller.client)
     assert found.sum("tasks_database_retries_total") == 1
     assert found.sum(FLIGHTS) == 3
-
-
-# The numbers themselves
-
-
-def test_workers_that_come_and_go_lose_no_count_and_take_no_more_room() -> None:
-    ledger, present = tally.Ledger(PLAIN), []
-    ledger.set_gauges = lambda: present.append(1)
-    tally.use(ledger)
-    try:
-        for age in range(1, 1001):
-            ledger.assign(age)
-            ledger.take(age)
-            tally.add(LONG_POLLS)
-            ledger.note_threads(threads=4, in_flight=3, queued=2)
-            if age > 2:
-                ledger.release(age - 2)
-    finally:
-        tally.use(None)
-    totals = ledger.totals()
-    told = {family: totals[ledger.offsets[(family.name,)]] for family in PLAIN if not family.labels}
-    assert told[WORKER_STARTS] == 1000
-    # Of the last two.
-    assert [told[each] for each in (LONG_POLLS, THREADS, IN_FLIGHT, QUEUED)] == [2, 8, 6, 4]
-    assert ledger.used[0] == 3
-    assert len(present) == 2000
 
 
 # Across processes

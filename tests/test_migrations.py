@@ -7,13 +7,10 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, Self
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -31,8 +28,8 @@ from app.db.scope import Role
 from app.dev.embedded import throwaway
 from tests.conftest import PASSWORD, ROOT, SECRET, Account, gunicorn, settings_for
 from tests.databases import MIGRATIONS, migrate, migrate_down, opened, own_database
-from tests.locks import until
 from tests.people import session, sign_in
+from tests.traffic import Ask, Callers
 
 MIGRATION_LOCK = 7_310_452_861
 """That of migrations/env.py, which every release shares."""
@@ -260,18 +257,6 @@ def test_grants_are_these(connection: Any) -> None:
         ]
 
 
-def test_every_table_with_a_users_id_forces_row_level_security(connection: Any) -> None:
-    with connection.cursor() as cursor:
-        unprotected = """
-            select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                where n.nspname = 'public' and c.relkind in ('r', 'p')
-                and (c.relname = 'users' or exists (select from pg_attribute a
-                    where a.attrelid = c.oid and a.attname = 'user_id'))
-                and not (c.relrowsecurity and c.relforcerowsecurity)
-        """
-        assert ask(cursor, unprotected) == []
-
-
 def test_the_roles_can_neither_sign_in_nor_pass_by_a_policy(connection: Any) -> None:
     with connection.cursor() as cursor:
         rights = f"""
@@ -483,50 +468,16 @@ def next_release(tmp_path: Path) -> Path:
     return tree
 
 
-class Load:
-    """Callers who read and write until they are told to stop."""
-
-    def __init__(self, base: str, callers: list[Account]) -> None:
-        self.base, self.told, self.statuses = base, Event(), Counter[object]()
-        self.threads = [Thread(target=self.call, args=(caller,)) for caller in callers]
-
-    def call(self, caller: Account) -> None:
-        host = self.base.removeprefix("http://")
-        connection = HTTPConnection(host, timeout=30)
-        headers = {"Authorization": f"Bearer {caller.token}", "Content-Type": "application/json"}
-        while not self.told.wait(0.05):
-            try:
-                for method, body in (("POST", '{"title": "Buy milk"}'), ("GET", None)):
-                    connection.request(method, "/v1/tasks", body, headers)
-                    answer = connection.getresponse()
-                    answer.read()
-                    self.statuses[answer.status] += 1
-            except (OSError, HTTPException) as error:
-                self.statuses[repr(error)] += 1
-                connection.close()
-        connection.close()
-
-    def __enter__(self) -> Self:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.told.set()
-        for thread in self.threads:
-            thread.join()
-
-    def goes_on(self) -> None:
-        """Return when there were some more requests."""
-        before = self.statuses.total()
-        until(lambda: self.statuses.total() > before + 8)
-
-
 def revision(answer: Any) -> dict[str, Any]:
     """What an answer of /health/db says of the schema."""
     assert answer["status"] == "ok"
     found: dict[str, Any] = answer["revision"]
     return found
+
+
+def buying() -> list[Ask]:
+    """What each caller asks, again and again."""
+    return [("POST", "/v1/tasks", {"title": "Buy milk"}), ("GET", "/v1/tasks", None)]
 
 
 ASK_HEALTH = "from wsgi import app; print(app.test_client().get('/health/db').text)"
@@ -553,8 +504,7 @@ def test_the_release_before_serves_while_and_after_the_next_one_migrates(
 
         pending = {"current": head, "head": "next", "up_to_date": False}
         assert health_of_the_next() == pending
-        with gunicorn(url, tmp_path / "log") as base, Load(base, callers) as load:
-            load.goes_on()
+        with gunicorn(url, tmp_path / "log") as base, Callers(base, callers, buying) as load:
             (output,) = endings(upgrading(url, next_release))
             load.goes_on()
             assert "Running upgrade" in output

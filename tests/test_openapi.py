@@ -144,39 +144,6 @@ def test_patterns_are_read_alike_in_every_language(document: dict[str, Any]) -> 
     assert {pattern: odd for pattern, odd in found.items() if odd} == {}
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        *("^(?!0000)[0-9]{4}$", "(?=a)", "(?<=a)b", "(?P<a>b)", "(?i)a", "(?>a)", r"\s", r"[\d]+"),
-        *(
-            r"\w",
-            r"\bword",
-            r"(a)\1",
-            r"\Z",
-            r"\u0041",
-            r"[\u0041]",
-            r"\p{L}",
-            "a+?",
-            "a*+",
-            "a{2}?",
-        ),
-        *(
-            r"\ ",
-            r"\"",
-            r"[\"]",
-            r"\-",
-            "[a-z&&[aeiou]]",
-            "[[:alpha:]]",
-            "a{,3}",
-            "[a--b]",
-            "a{1,1001}",
-        ),
-    ],
-)
-def test_a_pattern_that_is_not_read_alike_is_found(pattern: str) -> None:
-    assert unlike(pattern)
-
-
 def test_no_member_is_only_ever_null(document: dict[str, Any]) -> None:
     for schema in objects(document):
         for name, member in schema.get("properties", {}).items():
@@ -311,7 +278,7 @@ def loaded(base: str, token: str) -> Any:
     schema = schemathesis.openapi.from_url(f"{base}/openapi.json", config=config)
     schema.config.phases = PhasesConfig(coverage=coverage)
     schema.config.headers = {"Authorization": f"Bearer {token}"}
-    schema.config.generation.max_examples = 5
+    schema.config.generation.max_examples = 2
     schema.config.generation.deterministic = True
     # A request line can be too long for the server before its query is read.
     schema.config.checks.negative_data_rejection.expected_statuses.append("414")
@@ -373,6 +340,7 @@ def test_schemathesis_finds_nothing(base: str, alice: Account) -> None:
     assert findings(schema) == []
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing_in_the_erasure_of_an_account(base: str, bob: Account) -> None:
     schema = loaded(base, bob.token).include(operation_id="delete_me")
     assert findings(schema) == []

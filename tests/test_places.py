@@ -26,7 +26,6 @@ from app.core.places import (
     Places,
     for_polls,
     for_transfers,
-    reserve_thread,
 )
 from app.server.lanes import Lanes
 from tests.conftest import Account, gunicorn, settings_for
@@ -112,23 +111,6 @@ def test_no_user_has_all_places_and_one_thread_stays_free(
         place.release()
     assert (polls.free, transfers.free) == (polls.total, transfers.total)
     assert (common.free, {*polls.taken, *transfers.taken}) == (threads - 1, set())
-
-
-def test_a_thread_that_is_reserved_takes_no_other_ones_share() -> None:
-    places, found = Places(2, 2, CommonThreads(1)), list[Place]()
-
-    def take() -> None:
-        reserve_thread()
-        found.extend(places.take("a") for _ in range(2))
-
-    thread = Thread(target=take)
-    thread.start()
-    thread.join()
-    assert (len(found), places.free) == (2, 0)
-    for place in found:
-        place.release()
-    with pytest.raises(NoPlace):  # this thread may answer anything, and it is the only one
-        places.take("a")
 
 
 def test_an_export_leaves_a_connection_to_others(database_url: str) -> None:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 
 from app.api.changes.queries import FEED
@@ -16,6 +18,7 @@ from app.api.trash import erasing
 from app.api.trash import queries as trash
 from app.db.scope import reading
 from app.db.statement import Statement
+from tests.databases import migrate, own_database
 
 KEYS = {
     "created_at": str(datetime.now(UTC) - timedelta(minutes=2500)),
@@ -30,27 +33,41 @@ MIDDLE_ID = "80000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def crowd(connection: Any) -> str:
-    """The id of a user with 5,000 tasks among others with as many."""
+def connection(cluster: str) -> Iterator[Any]:
+    """A superuser's connection to a database that has these rows alone."""
+    with own_database(cluster) as url, closing(psycopg2.connect(url)) as opened:
+        opened.autocommit = True
+        migrate(url)
+        yield opened
+
+
+def filled(connection: Any, rows: int, columns: str, values: str) -> str:
+    """The id of one of three users who have so many tasks each, with these values of a number."""
     with connection.cursor() as cursor:
         cursor.execute(
             "with owner as (insert into users (id) select gen_random_uuid()"
             " from generate_series(1, 3) returning id), rows as ("
-            " insert into tasks (user_id, id, title, complete, priority, version, created_at,"
-            " updated_at, due_at, due_date) select id, gen_random_uuid(), 'Task ' || n, false,"
-            " n % 4, n, now() - n * interval '1 minute', now() - n * interval '1 second',"
-            " case n % 5 when 0 then timestamptz '2026-03-01Z' + n * interval '1 hour' end,"
-            " case n % 5 when 1 then date '2026-03-01' + n / 24 end"
-            " from owner, generate_series(1, 5000) n) select id from owner limit 1"
+            " insert into tasks (user_id, id, title, complete, version, created_at, updated_at,"
+            f" {columns}) select id, gen_random_uuid(), 'Task ' || n, false, n,"
+            f" now() - n * interval '1 minute', now() - n * interval '1 second', {values}"
+            f" from owner, generate_series(1, {rows}) n) select id from owner limit 1"
         )
-        user_id = cursor.fetchone()[0]
+        [user_id] = cursor.fetchone()
         cursor.execute("analyze tasks")
-        yield user_id
-        cursor.execute(
-            "delete from users where id in"
-            " (select user_id from tasks group by user_id having count(*) = 5000)"
-        )
-        cursor.execute("analyze tasks")
+    return str(user_id)
+
+
+@pytest.fixture(scope="module")
+def crowd(connection: Any) -> str:
+    """The id of a user with 5,000 tasks among others with as many."""
+    return filled(
+        connection,
+        5000,
+        "priority, due_at, due_date",
+        "n % 4,"
+        " case n % 5 when 0 then timestamptz '2026-03-01Z' + n * interval '1 hour' end,"
+        " case n % 5 when 1 then date '2026-03-01' + n / 24 end",
+    )
 
 
 def planned(
@@ -196,24 +213,11 @@ def test_a_search_reads_a_small_part_of_a_users_many_tasks(
 # The trash
 
 
-@pytest.fixture
-def heap(connection: Any) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def heap(connection: Any) -> str:
     """The id of a user with 5,000 tasks in the trash and as many live ones, among others' trash."""
-    with connection.cursor() as cursor:
-        cursor.execute("begin")
-        cursor.execute(
-            "with owner as (insert into users (id, email, password_hash) select"
-            " gen_random_uuid(), n || '@heap.example', 'none' from generate_series(1, 3) n"
-            " returning id), rows as ("
-            " insert into tasks (user_id, id, title, complete, priority, version, created_at,"
-            " updated_at, deleted_at) select id, gen_random_uuid(), 'Task ' || n, false, 0, n,"
-            " now(), now(), case when n % 2 = 0 then now() - n * interval '1 second' end"
-            " from owner, generate_series(1, 10000) n) select id from owner limit 1"
-        )
-        user_id = cursor.fetchone()[0]
-        cursor.execute("analyze tasks")
-        yield user_id
-        cursor.execute("reset role; rollback; analyze tasks")
+    deleted = "case when n % 2 = 0 then now() - n * interval '1 second' end"
+    return filled(connection, 10000, "priority, deleted_at", f"0, {deleted}")
 
 
 @pytest.mark.parametrize("seconds", [1, 9000])

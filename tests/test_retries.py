@@ -1,6 +1,6 @@
 """A connection that dies: reads and keyed writes are sent once more, no other write ever is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +14,6 @@ from tests.rig.proxy import Proxy
 
 STATEMENT = b"set local role"
 """What every statement of the service begins with."""
-
-
-@pytest.fixture
-def cutting(cluster: str, database_url: str) -> Iterator[Proxy]:
-    """The way to the database, in plain text, where messages can be recognised."""
-    with Proxy(cluster) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.locks import until
-from tests.rig import programs
 from tests.rig.programs import need, refuses
 
 pytestmark = pytest.mark.slow
@@ -86,7 +85,7 @@ def runs(pid: int) -> bool:
     return bool(shown.stdout.strip()) and not shown.stdout.startswith("Z")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_rig_serves_until_it_is_stopped_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -107,31 +106,15 @@ def test_the_rig_serves_until_it_is_stopped_and_leaves_nothing(
     assert "Traceback" not in rig.printed
 
 
-def test_a_missing_program_is_a_reason_to_skip() -> None:
-    with pytest.raises(pytest.skip.Exception, match="nonesuch is not installed"):
-        need("nonesuch")
-
-
-def test_servers_are_found_where_the_path_of_an_ordinary_user_does_not_lead(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "nonesuch").touch(0o755)
-    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
-    assert need("nonesuch") == str(tmp_path / "nonesuch")
-
-
-@pytest.mark.parametrize(("ci", "status", "word"), [("true", 1, "failed"), ("", 0, "skipped")])
-def test_a_test_that_is_skipped_fails_in_ci(
-    tmp_path: Path, ci: str, status: int, word: str
-) -> None:
+def test_a_test_that_is_skipped_fails_in_ci(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SKIPPED)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, f"--rootdir={tmp_path}", str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, "CI": ci},
+        env={**os.environ, "CI": "true"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == status, done.stdout
-    assert f"1 {word}" in done.stdout
+    assert done.returncode == 1, done.stdout
+    assert "1 failed" in done.stdout

@@ -70,7 +70,7 @@ def replace_workers(process: Popen[bytes]) -> None:
 def test_health_fails_first_while_requests_are_served_to_the_end_of_the_grace(
     database_url: str, alice: Account, tmp_path: Path
 ) -> None:
-    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="5")
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="3")
     with serving as (base, process), closing(connect(base)) as kept:
         assert ask(kept, "/v1/tasks", alice)[:2] == (200, False)
         process.send_signal(signal.SIGTERM)
@@ -139,7 +139,7 @@ def post_fork(arbiter, worker):
 def test_who_waits_for_a_change_is_answered_when_the_worker_ends(
     database_url: str, alice: Account, tmp_path: Path, number: signal.Signals
 ) -> None:
-    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="5")
+    serving = gunicorn_process(database_url, tmp_path / "log", SHUTDOWN_GRACE="2")
     with serving as (base, process), closing(connect(base)) as waiting:
         token = json.loads(look(base, "/v1/changes", alice).body)["next_token"]
         started = time.monotonic()

@@ -100,7 +100,6 @@ def variables(url: str, **settings: str) -> dict[str, str]:
 COMMANDS = {
     "flask db upgrade": ["-m", "flask", "db", "upgrade"],
     "flask users list": ["-m", "flask", "users", "list"],
-    "flask doctor": ["-m", "flask", "doctor"],
     "create_app": ["-c", "from app import create_app; create_app()"],
 }
 

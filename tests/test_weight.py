@@ -27,26 +27,6 @@ def test_the_head_is_the_one_that_alembic_finds() -> None:
     assert head_revision(migrations / "versions") == head
 
 
-@pytest.mark.parametrize(
-    ("steps", "head"),
-    [
-        ({}, None),
-        ({"0001": "None"}, "0001"),
-        ({"0001": "None", "ab12cd": '"0001"', "0000": "'ab12cd'"}, "0000"),
-        ({"a": "None", "b": '"a"', "c": '"a"', "d": '("b", "c")'}, "d"),
-    ],
-    ids=["none", "one", "a chain out of order", "a merge"],
-)
-@pytest.mark.parametrize("annotation", ["", ": str | None"])
-def test_the_head_is_what_no_other_migration_follows(
-    tmp_path: Path, steps: dict[str, str], head: str | None, annotation: str
-) -> None:
-    for name, before in steps.items():
-        text = f'revision{annotation} = "{name}"\ndown_revision{annotation} = {before}\n'
-        (tmp_path / f"{name}_step.py").write_text(text)
-    assert head_revision(tmp_path) == head
-
-
 def test_two_heads_stop_the_start(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(f'revision = "{name}"\ndown_revision = None\n')
@@ -72,6 +52,7 @@ def ask(connection: HTTPConnection, account: Account, count: int) -> None:
             assert (response.status, bool(response.read())) == (status, True)
 
 
+@pytest.mark.slow
 def test_a_worker_has_its_size_from_the_beginning(
     database_url: str, alice: Account, tmp_path: Path
 ) -> None:

@@ -1,8 +1,14 @@
 """Clients at work while something is done to the service that they must not notice."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from threading import Event, Thread
+from typing import Any, Self
 
+from tests.conftest import Account
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcome, Tally
 from tests.faults.service import people
@@ -28,3 +34,49 @@ def assert_nothing_failed(*kinds: Sequence[Outcome]) -> None:
         tally = Tally(outcomes)
         assert tally.said() == {}, tally.said()
         assert tally.sent > 0
+
+
+Ask = tuple[str, str, dict[str, Any] | None]
+"""Method, path and body of a request."""
+
+
+class Callers:
+    """Users who ask the same again and again, until the block ends."""
+
+    def __init__(
+        self, base: str, callers: Sequence[Account], asks: Callable[[], Sequence[Ask]]
+    ) -> None:
+        self.host, self.asks = base.removeprefix("http://"), asks
+        self.told, self.statuses = Event(), Counter[object]()
+        self.threads = [Thread(target=self.call, args=(caller,)) for caller in callers]
+
+    def call(self, caller: Account) -> None:
+        connection = HTTPConnection(self.host, timeout=30)
+        headers = {"Authorization": f"Bearer {caller.token}", "Content-Type": "application/json"}
+        while not self.told.wait(0.05):
+            try:
+                for method, path, body in self.asks():
+                    connection.request(method, path, json.dumps(body) if body else None, headers)
+                    answer = connection.getresponse()
+                    answer.read()
+                    self.statuses[answer.status] += 1
+            except (OSError, HTTPException) as error:
+                self.statuses[repr(error)] += 1
+                connection.close()
+        connection.close()
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        self.goes_on()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.told.set()
+        for thread in self.threads:
+            thread.join()
+
+    def goes_on(self) -> None:
+        """Return when there were some more requests of each."""
+        before = self.statuses.total()
+        until(lambda: self.statuses.total() > before + 4 * len(self.threads))

@@ -1,1 +1,0 @@
-"""What a change of the contract would break for clients that were written for the last release."""
