@@ -21,7 +21,7 @@ LEAST_TRIPLES: Final = 17
 
 PLACEHOLDERS: Final = re.compile(
     "changeme|changethis|replaceme|replacethis|placeholder|your(jwt)?secret|mysecret|supersecret"
-    "|secretkey|astringsecret|opensslrand"  # of jwt.io, and the README's command for its output
+    "|secretkey|astringsecret|opensslrand"  # of jwt.io, and the Neon page's command for its output
 )
 """Placeholders of examples, in lower case and reduced to letters and digits."""
 
