@@ -207,8 +207,9 @@ def test_prometheus_scrapes_what_the_documents_speak_of(prometheus: str, server:
 def test_the_commands_make_a_token_and_show_the_metrics(server: str) -> None:
     making, asking = block(METRICS, "sh").splitlines()
     script = f"{making}\necho $METRICS_TOKEN\nexport METRICS_TOKEN={TOKEN}\n{asking}"
-    readme = re.findall(r"^    (curl .*METRICS_TOKEN.*)$", (ROOT / "README.md").read_text(), re.M)
-    script += f"\n{readme[0]}".replace("https://tasks.example.com", server)
+    page = (ROOT / "docs" / "operations" / "running.md").read_text()
+    commands = re.findall(r"^    (curl .*METRICS_TOKEN.*)$", page, re.M)
+    script += f"\n{commands[0]}".replace("https://tasks.example.com", server)
     run = subprocess.run(
         ["bash", "-euc", script.replace(f"http://{ADDRESS}", server)],
         capture_output=True,

@@ -65,9 +65,9 @@ def catalogue(connection: Any) -> Iterator[Any]:
         cursor.execute("rollback")
 
 
-def test_the_readme_lists_every_setting_with_its_default_and_what_it_expects() -> None:
-    readme = (ROOT / "README.md").read_text()
-    documented = [row[:3] for row in table_under(readme, "Settings")]
+def test_the_page_lists_every_setting_with_its_default_and_what_it_expects() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    documented = [row[:3] for row in table_under(page, "All settings")]
     assert documented == [
         [variable_of(s), default_of(s) or "unset", s.metadata["expects"]] for s in fields(Settings)
     ]

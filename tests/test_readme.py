@@ -1,4 +1,4 @@
-"""The README's commands do what it says: the tour, the way to Neon, the Procfile."""
+"""The commands of README, tour, Neon page and Procfile do what those pages say."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from tests.conftest import PASSWORD, ROOT, SECRET, settings_for, wait_until_read
 from tests.rig.programs import free_port
 
 README = (ROOT / "README.md").read_text()
+TOUR = (ROOT / "docs" / "tour.md").read_text()
+NEON = (ROOT / "docs" / "operations" / "neon.md").read_text()
+RUNNING = (ROOT / "docs" / "operations" / "running.md").read_text()
 
 ADDRESS = "http://127.0.0.1:8000"
 MARK = "--- the next block ---"
@@ -33,20 +37,15 @@ CHANGING = {
 }
 
 
-def section(title: str) -> str:
-    """The text below a heading of the README."""
-    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
-
-
 def code(text: str, language: str) -> list[str]:
     """The fenced blocks in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
-def steps(title: str) -> list[tuple[str, str]]:
-    """The shell blocks of a section, each with the output that is shown below it."""
+def steps(page: str) -> list[tuple[str, str]]:
+    """The shell blocks of a page, each with the output that is shown below it."""
     pattern = r"^```sh\n(.*?)^```\n(?:\n```(?:text|json)\n(.*?)^```$)?"
-    return re.findall(pattern, section(title), re.M | re.S)
+    return re.findall(pattern, page, re.M | re.S)
 
 
 def settled(output: str) -> str:
@@ -56,8 +55,9 @@ def settled(output: str) -> str:
     return output.replace("\r", "").strip()
 
 
-def test_the_tour_prints_what_it_shows(server: str, tmp_path: Path) -> None:
-    tour = steps("A five-minute tour")
+@pytest.mark.parametrize("page", [README, TOUR], ids=["README", "tour"])
+def test_the_tour_prints_what_it_shows(page: str, server: str, tmp_path: Path) -> None:
+    tour = steps(page)
     script = f"\necho '{MARK}'\n".join(block for block, _ in tour).replace(ADDRESS, server)
     run = subprocess.run(
         ["bash", "-c", f"set -euo pipefail\n{script}"],
@@ -73,7 +73,7 @@ def test_the_tour_prints_what_it_shows(server: str, tmp_path: Path) -> None:
 
 
 def test_the_variables_for_neon_are_accepted_in_production() -> None:
-    (block,) = code(section("On Neon in 15 minutes"), "env")
+    (block,) = code(NEON, "env")
     variables = dict(pair.split("=", 1) for pair in shlex.split(block))
     variables["JWT_SECRET"] = SECRET
     settings = Settings.from_environment(variables)
@@ -99,8 +99,8 @@ def test_without_a_database_url_the_embedded_database_is_used(
     close(application)
 
 
-def test_every_command_of_the_readme_exists_with_its_options(app: APIFlask) -> None:
-    commands = re.findall(r"-m (flask [^`#\n]+)", README)
+def test_every_command_exists_with_its_options(app: APIFlask) -> None:
+    commands = re.findall(r"-m (flask [^`#\n]+)", NEON + RUNNING)
     assert len(commands) > 5
     for command in commands:
         arguments = [*shlex.split(command)[1:], "--help"]
@@ -110,8 +110,8 @@ def test_every_command_of_the_readme_exists_with_its_options(app: APIFlask) -> N
 
 @pytest.fixture
 def least_privileged(database_url: str, connection: Any) -> Iterator[str]:
-    """The database's URL for the login role that the README has made."""
-    (statements,) = code(section("On Neon in 15 minutes"), "sql")
+    """The database's URL for the login role that the Neon page has made."""
+    (statements,) = code(NEON, "sql")
     name, password = re.findall(r"create role (\w+) login noinherit password '(.*)';", statements)[
         0
     ]
@@ -127,7 +127,7 @@ def least_privileged(database_url: str, connection: Any) -> Iterator[str]:
             cursor.execute(f"drop role {name}")
 
 
-def test_the_login_role_of_the_readme_is_all_the_service_needs(
+def test_the_login_role_of_the_neon_page_is_all_the_service_needs(
     least_privileged: str, connection: Any
 ) -> None:
     application = create_app(settings_for(least_privileged))
@@ -158,7 +158,7 @@ def test_the_login_role_of_the_readme_is_all_the_service_needs(
     close(application)
 
 
-def test_the_login_role_of_the_readme_can_do_nothing_by_itself(
+def test_the_login_role_of_the_neon_page_can_do_nothing_by_itself(
     least_privileged: str, connection: Any
 ) -> None:
     with connection.cursor() as cursor:
@@ -225,7 +225,7 @@ def test_the_procfile_serves_on_the_platforms_port_and_logs_as_shown(
         web.terminate()
         web.wait(timeout=40)
     assert (health["status"], health["revision"]["up_to_date"]) == ("ok", True)
-    (shown,) = code(section("Operating it"), "json")
+    (shown,) = code(RUNNING, "json")
     assert {tuple(line) for line in requests_in(log)} == {tuple(json.loads(shown))}
 
 
@@ -233,3 +233,35 @@ def requests_in(log: Path) -> list[dict[str, Any]]:
     """The lines of a log that are about requests."""
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["logger"] == "app.access"]
+
+
+def routes(app: APIFlask) -> str:
+    """The table of routes: each path with its methods."""
+    contract = app.test_client().get("/openapi.json").json
+    found: dict[str, dict[str, list[str]]] = {tag["name"]: {} for tag in contract["tags"]}
+    for path, methods in contract["paths"].items():
+        for method, operation in methods.items():
+            found[operation["tags"][0]].setdefault(path, []).append(method.upper())
+    lines = ["| | |", "|---|---|"]
+    for tag, paths in found.items():
+        shown = (f"`{' '.join(methods)} {path}`" for path, methods in paths.items())
+        lines.append(f"| {tag} | {' · '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_routes_is_complete(app: APIFlask) -> None:
+    table = README.split("<!-- routes -->\n")[1].split("\n<!-- end of routes -->")[0]
+    assert table == routes(app)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 1500
+
+
+def test_the_badges_are_true() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pythons = [line.split()[-1] for line in project["classifiers"] if " 3." in line]
+    badges = {path.stem: path.read_text() for path in (ROOT / "docs" / "images").glob("*.svg")}
+    assert f">{pythons[0]} to {pythons[-1]}<" in badges["python"]
+    assert f">{project['license']}<" in badges["license"]
+    assert set(badges) == set(re.findall(r"docs/images/(\w+)\.svg", README))

@@ -21,7 +21,7 @@ LEAST_TRIPLES: Final = 17
 
 PLACEHOLDERS: Final = re.compile(
     "changeme|changethis|replaceme|replacethis|placeholder|your(jwt)?secret|mysecret|supersecret"
-    "|secretkey|astringsecret|opensslrand"  # of jwt.io, and the README's command for its output
+    "|secretkey|astringsecret|opensslrand"  # of jwt.io, and the Neon page's command for its output
 )
 """Placeholders of examples, in lower case and reduced to letters and digits."""
 
@@ -37,8 +37,9 @@ def setting(
 ) -> Any:
     """Declare a dataclass field that is read from the environment variable of its name.
 
-    `expects` completes the error "<variable> expects ..." and is the README's text. `parse` raises
-    ValueError for text that is not valid. `show` formats a value for operators and hides secrets.
+    `expects` completes the error "<variable> expects ..." and stands in docs/settings.md. `parse`
+    raises ValueError for text that is not valid. `show` formats a value for operators and hides
+    secrets.
     """
     metadata = {"expects": expects, "parse": parse, "show": show}
     return field(default=default, metadata=metadata)

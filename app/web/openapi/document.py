@@ -16,13 +16,14 @@ TITLE: Final = "Tasks API"
 
 CHAPTERS: Final = (
     "introduction",
-    "authentication",
+    "getting-started",
     "errors",
     "pagination",
     "idempotency",
     "conditional-requests",
     "sync",
     "limits",
+    "text",
 )
 
 DESCRIPTION: Final = "\n".join(
@@ -30,23 +31,23 @@ DESCRIPTION: Final = "\n".join(
 )
 
 GROUPS: Final = {
-    "Getting in": {
-        "Authentication": "Accounts, and sessions of people who sign in with a password.",
-        "Account": "The user who calls: name, time zone, and the end of it all.",
-        "Personal access tokens": "For scripts, each with the scopes that it needs.",
+    "Users": {
+        "Authentication": "Create an account, sign in, refresh the tokens, sign out.",
+        "Account": "Read, change and erase the account of the current user.",
+        "Personal access tokens": "Tokens with limited scopes, for scripts.",
     },
     "Tasks": {
-        "Tasks": "What is to be done.",
-        "Categories": "What tasks are sorted into; a task is in one or in none.",
-        "Trash": "What was deleted within the last 30 days, to restore or to erase.",
+        "Tasks": "The tasks of the user.",
+        "Categories": "Groups of tasks; a task has one category or none.",
+        "Trash": "What was deleted within the last 30 days; restore or erase it.",
     },
-    "Copies and files": {
-        "Changes": "All that happened since a token, in order: what a copy is kept with.",
-        "Batch": "Up to a hundred writes at once, all of them or none.",
-        "Export and import": "An account leaves as a file and comes back whole.",
+    "Sync and files": {
+        "Changes": "Everything that changed since a token, in order.",
+        "Batch": "Up to a hundred writes in one request, all or none.",
+        "Export and import": "The whole account as a file.",
     },
     "Operations": {
-        "Health": "For balancers and monitors; no token is needed.",
+        "Health": "For load balancers and monitoring; no token is needed.",
     },
 }
 """The tags and their descriptions by group, in the order in which a newcomer needs them."""
@@ -73,8 +74,19 @@ def document(app: APIFlask) -> dict[str, Any]:
                 _add_files(operation, rule.endpoint)
                 scope = _scope(app, method.upper(), rule.endpoint)
                 complete(operation, path, method.upper(), rule.endpoint, scope=scope)
+    spec["paths"] = _in_order(app, spec["paths"])
     add_samples(spec)
     return spec
+
+
+def _in_order(app: APIFlask, paths: dict[str, Any]) -> dict[str, Any]:
+    """The paths in the order in which the views of their operations are written."""
+    places = {endpoint: place for place, endpoint in enumerate(app.view_functions)}
+    order = {
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): places[rule.endpoint]
+        for rule in app.url_map.iter_rules()
+    }
+    return dict(sorted(paths.items(), key=lambda item: order[item[0]]))
 
 
 def _components(schemas: dict[str, Any]) -> dict[str, Any]:
