@@ -6,7 +6,9 @@ Source: PostgreSQL, "Message Flow", "Multiple Statements in a Simple Query".
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import psycopg2
@@ -20,13 +22,23 @@ from app.core.problem_kinds import DATABASE_BUSY
 from app.core.problems import Problem
 from app.db.scope import Scope
 from app.db.statement import Statement
-from app.db.tracing import RECORDING
 
 Row = sqlalchemy.Row[Any]
 Rows = list[Row]
 
 Sent = tuple[Statement, Mapping[str, Any]]
 """A statement and its parameters."""
+
+Recording = Callable[[Any, str], AbstractContextManager[str]]
+"""Records one statement, given psycopg2's ConnectionInfo and a text without values; yields the
+`traceparent` of its span."""
+
+RECORDING: Final[ContextVar[Recording | None]] = ContextVar("recording", default=None)
+"""How the statements of the current request are recorded; None if it is not sampled.
+
+A comment before the statement names the span: pg_stat_activity shows only the first kilobyte.
+Source: OpenTelemetry, "sqlcommenter".
+"""
 
 PARTING_SECONDS: Final = 0.5
 """How much longer than the server's own timeout we wait, so that its answer arrives."""

@@ -5,9 +5,11 @@ of Flask records more of a request than this service promises operators (docs/de
 """
 
 import logging
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -24,7 +26,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from app.core.logs import redact
 from app.core.trace_context import TraceContext
 from app.core.version import __version__
-from app.db.tracing import RECORDING, summary
+from app.db.base import Base
+from app.db.sending import RECORDING
 from app.web.edge import WATCHED_PATHS
 from app.web.request import Request, current
 from app.web.response import Response
@@ -35,6 +38,17 @@ PROTOCOLS: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc
 """Entry points of the OTLP exporters by protocol."""
 
 METHODS: Final = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+
+
+OPERATIONS: Final = {
+    "delete from": "DELETE",
+    "update": "UPDATE",
+    "insert into": "INSERT",
+    "join": "SELECT",
+    "from": "SELECT",
+}
+
+LONGEST_SUMMARY: Final = 255
 
 
 class Recorder:
@@ -113,6 +127,23 @@ def request_attributes(incoming: Request) -> tuple[str, dict[str, str]]:
     if rule is None:
         return name, attributes
     return f"{name} {rule.rule}", {**attributes, "http.route": rule.rule}
+
+
+@lru_cache(maxsize=512)
+def summary(sql: str) -> str:
+    """The operations and tables of a statement, in the order of its text, without any value.
+
+    For example `UPDATE users INSERT tasks`; of a text without tables its first word.
+    """
+    steps = (f"{OPERATIONS[verb.lower()]} {table}" for verb, table in _steps().findall(sql))
+    said = " ".join(dict.fromkeys(steps))
+    return said[:LONGEST_SUMMARY] or sql.split(" ", 1)[0].upper()
+
+
+@cache
+def _steps() -> re.Pattern[str]:
+    tables = "|".join(Base.metadata.tables)
+    return re.compile(rf"\b({'|'.join(OPERATIONS)}) ({tables})\b", re.IGNORECASE)
 
 
 def statement_attributes(database: Any, said: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Final
 from flask import Flask
 
 from app.core import trace_context
-from app.db.tracing import RECORDING
+from app.db.sending import RECORDING
 from app.web.request import current
 
 EXPORTERS: Final = (
