@@ -20,9 +20,9 @@ from tests.rig.cluster import children
 
 pytestmark = pytest.mark.slow
 
-MOST_GROWTH = 10 * MEGABYTE
+MOST_GROWTH = 15 * MEGABYTE
 EACH = 7
-"""Every so-manieth shape is asked for, which are more than a worker keeps statements for."""
+"""Only each seventh shape is requested; these are more than a worker keeps statements for."""
 
 EVENING = "2027-01-31T20:00:00Z"
 
