@@ -26,10 +26,10 @@ from app.ops.cli import commands
 from app.rows import census, quotas
 from app.web import (
     access_log,
+    counters,
     edge,
     errors,
     request_limits,
-    shared_counts,
     sign_in_limits,
 )
 from app.web.application import Application
@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     access_log.init_app(app)
     telemetry.init_app(app, os.environ)
     deadline.init_app(app, settings)
-    shared = shared_counts.connect(settings.ratelimit_storage_uri)
+    shared = counters.connect(settings.ratelimit_storage_uri)
     request_limits.init_app(app, settings, shared)
     sign_in_limits.init_app(app, shared)
     quotas.init_app(app, settings)

@@ -21,9 +21,10 @@ from app.core.problem_kinds import (
     ProblemKind,
 )
 from app.core.problems import Problem, invalid_token
-from app.web.media_types import PROBLEM_JSON
 from app.web.request import current
 from app.web.response import Document, Response
+
+PROBLEM_JSON: Final = "application/problem+json"
 
 # PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not available, serialization
 # failure, deadlock, and class 53, insufficient resources.

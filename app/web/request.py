@@ -1,6 +1,9 @@
 """The request that is being handled, with what is found out about it on the way."""
 
 import re
+import select
+import socket
+import ssl
 import time
 from contextlib import ExitStack
 from typing import Any, Final
@@ -46,3 +49,19 @@ def current() -> Request:
     """The request that this thread handles, without Flask's proxy."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined]
     return found
+
+
+def is_closed(incoming: Request) -> bool:
+    """Whether the client has closed its side of the connection.
+
+    False where that cannot be known: under other servers, and where gunicorn terminates TLS.
+    """
+    client = incoming.environ.get("gunicorn.socket")
+    if not isinstance(client, socket.socket) or isinstance(client, ssl.SSLSocket):
+        return False
+    poller = select.poll()
+    poller.register(client, select.POLLIN)
+    try:
+        return bool(poller.poll(0)) and not client.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True

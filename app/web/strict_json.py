@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from app.core.problem_kinds import MALFORMED_JSON
 from app.core.problems import Problem, invalid
-from app.web.pointers import json_pointer
+from app.web.validation import json_pointer
 
 DEEPEST: Final = 32
 """Levels of nested objects and arrays; a batch has five."""

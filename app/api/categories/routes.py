@@ -19,8 +19,7 @@ from app.auth.policies import current_user_id
 from app.auth.provisioning import provisioning
 from app.core.ids import new_id
 from app.web import cursors, idempotency_key
-from app.web.conditional import preconditions
-from app.web.resource import created, resource
+from app.web.conditional import created, preconditions, resource
 from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("categories", __name__, tag="Categories")

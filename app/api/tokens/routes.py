@@ -16,8 +16,7 @@ from app.core.ids import new_id
 from app.core.problems import invalid
 from app.core.secrets import Keys, present
 from app.web import cursors, idempotency_key
-from app.web.conditional import preconditions
-from app.web.resource import created
+from app.web.conditional import created, preconditions
 from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("tokens", __name__, tag="Personal access tokens")

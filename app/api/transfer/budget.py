@@ -9,8 +9,7 @@ from flask import current_app
 from app.core import deadline, lifecycle
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
-from app.web.client_socket import is_closed
-from app.web.request import current
+from app.web.request import current, is_closed
 from app.web.request_limits import request_limits
 
 LONGEST_SECONDS: Final = 50.0

@@ -16,9 +16,14 @@ from app.api.transfer.formats import MEDIA_TYPE
 from app.core import deadline
 from app.core.problem_kinds import OVERLOADED
 from app.core.problems import Problem
-from app.web import media_types
-from app.web.body import declared_length, read_piece, require_whole, too_large
-from app.web.fingerprint import Fingerprint
+from app.web.body import (
+    declared_length,
+    read_piece,
+    require_media_type,
+    require_whole,
+    too_large,
+)
+from app.web.idempotency_key import Fingerprint
 from app.web.request import Request
 
 MEDIA_TYPES: Final = (MEDIA_TYPE, "application/x-ndjson")
@@ -38,7 +43,7 @@ class Upload(NamedTuple):
 
 def receive(incoming: Request) -> Upload:
     """Receive the body, at most MAX_IMPORT_BYTES. Raises Problem 400, 411, 413, 415, 503."""
-    media_types.require(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPE}`.")
+    require_media_type(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPE}`.")
     limit: int = current_app.config["MAX_IMPORT_BYTES"]
     length = declared_length(incoming, limit)
     file: IO[bytes] = SpooledTemporaryFile(PIECE)  # noqa: SIM115

@@ -30,9 +30,8 @@ from app.rows.census import NoAccount
 from app.rows.idempotency import Once
 from app.rows.versioned import Representation
 from app.web import idempotency_key
-from app.web.conditional import preconditions
+from app.web.conditional import created_at, preconditions, resource
 from app.web.request_limits import request_limits
-from app.web.resource import created_at, resource
 from app.web.response import json_response, no_content, store_nothing
 from app.web.sign_in_limits import sign_in_keys, sign_in_limits
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
-from app.web.shared_counts import MEMORY
+from app.web.counters import MEMORY
 
 RANDOM_BITS: Final = 128
 WORDS: Final = re.compile("secret|password|change|example|default|insecure|tasks", re.IGNORECASE)

@@ -12,10 +12,10 @@ from werkzeug.wrappers import Response as BaseResponse
 from app.core.problem_kinds import KINDS
 from app.core.problems import not_found
 from app.web.docs.assets import Asset
-from app.web.media_types import JSON
 from app.web.openapi.document import document
 from app.web.openapi.introduction import TITLE
 from app.web.request import current
+from app.web.response import JSON
 
 ASSETS: Final = {
     "swagger-ui.css": "text/css; charset=utf-8",

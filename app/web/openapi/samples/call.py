@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.web.media_types import JSON
+from app.web.response import JSON
 
 QUERIES: Final[dict[str, dict[str, str | int]]] = {
     "list_tasks": {"complete": "false", "sort": "due", "limit": 100},

@@ -3,8 +3,8 @@
 import json
 import re
 
-from app.web.media_types import JSON
 from app.web.openapi.samples.call import ETAG, FILE, Request
+from app.web.response import JSON
 
 
 def source(request: Request) -> str:
