@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.api import kinds
 from app.api.health import probe
 from app.auth import passwords, policies
-from app.core import deadline, logs, places, secrets, turns
+from app.core import deadline, logs, places, secrets
 from app.core.config import ROOT, ConfigurationError, Settings
 from app.core.database_url import sqlalchemy_url
 from app.core.secret_file import shared_secret
@@ -99,7 +99,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     policies.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
     places.init_app(app, settings)
-    turns.init_app(app)
     passwords.init_app(app, settings)
     page.init_app(app)
     probe.init_app(app)

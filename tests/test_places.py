@@ -96,8 +96,8 @@ def test_no_user_has_all_places_and_one_thread_stays_free(
         if not takes:
             if before:
                 taken.remove(before[0])
-                before[0].release()
-                before[0].release()
+                before[0].close()
+                before[0].close()
             continue
         own = sum(place.user_id == user for place in before)
         try:
@@ -109,7 +109,7 @@ def test_no_user_has_all_places_and_one_thread_stays_free(
             assert len(before) == places.total or len(taken) == threads - 1
         assert len(taken) <= threads - 1
     for place in taken:
-        place.release()
+        place.close()
     assert (polls.free, transfers.free) == (polls.total, transfers.total)
     assert (common.free, {*polls.taken, *transfers.taken}) == (threads - 1, set())
 
@@ -126,7 +126,7 @@ def test_a_thread_that_is_reserved_takes_no_other_ones_share() -> None:
     thread.join()
     assert (len(found), places.free) == (2, 0)
     for place in found:
-        place.release()
+        place.close()
     with pytest.raises(NoPlace):  # this thread may answer anything, and it is the only one
         places.take("a")
 

@@ -6,7 +6,7 @@ Source: RFC 8725, sections 3.11 and 3.12; RFC 9068, sections 2 and 4.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from app.core.permissions import PERMISSIONS, granted
+from app.core.principal import PERMISSIONS, granted
 
 ACCESS_TOKENS: Final = ("jwt", "at+jwt")
 """Values of `typ` for access tokens, in lower case and without `application/`."""

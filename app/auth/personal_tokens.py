@@ -6,8 +6,7 @@ from sqlalchemy import bindparam, func, literal_column, or_, select
 
 from app.auth.models import PersonalAccessToken as Token
 from app.auth.personal_token_format import PersonalToken
-from app.core.permissions import granted
-from app.core.principal import Principal
+from app.core.principal import Principal, granted
 from app.core.problems import invalid_token
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading

@@ -9,10 +9,9 @@ from flask import Flask, Response, current_app
 from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
 from app.auth.personal_token_format import PREFIX
 from app.auth.personal_tokens import find_bearer, require_token
-from app.core import callers, secrets, turns
+from app.core import secrets, turns
 from app.core.config import Settings
-from app.core.permissions import required
-from app.core.principal import PRESENTED, PresentedToken, Principal
+from app.core.principal import PRESENTED, PresentedToken, Principal, may_go_on, required
 from app.core.problem_kinds import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED
 from app.core.problems import Problem
 from app.web import errors
@@ -51,7 +50,7 @@ def signed_in() -> None:
             PRESENTED.set(PresentedToken(token_id))
     else:
         incoming.principal = token_verifier().verify(token)
-    if not callers.may_go_on(incoming.principal.user_id):
+    if not may_go_on(incoming.principal.user_id):
         raise turns.refusal("As many requests of this user are under way as one user may have.")
 
 

@@ -12,7 +12,7 @@ from app.core.database_url import (
     is_pooled,
     without_credentials,
 )
-from app.core.permissions import PERMISSIONS
+from app.core.principal import PERMISSIONS
 from app.core.secret_strength import LEAST_BYTES
 from app.core.setting_fields import (
     DATABASE,

@@ -6,7 +6,8 @@ all of WEB_THREADS: one thread is left for short requests.
 
 import threading
 from collections import Counter
-from typing import Final, Self
+from contextlib import ExitStack
+from typing import Final
 
 from flask import Flask
 
@@ -35,6 +36,10 @@ def for_passwords(threads: int) -> int:
     A hash needs a CPU core and 32 MB for a while, and anyone can ask for one.
     """
     return max(1, threads // 2)
+
+
+Place = ExitStack
+"""A place that is taken until `close` or the end of its `with` block."""
 
 
 class NoPlace(Exception):
@@ -75,8 +80,8 @@ class Places:
         self.taken: Counter[str] = Counter()
         """Places by user; users without a place have no entry."""
 
-    def take(self, user_id: str) -> "Place":
-        """Take a place without waiting; the caller releases it. Raises NoPlace, OwnPlaceTaken."""
+    def take(self, user_id: str) -> Place:
+        """Take a place without waiting; the caller closes it. Raises NoPlace, OwnPlaceTaken."""
         is_common = not _thread.is_reserved
         with self.common.lock:
             if self.taken[user_id] >= self.of_user:
@@ -86,15 +91,16 @@ class Places:
                 raise NoPlace
             self.taken[user_id] += 1
             self.common.free -= is_common
-        return Place(self, user_id, is_common)
+        place = Place()
+        place.callback(self._give_back, user_id, is_common)
+        return place
 
     @property
     def free(self) -> int:
         """How many places are free."""
         return self.total - self.taken.total()
 
-    def give_back(self, user_id: str, is_common: bool) -> None:
-        """Return a place; called by `Place.release` only."""
+    def _give_back(self, user_id: str, is_common: bool) -> None:
         with self.common.lock:
             self.taken[user_id] -= 1
             self._forget(user_id)
@@ -103,28 +109,6 @@ class Places:
     def _forget(self, user_id: str) -> None:
         if not self.taken[user_id]:
             del self.taken[user_id]
-
-
-class Place:
-    """A place that is taken until `release` or the end of its `with` block."""
-
-    def __init__(self, places: Places, user_id: str, is_common: bool) -> None:
-        self.places = places
-        self.user_id = user_id
-        self.is_common = is_common
-        self.released = False
-
-    def release(self) -> None:
-        """Return the place; further calls have no effect. Not thread-safe."""
-        if not self.released:
-            self.released = True
-            self.places.give_back(self.user_id, self.is_common)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.core.database_url import MASK, sqlalchemy_url, without_credentials
 from app.core.hosts import trusted_host
-from app.core.permissions import PERMISSIONS
+from app.core.principal import PERMISSIONS
 from app.core.secret_strength import is_weak
 
 DATABASE: Final = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"

@@ -7,18 +7,13 @@ class Preconditions(NamedTuple):
     """What a client asks of a resource before it is written (RFC 9110, section 13.1).
 
     `versions` are those that If-Match admits, None for any; `other_than` are those that
-    If-None-Match excludes.
+    If-None-Match excludes. The fields are what `statements.is_expected` is bound to.
     """
 
     versions: list[int] | None = None
     must_exist: bool = False
     must_be_new: bool = False
     other_than: list[int] | None = None
-
-    @property
-    def parameters(self) -> dict[str, list[int] | None]:
-        """What `statements.is_expected` is bound to."""
-        return {"versions": self.versions, "other_than": self.other_than}
 
     def admit(self, version: int) -> bool:
         """Whether a resource that stands at this version may be written."""

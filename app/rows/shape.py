@@ -1,11 +1,9 @@
 """The shape of a table of versioned rows: what its write statements are built of."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, literal_column
-
-from app.rows.quotas import texts_of
 
 Element = ColumnElement[Any]
 
@@ -32,17 +30,13 @@ class Shape(NamedTuple):
 
     table: Table
     answered: Sequence[str]
-    guards: Mapping[str, Element]
-    derived: Mapping[str, Derived]
+    guards: Mapping[str, Element] = {}
+    derived: Mapping[str, Derived] = {}
 
     @property
     def columns(self) -> list[Element]:
         """The columns that clients see."""
         return [self.table.c[name] for name in self.answered]
-
-    def texts_of(self, fields: Iterable[str]) -> list[str]:
-        """The fields that are texts, whose length counts against the quota."""
-        return texts_of(self.table, fields)
 
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
         """The guards of the fields that are written."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from app.core import secrets
 from app.core.problems import invalid
 from app.rows.listing import Position
+from app.web.fields.inputs import Query
 from app.web.fields.scalars import WholeNumber
 from app.web.request import current
 from app.web.response import json_response
@@ -33,6 +34,13 @@ Cursor = Annotated[
         " same."
     ),
 ]
+
+
+class PageQuery(Query):
+    """Which page of a listing, and how long."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = None
 
 
 def encode(position: Position, listing: object) -> str:

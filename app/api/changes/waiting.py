@@ -36,7 +36,7 @@ def first_change(look: Callable[[], Feed], user_id: str, seconds: float) -> Feed
             feed = look()
     finally:
         tally.add(LONG_POLLS, amount=-1)
-        place.release()
+        place.close()
     return feed
 
 

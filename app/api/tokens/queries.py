@@ -37,7 +37,7 @@ from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.census import NoAccount, within_quota
 from app.rows.idempotency import Once
-from app.rows.listing import OldestFirst, Position
+from app.rows.listing import OldestFirst
 from app.rows.owner import User
 from app.rows.preconditions import Preconditions
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota
@@ -64,11 +64,6 @@ class Made(NamedTuple):
     seed: str
     keys: Keys
     replayed: bool
-
-
-def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
-    """Return a page of tokens, oldest first, and one more row if another page follows."""
-    return LISTING.page(user_id, limit, position)
 
 
 def create_token(
@@ -99,7 +94,7 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
 
     Raises Problem 404, 412.
     """
-    parameters = {"user_id": user_id, "id": token_id, **conditions.parameters}
+    parameters = {"user_id": user_id, "id": token_id, **conditions._asdict()}
     [row] = execute(writing(user_id), DELETE, **parameters)
     if row.id is None:
         raise not_found()

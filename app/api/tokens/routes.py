@@ -34,7 +34,7 @@ def list_tokens(query: TokenQuery) -> Response:
     user_id = current_user_id()
     listing = [user_id, "tokens"]
     position = cursors.decode(query.cursor, listing)
-    rows = queries.list_tokens(user_id, query.limit, position)
+    rows = queries.LISTING.page(user_id, query.limit, position)
     return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
 
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from app.core.permissions import PERMISSIONS, Permission
+from app.core.principal import PERMISSIONS, Permission
 from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Query

@@ -63,7 +63,7 @@ class Delivery:
         """Also called by the server when the client has disconnected (PEP 3333)."""
         if not self.file.closed:
             self.file.close()
-            self.place.release()
+            self.place.close()
 
 
 def export(user_id: str, extension: str) -> Response:
@@ -83,7 +83,7 @@ def delivered(user_id: str, form: Form) -> Response:
     try:
         file = spooled(user_id, form)
     except BaseException:
-        place.release()
+        place.close()
         raise
     size, delivery = file.tell(), Delivery(file, place)
     if size <= PIECE:

@@ -118,7 +118,7 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
 
     Raises Problem 404, 412.
     """
-    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, **conditions.parameters)
+    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, **conditions._asdict())
     if not rows:
         raise not_found()
     if not any(conditions.admit(row.version) for row in rows):

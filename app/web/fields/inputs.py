@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
 
+def examples(*values: Any, **schema: Any) -> ConfigDict:
+    """Return the configuration of a model that the contract shows with these examples."""
+    return ConfigDict(json_schema_extra={"examples": [*values], **schema})
+
+
 class Body(BaseModel):
     """Base of request bodies: unknown members are refused, no value is coerced."""
 

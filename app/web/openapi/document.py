@@ -5,7 +5,7 @@ from typing import Any
 
 from apiflask import APIFlask
 
-from app.core.permissions import required
+from app.core.principal import required
 from app.web.openapi import files
 from app.web.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.web.openapi.conventions import complete
