@@ -23,7 +23,7 @@ from app.core.version import __version__ as __version__
 from app.db import base
 from app.ops import telemetry
 from app.ops.cli import commands
-from app.rows import census, quotas
+from app.rows import quotas
 from app.web import (
     access_log,
     counters,
@@ -85,8 +85,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     shared = counters.connect(settings.ratelimit_storage_uri)
     request_limits.init_app(app, settings, shared)
     sign_in_limits.init_app(app, shared)
-    quotas.init_app(app, settings)
-    census.init_app(app, (kind.table for kind in kinds.KINDS.values()))
+    quotas.init_app(app, settings, (kind.table for kind in kinds.KINDS.values()))
     edge.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url

@@ -12,7 +12,7 @@ from apiflask import APIFlask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.auth.personal_token_format import PersonalToken
+from app.auth.personal_tokens import PersonalToken
 from app.core.ids import new_id
 from app.core.problems import Problem
 from app.web import counters, request_limits

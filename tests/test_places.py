@@ -89,26 +89,26 @@ def test_no_user_has_all_places_and_one_thread_stays_free(
     common = CommonThreads(threads)
     polls = Places(for_polls(threads), for_polls(threads) // 2, common)
     transfers = Places(for_transfers(threads), 1, common)
-    taken: list[Place] = []
+    taken: list[tuple[Places, str, Place]] = []
     for user, polling, takes in steps:
         places = polls if polling else transfers
-        before = [place for place in taken if place.places is places]
+        before = [one for one in taken if one[0] is places]
         if not takes:
             if before:
                 taken.remove(before[0])
-                before[0].close()
-                before[0].close()
+                before[0][2].close()
+                before[0][2].close()
             continue
-        own = sum(place.user_id == user for place in before)
+        own = sum(holder == user for _, holder, _ in before)
         try:
-            taken.append(places.take(user))
+            taken.append((places, user, places.take(user)))
         except OwnPlaceTaken:
             assert own == places.of_user < places.total
         except NoPlace:
             assert own < places.of_user
             assert len(before) == places.total or len(taken) == threads - 1
         assert len(taken) <= threads - 1
-    for place in taken:
+    for _, _, place in taken:
         place.close()
     assert (polls.free, transfers.free) == (polls.total, transfers.total)
     assert (common.free, {*polls.taken, *transfers.taken}) == (threads - 1, set())

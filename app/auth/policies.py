@@ -7,8 +7,7 @@ import psycopg2
 from flask import Flask, Response, current_app
 
 from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
-from app.auth.personal_token_format import PREFIX
-from app.auth.personal_tokens import find_bearer, require_token
+from app.auth.personal_tokens import PREFIX, find_bearer, require_token
 from app.core import secrets, turns
 from app.core.config import Settings
 from app.core.principal import PRESENTED, PresentedToken, Principal, may_go_on, required

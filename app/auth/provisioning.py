@@ -10,8 +10,8 @@ from app.auth.policies import current_principal
 from app.db.run import execute
 from app.db.scope import writing
 from app.db.statement import Statement
-from app.rows.census import NoAccount
 from app.rows.owner import User
+from app.rows.quotas import NoAccount
 from app.rows.shape import USER_ID
 
 Result = TypeVar("Result")

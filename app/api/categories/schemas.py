@@ -68,13 +68,12 @@ class CategoryReplace(CategoryCreate):
     """A whole category; a field that is left out gets its default."""
 
 
-class CategoryPatch(Patch):
+class CategoryPatch(Patch, CategoryCreate):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
     model_config = examples({"color": None})
 
     name: Name = ""
-    color: Color | None = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -144,18 +144,12 @@ class TaskReplace(TaskCreate):
     """A whole task; a field that is left out gets its default."""
 
 
-class TaskPatch(Patch):
+class TaskPatch(Patch, TaskCreate):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
     model_config = examples({"description": None, "complete": True}, **DUE_ONCE)
 
     title: Title = ""
-    description: Description | None = None
-    complete: bool = False
-    priority: Priority = "none"
-    due_date: Date | None = None
-    due_at: DueAt = None
-    category_id: Id | None = None
 
 
 CategoryFilter = Annotated[

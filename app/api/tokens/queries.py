@@ -35,12 +35,11 @@ from app.db.scope import reading, writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
-from app.rows.census import NoAccount, within_quota
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst
 from app.rows.owner import User
 from app.rows.preconditions import Preconditions
-from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota
+from app.rows.quotas import ROW_SIZE, Growth, NoAccount, NoRoom, quota, within_quota
 from app.rows.shape import ID, ONE, USER_ID
 from app.web.errors import CONSTRAINTS
 

@@ -15,8 +15,7 @@ from app.api.transfer.rows import Outcome
 from app.api.transfer.schemas import CategoryLine
 from app.auth.provisioning import with_account
 from app.core.problems import Problem
-from app.rows.census import within_quota
-from app.rows.quotas import NoRoom
+from app.rows.quotas import NoRoom, within_quota
 from app.web.errors import CONSTRAINTS
 
 MOST_PLANS: Final = 20

@@ -27,10 +27,10 @@ from app.db.scope import Role, Scope, reading, writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
-from app.rows.census import NoAccount
 from app.rows.idempotency import Once
 from app.rows.owner import User
 from app.rows.preconditions import Preconditions
+from app.rows.quotas import NoAccount
 from app.rows.shape import USER_ID
 from app.rows.versioned import Representation
 
