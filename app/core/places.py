@@ -7,6 +7,7 @@ all of WEB_THREADS: one thread is left for short requests.
 import threading
 from collections import Counter
 from contextlib import ExitStack
+from threading import Semaphore
 from typing import Final
 
 from flask import Flask
@@ -62,37 +63,32 @@ def reserve_thread() -> None:
     _thread.is_reserved = True
 
 
-class CommonThreads:
-    """Counts how many long requests may still start on threads that serve all requests."""
-
-    def __init__(self, threads: int) -> None:
-        self.free = threads - 1
-        self.lock = threading.Lock()
-
-
 class Places:
     """A limited number of places, of which one user may hold `of_user`."""
 
-    def __init__(self, total: int, of_user: int, common: CommonThreads) -> None:
+    def __init__(self, total: int, of_user: int, common: Semaphore) -> None:
         self.total = total
         self.of_user = of_user
         self.common = common
+        """How many may still start on threads that serve all requests."""
+        self.lock = threading.Lock()
         self.taken: Counter[str] = Counter()
         """Places by user; users without a place have no entry."""
 
     def take(self, user_id: str) -> Place:
         """Take a place without waiting; the caller closes it. Raises NoPlace, OwnPlaceTaken."""
-        is_common = not _thread.is_reserved
-        with self.common.lock:
+        place = Place()
+        with self.lock:
             if self.taken[user_id] >= self.of_user:
                 raise OwnPlaceTaken
-            if self.free == 0 or (is_common and self.common.free <= 0):
-                self._forget(user_id)
+            if self.free == 0:
                 raise NoPlace
+            if not _thread.is_reserved:
+                if not self.common.acquire(blocking=False):
+                    raise NoPlace
+                place.callback(self.common.release)
             self.taken[user_id] += 1
-            self.common.free -= is_common
-        place = Place()
-        place.callback(self._give_back, user_id, is_common)
+        place.callback(self._give_back, user_id)
         return place
 
     @property
@@ -100,15 +96,9 @@ class Places:
         """How many places are free."""
         return self.total - self.taken.total()
 
-    def _give_back(self, user_id: str, is_common: bool) -> None:
-        with self.common.lock:
-            self.taken[user_id] -= 1
-            self._forget(user_id)
-            self.common.free += is_common
-
-    def _forget(self, user_id: str) -> None:
-        if not self.taken[user_id]:
-            del self.taken[user_id]
+    def _give_back(self, user_id: str) -> None:
+        with self.lock:
+            self.taken -= Counter((user_id,))  # which keeps no zeros
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -117,7 +107,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     A running export holds a connection, so one connection of a small pool is left for others.
     """
     threads = settings.web_threads
-    common = CommonThreads(threads)
+    common = Semaphore(threads - 1)
     polls = for_polls(threads)
     connections = settings.db_pool_size + settings.db_max_overflow
     transfers = max(1, min(for_transfers(threads), connections - 1))

@@ -19,9 +19,8 @@ from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import restoring, statements
 from app.rows.idempotency import Once
-from app.rows.preconditions import Preconditions
 from app.rows.quotas import NoRoom, quota, size_of, texts_of, within_quota
-from app.rows.shape import Shape
+from app.rows.shape import Preconditions, Shape
 
 Representation = dict[str, Any]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.core.problems import invalid, precondition_failed
-from app.rows.preconditions import Preconditions
+from app.rows.shape import Preconditions
 from app.web.request import Request, current
 from app.web.response import Response, json_response
 

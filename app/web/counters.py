@@ -113,8 +113,8 @@ class Shared:
         if uri != MEMORY:
             storage = storage_from_string(uri, wrap_exceptions=True, **options)
             self.limiter = MovingWindowRateLimiter(storage)
-        self.away = False
         self.retry_at = 0.0
+        """When a storage that failed is tried again; 0 while it answers."""
 
     def ask(
         self,
@@ -129,20 +129,16 @@ class Shared:
         """
         if self.limiter is None or time.monotonic() < self.retry_at:
             return here(key, *arguments)
-        if self.away:
-            self._postpone()  # other threads count here while this one tries
+        if self.retry_at:  # other threads count here while this one tries
+            self.retry_at = time.monotonic() + AWAY_SECONDS
         try:
             answer = question(self.limiter, key, *arguments)
         except StorageError:
-            self.away = True
-            self._postpone()
+            self.retry_at = time.monotonic() + AWAY_SECONDS
             logger.warning("the storage of rate limits is away; counting in this process")
             return here(key, *arguments)
-        self.away, self.retry_at = False, 0.0
+        self.retry_at = 0.0
         return answer
-
-    def _postpone(self) -> None:
-        self.retry_at = time.monotonic() + AWAY_SECONDS
 
 
 def connect(uri: str) -> Shared:

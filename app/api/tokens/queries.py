@@ -38,9 +38,8 @@ from app.rows import idempotency, statements
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst
 from app.rows.owner import User
-from app.rows.preconditions import Preconditions
 from app.rows.quotas import ROW_SIZE, Growth, NoAccount, NoRoom, quota, within_quota
-from app.rows.shape import ID, ONE, USER_ID
+from app.rows.shape import ID, ONE, USER_ID, Preconditions
 from app.web.errors import CONSTRAINTS
 
 MOST: Final = 100

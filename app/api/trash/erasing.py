@@ -32,9 +32,8 @@ from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement
 from app.rows.kind import Kind
-from app.rows.preconditions import Preconditions
 from app.rows.restoring import in_trash
-from app.rows.shape import ID, USER_ID, Element
+from app.rows.shape import ID, USER_ID, Element, Preconditions
 from app.rows.statements import is_expected
 
 CHUNK: Final = 500

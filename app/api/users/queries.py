@@ -29,9 +29,8 @@ from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.idempotency import Once
 from app.rows.owner import User
-from app.rows.preconditions import Preconditions
 from app.rows.quotas import NoAccount
-from app.rows.shape import USER_ID
+from app.rows.shape import USER_ID, Preconditions
 from app.rows.versioned import Representation
 
 PUBLIC: Final = [getattr(User, name) for name in (*FIELDS, "used_rows", "used_bytes")]
