@@ -12,7 +12,7 @@ from psycopg2.errors import InsufficientPrivilege
 
 from app.api.tasks.models import INDEXED_AFTER
 from app.core.ids import new_id
-from app.core.turns import SEARCHES
+from app.core.places import SEARCHES
 from app.db.scope import SEARCH_SECONDS, Role, searching
 from tests.conftest import Account
 from tests.parallel import at_once, callers

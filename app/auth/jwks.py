@@ -70,7 +70,7 @@ class KeySet:
         self.client = PyJWKClient(url, cache_jwk_set=False, timeout=TIMEOUT_SECONDS)
         self.lock = Lock()
         self.latest: tuple[SigningKey, ...] | None = None
-        self.seen_at = self.renewed_at = self.looked_at = self.retry_at = 0.0
+        self.seen_at = self.renewed_at = self.retry_at = 0.0
 
     def known(self) -> tuple[SigningKey, ...]:
         """Return the cached keys, after fetching them if they are older than an hour.
@@ -105,7 +105,7 @@ class KeySet:
 
     def _refetched(self) -> tuple[SigningKey, ...]:
         with self.lock:
-            if time.monotonic() - self.looked_at >= COOLDOWN_SECONDS:
+            if time.monotonic() - self.renewed_at >= COOLDOWN_SECONDS:
                 self._renew()
             return self.latest or ()
 
@@ -122,7 +122,7 @@ class KeySet:
         if self.latest == ():
             logger.warning("the issuer's key set holds no key that can be used: check JWT_JWKS_URL")
         if self.latest is not None:
-            self.renewed_at = self.looked_at = now
+            self.renewed_at = now
 
 
 def _is_for(algorithms: Sequence[str], jwk: dict[str, Any]) -> bool:

@@ -1,18 +1,29 @@
-"""Limit how many long requests run at once: long polls, exports and imports.
+"""Limit how many requests run at once: long ones of all users, and expensive ones of one user.
 
-app/server reserves threads for them. On other threads, and under other servers, they never occupy
-all of WEB_THREADS: one thread is left for short requests.
+Long are long polls, exports and imports, which take places. app/server reserves threads for them.
+On other threads, and under other servers, they never occupy all of WEB_THREADS: one thread is left
+for short requests.
+
+Expensive are searches and batches, of which a user has one at a time. Further requests wait for
+their turn briefly and then get 429, so that they do not occupy threads.
 """
 
 import threading
 from collections import Counter
-from contextlib import ExitStack
-from threading import Semaphore
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Lock, Semaphore
 from typing import Final
+from weakref import WeakValueDictionary
 
 from flask import Flask
 
+from app.core import deadline
 from app.core.config import Settings
+from app.core.metrics import tally
+from app.core.metrics.families import REFUSALS
+from app.core.problem_kinds import TOO_MANY_REQUESTS
+from app.core.problems import Problem
 
 POLLS: Final = "places_to_wait"
 TRANSFERS: Final = "places_to_transfer"
@@ -71,7 +82,7 @@ class Places:
         self.of_user = of_user
         self.common = common
         """How many may still start on threads that serve all requests."""
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.taken: Counter[str] = Counter()
         """Places by user; users without a place have no entry."""
 
@@ -99,6 +110,41 @@ class Places:
     def _give_back(self, user_id: str) -> None:
         with self.lock:
             self.taken -= Counter((user_id,))  # which keeps no zeros
+
+
+class Turns:
+    """One semaphore for each user in this process, while it is held or waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.lock = Lock()
+        self.held: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
+
+    @contextmanager
+    def turn(self, user_id: str, detail: str) -> Iterator[None]:
+        """Hold the user's semaphore in a `with` block; wait at most `seconds`, and until the
+        deadline.
+
+        Raises Problem 429 with this detail if the wait times out.
+        """
+        with self.lock:
+            mine = self.held.setdefault(user_id, Semaphore())
+        if not mine.acquire(timeout=max(0.0, min(self.seconds, deadline.left()))):
+            raise refusal(detail)
+        try:
+            yield
+        finally:
+            mine.release()
+
+
+SEARCHES: Final = Turns(seconds=1.0)
+BATCHES: Final = Turns(seconds=5.0)
+
+
+def refusal(detail: str) -> Problem:
+    """Return 429 for a user with too many requests in progress, and count it."""
+    tally.add(REFUSALS, "turn")
+    return Problem(TOO_MANY_REQUESTS, detail, headers={"Retry-After": "1"})
 
 
 def init_app(app: Flask, settings: Settings) -> None:

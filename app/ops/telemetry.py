@@ -11,9 +11,8 @@ from typing import Final
 
 from flask import Flask
 
-from app.core import trace_context
 from app.db.tracing import RECORDING
-from app.web.request import current
+from app.web.request import TraceContext, current
 
 EXPORTERS: Final = (
     "OTEL_TRACES_EXPORTER",
@@ -42,7 +41,7 @@ def begin_anew() -> None:
     """Start a new trace and ignore the header of the request."""
     incoming = current()
     incoming.environ.pop("HTTP_TRACEPARENT", None)
-    incoming.trace = trace_context.new()
+    incoming.trace = TraceContext.new()
 
 
 def begin() -> None:

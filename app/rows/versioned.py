@@ -71,21 +71,15 @@ class VersionedTable:
         Raises NoAccount, NoRoom, Problem 410, 422.
         """
         statement = self._statement(statements.create, values, once=once is not None)
-        scope = writing(user_id, once=once is not None)
-        parameters = self._parameters(user_id, row_id, values)
-        if once:
-            parameters |= once.parameters
 
-        def write() -> tuple[Representation, bool]:
-            [row] = execute(scope, statement, **parameters)
-            if once:
-                require_unerased(once, row)
+        def outcome(row: Row) -> tuple[Representation, bool]:
             if row.id is None:
                 self._require_guards(row)
                 raise NoRoom(rows=2 if once else 1)
             return self.represent(row), not row.changed
 
-        return within_quota(user_id, write)
+        write = Write(statement, self._parameters(user_id, row_id, values), outcome)
+        return send(user_id, write, once)
 
     def replace(
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
@@ -150,16 +144,10 @@ class VersionedTable:
         Raises NoRoom, Problem 404, 410, 412, 422.
         """
         statement = self.restore_once_statement if once else self.restore_statement
-        scope = writing(user_id, once=once is not None)
-        parameters: dict[str, Any] = {"user_id": user_id, "id": row_id, **conditions._asdict()}
-        if once:
-            parameters |= {**once.parameters, **quota()}
+        parameters = {"user_id": user_id, "id": row_id, **conditions._asdict(), **quota()}
 
-        def write() -> tuple[Representation, bool]:
-            [row] = execute(scope, statement, **parameters)
+        def outcome(row: Row) -> tuple[Representation, bool]:
             replayed = once is not None and row.fingerprint is not None
-            if once:
-                require_unerased(once, row)
             if row.id is None:
                 raise not_found()
             if not row.changed and not replayed:
@@ -168,7 +156,7 @@ class VersionedTable:
                     raise NoRoom(rows=1)
             return self.represent(row), replayed
 
-        return within_quota(user_id, write)
+        return send(user_id, Write(statement, parameters, outcome), once)
 
     def _outcome(self, conditions: Preconditions, row: Row) -> tuple[Representation, bool]:
         """What a write of an existing row returns. Raises NoRoom, Problem 404, 412, 422."""
@@ -222,14 +210,21 @@ class VersionedTable:
         return Statement(build(self.shape._replace(guards=guards), sorted(fields), **options))
 
 
-def send(user_id: str, write: Write) -> tuple[Representation, bool]:
-    """Send one write; return the resource and whether it is new."""
+def send(user_id: str, write: Write, once: Once | None = None) -> tuple[Representation, bool]:
+    """Send one write; return what its outcome does.
 
-    def once() -> tuple[Representation, bool]:
-        [row] = execute(writing(user_id), write.statement, **write.parameters)
+    Raises Problem 410, 422 for an idempotency key, and whatever the outcome raises.
+    """
+    scope = writing(user_id, once=once is not None)
+    parameters = {**write.parameters, **once.parameters} if once else write.parameters
+
+    def attempt() -> tuple[Representation, bool]:
+        [row] = execute(scope, write.statement, **parameters)
+        if once:
+            require_unerased(once, row)
         return write.outcome(row)
 
-    return within_quota(user_id, once)
+    return within_quota(user_id, attempt)
 
 
 def require_unerased(once: Once, row: Row) -> None:

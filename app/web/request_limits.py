@@ -105,20 +105,15 @@ def refusal(limit: str, seconds: int, detail: str | None = None) -> Problem:
     return Problem(TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
 
 
-def by_user() -> None:
-    """Count a request for its user, by the length of its body. Raises Problem 429."""
+def by_user(weight: int = 0) -> None:
+    """Count a request for its user, as `weight` requests or by the length of its body.
+
+    Raises Problem 429.
+    """
     incoming = current()
-    _check_user(incoming, weight_of_bytes(incoming.content_length or 0))
-
-
-def by_user_whatever_the_size() -> None:
-    """Count a request once, where its view counts what the body costs. Raises Problem 429."""
-    _check_user(current(), 1)
-
-
-def _check_user(incoming: Request, weight: int) -> None:
     if principal := incoming.principal:
         limits = request_limits()
+        weight = weight or weight_of_bytes(incoming.content_length or 0)
         limits.check(incoming, limits.user, principal.user_id, weight)
 
 

@@ -8,9 +8,8 @@ from flask import Response
 from app.api.batch import queries
 from app.api.batch.operations import writes
 from app.api.batch.schemas import Batch, BatchResults
-from app.auth.policies import current_user_id
-from app.auth.provisioning import provisioning
-from app.core.turns import BATCHES
+from app.auth.policies import current_user_id, provisioning
+from app.core.places import BATCHES
 from app.web import idempotency_key
 from app.web.response import Document
 

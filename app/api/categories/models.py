@@ -29,17 +29,7 @@ class Category(Versioned, Base):
 
 index_versions(Category)
 LIVE = Category.deleted_at.is_(None)
-Index(
-    "uq_categories_name",
-    Category.user_id,
-    func.lower(Category.name),
-    unique=True,
-    postgresql_where=LIVE,
-)
-Index(
-    "ix_categories_created_at",
-    Category.user_id,
-    Category.created_at,
-    Category.id,
-    postgresql_where=LIVE,
-)
+NAME = (Category.user_id, func.lower(Category.name))
+AGE = (Category.user_id, Category.created_at, Category.id)
+Index("uq_categories_name", *NAME, unique=True, postgresql_where=LIVE)
+Index("ix_categories_created_at", *AGE, postgresql_where=LIVE)

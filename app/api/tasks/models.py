@@ -84,12 +84,8 @@ class Task(Versioned, Base):
 
 index_versions(Task)
 LIVE: Final = Task.deleted_at.is_(None)
-Index(
-    "ix_tasks_category_id",
-    Task.user_id,
-    Task.category_id,
-    postgresql_where=Task.category_id.is_not(None),
-)
+IN_CATEGORY: Final = Task.category_id.is_not(None)
+Index("ix_tasks_category_id", Task.user_id, Task.category_id, postgresql_where=IN_CATEGORY)
 # What a search goes by. A user's first 500 changes are looked through instead: that takes half a
 # millisecond, and the index costs a write as much as all the others together.
 Index(
@@ -99,11 +95,8 @@ Index(
     postgresql_with={"gin_pending_list_limit": 256},
     postgresql_where=LIVE & (Task.version > INDEXED_AFTER),
 )
-Index(
-    "ix_tasks_unindexed_text",
-    Task.user_id,
-    postgresql_where=LIVE & (Task.version <= INDEXED_AFTER),
-)
+UNINDEXED: Final = LIVE & (Task.version <= INDEXED_AFTER)
+Index("ix_tasks_unindexed_text", Task.user_id, postgresql_where=UNINDEXED)
 # One for each order of a listing, so that a page costs the same wherever it begins. What filters
 # ask for stands behind, so that only rows of the page are read, however few of all match. Those by
 # `due` are what the release before goes by.

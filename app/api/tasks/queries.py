@@ -15,9 +15,9 @@ from app.api.tasks.listings import listing
 from app.api.tasks.models import Task
 from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, represent
 from app.core import deadline
+from app.core.places import SEARCHES, refusal
 from app.core.problem_kinds import SEARCH_TOO_SLOW
 from app.core.problems import Problem, invalid
-from app.core.turns import SEARCHES, refusal
 from app.db.run import execute
 from app.db.scope import reading, searching
 from app.db.sending import Row

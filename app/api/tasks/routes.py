@@ -18,8 +18,7 @@ from app.api.tasks.schemas import (
     columns,
     represent,
 )
-from app.auth.policies import current_user_id
-from app.auth.provisioning import provisioning
+from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
 from app.web import cursors, idempotency_key
 from app.web.conditional import created, preconditions, resource

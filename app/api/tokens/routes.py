@@ -10,8 +10,7 @@ from flask import Response
 from app.api.tokens import queries
 from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, TokenQuery, represent
 from app.auth.personal_tokens import PersonalToken
-from app.auth.policies import current_principal, current_user_id, require_scopes
-from app.auth.provisioning import provisioning
+from app.auth.policies import current_principal, current_user_id, provisioning, require_scopes
 from app.core.ids import new_id
 from app.core.problems import invalid
 from app.core.secrets import Keys, present

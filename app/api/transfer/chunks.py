@@ -13,7 +13,7 @@ from app.api.transfer.budget import Budget
 from app.api.transfer.report import Report
 from app.api.transfer.rows import Outcome
 from app.api.transfer.schemas import CategoryLine
-from app.auth.provisioning import with_account
+from app.auth.policies import with_account
 from app.core.problems import Problem
 from app.rows.quotas import NoRoom, within_quota
 from app.web.errors import CONSTRAINTS

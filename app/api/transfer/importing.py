@@ -16,7 +16,7 @@ from app.api.transfer.reading import Defects, defect
 from app.api.transfer.report import Report
 from app.api.transfer.schemas import AccountLine, AnyLine, CategoryLine, EndLine, TaskLine
 from app.api.users import queries as users
-from app.auth.provisioning import with_account
+from app.auth.policies import with_account
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
 from app.rows.quotas import NoRoom

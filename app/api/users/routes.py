@@ -19,8 +19,7 @@ from app.api.users.schemas import (
 from app.auth import refresh_tokens
 from app.auth.access_tokens import ACCESS_SECONDS
 from app.auth.passwords import check_password_hash, generate_password_hash
-from app.auth.policies import current_principal, current_user_id, token_verifier
-from app.auth.provisioning import provisioning
+from app.auth.policies import current_principal, current_user_id, provisioning, token_verifier
 from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
 from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS

@@ -8,7 +8,7 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app
 
 from app.api.health.probe import EXTENSION as PROBE
-from app.auth.operators import bears_metrics_token
+from app.auth.policies import bears_metrics_token
 from app.core.metrics import tally
 from app.core.metrics.families import BUILD, PLAIN, STARTED, Family, of_requests, pairs
 from app.core.metrics.ledger import Ledger
