@@ -5,7 +5,7 @@ Forged tokens cannot cause more than one request a minute to the issuer.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -50,7 +50,9 @@ class SigningKey(NamedTuple):
         """Return the key; None for another type or another purpose (RFC 7517, section 5)."""
         try:
             algorithms = ALGORITHMS[jwk["kty"], jwk.get("crv")]
-            if not _is_for(algorithms, jwk):
+            named = jwk.get("alg", algorithms[0]) in algorithms
+            used = jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ("verify",))
+            if not (named and used):
                 return None
             key = PyJWK(jwk, algorithms[0]).key
         except (PyJWTError, LookupError, TypeError, ValueError, AttributeError):
@@ -123,15 +125,6 @@ class KeySet:
             logger.warning("the issuer's key set holds no key that can be used: check JWT_JWKS_URL")
         if self.latest is not None:
             self.renewed_at = now
-
-
-def _is_for(algorithms: Sequence[str], jwk: dict[str, Any]) -> bool:
-    """Whether the key may verify signatures of one of these algorithms."""
-    return (
-        jwk.get("alg", algorithms[0]) in algorithms
-        and jwk.get("use", "sig") == "sig"
-        and "verify" in jwk.get("key_ops", ("verify",))
-    )
 
 
 def _read(document: dict[str, Any]) -> tuple[SigningKey, ...]:

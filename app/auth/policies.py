@@ -1,4 +1,4 @@
-"""Authentication and authorisation policies, applied per blueprint, and the current principal."""
+"""Policies of who may call, applied per blueprint; the current principal and its account."""
 
 import hmac
 from collections.abc import Callable

@@ -122,10 +122,9 @@ class Turns:
 
     @contextmanager
     def turn(self, user_id: str, detail: str) -> Iterator[None]:
-        """Hold the user's semaphore in a `with` block; wait at most `seconds`, and until the
-        deadline.
+        """Hold the user's semaphore in a `with` block.
 
-        Raises Problem 429 with this detail if the wait times out.
+        Waits at most `seconds`, and until the deadline. Raises Problem 429 with this detail then.
         """
         with self.lock:
             mine = self.held.setdefault(user_id, Semaphore())

@@ -95,14 +95,8 @@ def replayed() -> CTE:
 def kept(answer: ColumnElement[Any], source: CTE) -> CTE:
     """Write the record of the key, replacing an expired one."""
     columns = ["user_id", "route", "key", "fingerprint", "answer", "created_at"]
-    row = select(
-        bindparam("user_id"),
-        bindparam("route"),
-        bindparam("key"),
-        bindparam("fingerprint"),
-        answer,
-        func.now(),
-    ).select_from(source)
+    given: list[Any] = [bindparam(name) for name in columns[:4]]
+    row = select(*given, answer, func.now()).select_from(source)
     insertion = insert(IdempotencyKey).from_select(columns, row)
     return (
         insertion.on_conflict_do_update(

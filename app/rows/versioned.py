@@ -213,7 +213,8 @@ class VersionedTable:
 def send(user_id: str, write: Write, once: Once | None = None) -> tuple[Representation, bool]:
     """Send one write; return what its outcome does.
 
-    Raises Problem 410, 422 for an idempotency key, and whatever the outcome raises.
+    Raises Problem 422 for a key that came with another body, 410 if what the key was answered has
+    been erased since, and whatever the outcome raises.
     """
     scope = writing(user_id, once=once is not None)
     parameters = {**write.parameters, **once.parameters} if once else write.parameters
@@ -221,16 +222,9 @@ def send(user_id: str, write: Write, once: Once | None = None) -> tuple[Represen
     def attempt() -> tuple[Representation, bool]:
         [row] = execute(scope, write.statement, **parameters)
         if once:
-            require_unerased(once, row)
+            once.require_same(row.fingerprint)
+            if row.fingerprint is not None and row.id is None:
+                raise Problem(ERASED)
         return write.outcome(row)
 
     return within_quota(user_id, attempt)
-
-
-def require_unerased(once: Once, row: Row) -> None:
-    """Raises Problem 422 for a key that came with another body, 410 if what the key was answered
-    has been erased since.
-    """
-    once.require_same(row.fingerprint)
-    if row.fingerprint is not None and row.id is None:
-        raise Problem(ERASED)

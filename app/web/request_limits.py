@@ -1,4 +1,4 @@
-"""Rate limits of requests, by user and by address.
+"""Rate limits of requests, by user and by the network of their address.
 
 Headers follow draft-ietf-httpapi-ratelimit-headers (11), the status 429 RFC 6585.
 """

@@ -54,9 +54,6 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-# Limits
-
-
 def _measure(body: bytes) -> None:
     """Raise Problem 400 for too deep nesting, 422 for too many values."""
     outside, whole = _outside_strings(body)
@@ -88,9 +85,6 @@ def _is_deep(outside: bytes) -> bool:
             return True
         brackets = brackets.replace(b"[]", b"")
     return len(brackets) > DEEPEST
-
-
-# Decoding
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,9 +124,6 @@ DECODER: Final = json.JSONDecoder(
     parse_float=_finite,
     parse_constant=_refuse_number,
 )
-
-
-# Unicode
 
 
 def _not_unicode(value: Any) -> str:

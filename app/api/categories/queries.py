@@ -48,9 +48,6 @@ CATEGORIES: Final = VersionedTable(
     delete=delete_and_detach,
 )
 
-PUBLIC: Final = [Category.__table__.c[name] for name in FIELDS]
-LISTING: Final = OldestFirst(
-    select(*PUBLIC).where(Category.user_id == USER_ID, Category.deleted_at.is_(None)),
-    Category.created_at,
-    Category.id,
-)
+OWN: Final = (Category.user_id == USER_ID, Category.deleted_at.is_(None))
+LIVE: Final = select(*CATEGORIES.shape.columns).where(*OWN)
+LISTING: Final = OldestFirst(LIVE, Category.created_at, Category.id)
