@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from apiflask import APIBlueprint, APIFlask
@@ -15,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.api import kinds
 from app.api.health import probe
 from app.auth import passwords, policies
-from app.core import deadline, logs, places, secrets, turns
+from app.core import deadline, logs, places, secrets
 from app.core.config import ROOT, ConfigurationError, Settings
 from app.core.database_url import sqlalchemy_url
 from app.core.secret_file import shared_secret
@@ -23,13 +24,13 @@ from app.core.version import __version__ as __version__
 from app.db import base
 from app.ops import telemetry
 from app.ops.cli import commands
-from app.rows import census, quotas
+from app.rows import quotas
 from app.web import (
     access_log,
+    counters,
     edge,
     errors,
     request_limits,
-    shared_counts,
     sign_in_limits,
 )
 from app.web.application import Application
@@ -82,11 +83,10 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     access_log.init_app(app)
     telemetry.init_app(app, os.environ)
     deadline.init_app(app, settings)
-    shared = shared_counts.connect(settings.ratelimit_storage_uri)
+    shared = counters.connect(settings.ratelimit_storage_uri)
     request_limits.init_app(app, settings, shared)
     sign_in_limits.init_app(app, shared)
-    quotas.init_app(app, settings)
-    census.init_app(app, (kind.table for kind in kinds.KINDS.values()))
+    quotas.init_app(app, settings, (kind.table for kind in kinds.KINDS.values()))
     edge.init_app(app)
     url = settings.database_url or start_embedded(settings)
     app.config["MIGRATION_URL"] = settings.migration_url or url
@@ -99,7 +99,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     policies.init_app(app, settings, issues=secret is not None)
     register_blueprints(app)
     places.init_app(app, settings)
-    turns.init_app(app)
     passwords.init_app(app, settings)
     page.init_app(app)
     probe.init_app(app)
@@ -150,6 +149,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.users.routes import auth as authentication
     from app.api.users.routes import me
 
+    once = partial(request_limits.by_user, 1)  # where views count what a body costs
     table: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
         (health, "", (policies.public,)),
         (authentication, "/v1/auth", (policies.issuing,)),
@@ -160,11 +160,7 @@ def register_blueprints(app: APIFlask) -> None:
         (changes, "/v1/changes", (policies.signed_in, request_limits.by_user)),
         (batch, "/v1/batch", (policies.signed_in, request_limits.by_user)),
         (trash, "/v1/trash", (policies.signed_in, request_limits.by_user)),
-        (
-            transfer,
-            "/v1",
-            (policies.signed_in, request_limits.by_user_whatever_the_size, policies.for_account),
-        ),
+        (transfer, "/v1", (policies.signed_in, once, policies.for_account)),
     )
     for blueprint, prefix, checks in table:
         app.register_blueprint(blueprint, url_prefix=prefix)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.core import callers
+from app.core import principal
 from app.server.lanes import KNOWN_TOKENS, NOBODY, Caller, Lane, caller_of
 from tests.conftest import Account, gunicorn
 from tests.locks import held, until, waiting
@@ -29,7 +29,7 @@ class Work:
         self.begun = self.done = self.refused = 0
 
     def __call__(self) -> None:
-        if self.user_id and not callers.may_go_on(self.user_id):
+        if self.user_id and not principal.may_go_on(self.user_id):
             with self.lock:
                 self.refused += 1
             return

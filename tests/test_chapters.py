@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.core.ids import new_id
-from app.core.permissions import PERMISSIONS
+from app.core.principal import PERMISSIONS
 from app.rows.restoring import KEPT_DAYS
 from app.web.cursors import MAX_LIMIT
 from app.web.openapi.document import DESCRIPTION

@@ -26,7 +26,7 @@ from app.api.users.schemas import Credentials, RefreshRequest, Registration
 from app.core import secrets
 from app.core.ids import new_id
 from app.web.fields.inputs import Body
-from app.web.fingerprint import fingerprinted
+from app.web.idempotency_key import fingerprinted
 from tests.conftest import PASSWORD, ROOT, SECRET, Account
 from tests.people import give_password
 

@@ -14,7 +14,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.auth.refresh_token_format import RefreshToken
+from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
 from app.db.base import db
 from app.db.scope import Role

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app import create_app
-from app.auth.personal_token_format import DIGITS, PersonalToken
+from app.auth.personal_tokens import DIGITS, PersonalToken
 from app.core.ids import new_id
 from app.core.logs import redact
 from tests.assertions import refused

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import Any
 
 import pytest
@@ -19,7 +19,6 @@ from app.api.transfer.capacity import FREE_SECONDS
 from app.core.places import (
     POLLS,
     TRANSFERS,
-    CommonThreads,
     NoPlace,
     OwnPlaceTaken,
     Place,
@@ -85,32 +84,33 @@ def test_a_request_that_may_take_long_gets_a_thread_that_is_there_for_such(
 def test_no_user_has_all_places_and_one_thread_stays_free(
     threads: int, steps: list[tuple[str, bool, bool]]
 ) -> None:
-    common = CommonThreads(threads)
+    common = Semaphore(threads - 1)
     polls = Places(for_polls(threads), for_polls(threads) // 2, common)
     transfers = Places(for_transfers(threads), 1, common)
-    taken: list[Place] = []
+    taken: list[tuple[Places, str, Place]] = []
     for user, polling, takes in steps:
         places = polls if polling else transfers
-        before = [place for place in taken if place.places is places]
+        before = [one for one in taken if one[0] is places]
         if not takes:
             if before:
                 taken.remove(before[0])
-                before[0].release()
-                before[0].release()
+                before[0][2].close()
+                before[0][2].close()
             continue
-        own = sum(place.user_id == user for place in before)
+        own = sum(holder == user for _, holder, _ in before)
         try:
-            taken.append(places.take(user))
+            taken.append((places, user, places.take(user)))
         except OwnPlaceTaken:
             assert own == places.of_user < places.total
         except NoPlace:
             assert own < places.of_user
             assert len(before) == places.total or len(taken) == threads - 1
         assert len(taken) <= threads - 1
-    for place in taken:
-        place.release()
+    for _, _, place in taken:
+        place.close()
     assert (polls.free, transfers.free) == (polls.total, transfers.total)
-    assert (common.free, {*polls.taken, *transfers.taken}) == (threads - 1, set())
+    assert {*polls.taken, *transfers.taken} == set()
+    assert sum(common.acquire(blocking=False) for _ in range(threads)) == threads - 1
 
 
 def test_an_export_leaves_a_connection_to_others(database_url: str) -> None:

@@ -10,8 +10,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.api.tasks.models import Task
 from app.core.ids import new_id
-from app.rows.census import census
-from app.rows.quotas import ROW_BYTES
+from app.rows.quotas import ROW_BYTES, census
 from tests.conftest import Account, settings_for
 from tests.lines import category, jsonl, send
 from tests.lines import task as task_line

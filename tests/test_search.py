@@ -6,13 +6,13 @@ from typing import Any
 
 import psycopg2
 import pytest
-from apiflask import APIFlask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg2.errors import InsufficientPrivilege
 
 from app.api.tasks.models import INDEXED_AFTER
 from app.core.ids import new_id
+from app.core.places import SEARCHES
 from app.db.scope import SEARCH_SECONDS, Role, searching
 from tests.conftest import Account
 from tests.parallel import at_once, callers
@@ -258,9 +258,9 @@ def test_a_second_search_waits_for_the_first_and_is_then_refused(
 
 
 def test_a_search_of_a_busy_user_is_refused_before_it_reaches_the_database(
-    app: APIFlask, alice: Account, bob: Account, sql: Callable[[], Any]
+    alice: Account, bob: Account, sql: Callable[[], Any]
 ) -> None:
-    with app.extensions["turns"].search.turn(alice.user_id, "held"), sql() as statements:
+    with SEARCHES.turn(alice.user_id, "held"), sql() as statements:
         assert alice.get("/v1/tasks?q=milk").status_code == 429
         assert statements == []
         assert bob.get("/v1/tasks?q=milk").status_code == 200

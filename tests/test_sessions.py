@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.auth.refresh_token_format import RefreshToken
 from app.auth.refresh_token_statements import MOST_KEPT, MOST_SESSIONS, MOST_SPENT
+from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
 from tests.conftest import Account
 from tests.locks import held

@@ -13,11 +13,11 @@ from sqlalchemy import text
 
 from app import create_app
 from app.core.ids import new_id
-from app.core.trace_context import TraceContext, new, parsed
 from app.db.run import execute
 from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.ops import telemetry
+from app.web.request import TraceContext
 from tests.conftest import Account, settings_for
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -65,28 +65,28 @@ def lines(app: APIFlask, capsys: pytest.CaptureFixture[str]) -> Callable[[], lis
 @pytest.mark.parametrize("flags", range(4))
 def test_a_trace_that_is_named_is_taken_over_with_what_asks_for_samples(flags: int) -> None:
     header = f"00-{TRACE}-{SPAN}-{flags:02x}"
-    trace = parsed(header)
+    trace = TraceContext.parse(header)
     assert trace == TraceContext(TRACE, SPAN, flags)
     assert (trace.sampled, trace.traceparent) == (flags in {1, 3}, header)
 
 
 @pytest.mark.parametrize("rest", ["", "-", "-what the future brings, '*/"])
 def test_a_version_to_come_is_understood_as_far_as_this_one_goes(rest: str) -> None:
-    trace = parsed(f"cc-{TRACE}-{SPAN}-ff{rest}")
+    trace = TraceContext.parse(f"cc-{TRACE}-{SPAN}-ff{rest}")
     assert trace is not None
     assert trace.traceparent == f"00-{TRACE}-{SPAN}-03"
 
 
 @pytest.mark.parametrize("header", INVALID)
 def test_what_is_not_well_formed_is_ignored(header: str) -> None:
-    assert parsed(header) is None
+    assert TraceContext.parse(header) is None
 
 
 def test_a_trace_that_begins_here_is_valid_and_nobody_records_it() -> None:
-    made = {new() for _ in range(100)}
+    made = {TraceContext.new() for _ in range(100)}
     assert len({trace.trace_id for trace in made}) == len(made) == 100
     assert all(not trace.sampled for trace in made)
-    assert all(parsed(trace.traceparent) for trace in made)
+    assert all(TraceContext.parse(trace.traceparent) for trace in made)
 
 
 # The log

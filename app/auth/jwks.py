@@ -5,7 +5,7 @@ Forged tokens cannot cause more than one request a minute to the issuer.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -50,7 +50,9 @@ class SigningKey(NamedTuple):
         """Return the key; None for another type or another purpose (RFC 7517, section 5)."""
         try:
             algorithms = ALGORITHMS[jwk["kty"], jwk.get("crv")]
-            if not _is_for(algorithms, jwk):
+            named = jwk.get("alg", algorithms[0]) in algorithms
+            used = jwk.get("use", "sig") == "sig" and "verify" in jwk.get("key_ops", ("verify",))
+            if not (named and used):
                 return None
             key = PyJWK(jwk, algorithms[0]).key
         except (PyJWTError, LookupError, TypeError, ValueError, AttributeError):
@@ -70,7 +72,7 @@ class KeySet:
         self.client = PyJWKClient(url, cache_jwk_set=False, timeout=TIMEOUT_SECONDS)
         self.lock = Lock()
         self.latest: tuple[SigningKey, ...] | None = None
-        self.seen_at = self.renewed_at = self.looked_at = self.retry_at = 0.0
+        self.seen_at = self.renewed_at = self.retry_at = 0.0
 
     def known(self) -> tuple[SigningKey, ...]:
         """Return the cached keys, after fetching them if they are older than an hour.
@@ -105,7 +107,7 @@ class KeySet:
 
     def _refetched(self) -> tuple[SigningKey, ...]:
         with self.lock:
-            if time.monotonic() - self.looked_at >= COOLDOWN_SECONDS:
+            if time.monotonic() - self.renewed_at >= COOLDOWN_SECONDS:
                 self._renew()
             return self.latest or ()
 
@@ -122,16 +124,7 @@ class KeySet:
         if self.latest == ():
             logger.warning("the issuer's key set holds no key that can be used: check JWT_JWKS_URL")
         if self.latest is not None:
-            self.renewed_at = self.looked_at = now
-
-
-def _is_for(algorithms: Sequence[str], jwk: dict[str, Any]) -> bool:
-    """Whether the key may verify signatures of one of these algorithms."""
-    return (
-        jwk.get("alg", algorithms[0]) in algorithms
-        and jwk.get("use", "sig") == "sig"
-        and "verify" in jwk.get("key_ops", ("verify",))
-    )
+            self.renewed_at = now
 
 
 def _read(document: dict[str, Any]) -> tuple[SigningKey, ...]:

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text, Uuid, func
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.texts import trimmed_pattern
 from app.db.base import Base
+from app.rows.owner import OwnerId, line
 
 
 class RefreshToken(Base):
@@ -15,9 +15,7 @@ class RefreshToken(Base):
 
     __tablename__ = "refresh_tokens"
 
-    user_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    user_id: Mapped[OwnerId]
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     family_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
@@ -27,7 +25,7 @@ class RefreshToken(Base):
     __table_args__ = (
         CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
         CheckConstraint("expires_at > created_at", name="expires_at"),
-        Index("ix_refresh_tokens_family_id", user_id, family_id),
+        Index("ix_refresh_tokens_family_id", "user_id", "family_id"),
         Index("ix_refresh_tokens_expires_at", expires_at),
     )
 
@@ -37,9 +35,7 @@ class PersonalAccessToken(Base):
 
     __tablename__ = "personal_access_tokens"
 
-    user_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    user_id: Mapped[OwnerId]
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
@@ -51,9 +47,7 @@ class PersonalAccessToken(Base):
     last_used_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
 
     __table_args__ = (
-        CheckConstraint(
-            f"char_length(name) between 1 and 100 and name ~ '{trimmed_pattern()}'", name="name"
-        ),
+        line("name", 100),
         CheckConstraint(
             "cardinality(scopes) between 1 and 3"
             " and scopes <@ array['tasks:read', 'tasks:write', 'account']",
@@ -63,7 +57,7 @@ class PersonalAccessToken(Base):
         CheckConstraint("char_length(last_four) = 4", name="last_four"),
         CheckConstraint("version > 0", name="version"),
         CheckConstraint("expires_at > created_at", name="expires_at"),
-        Index("uq_personal_access_tokens_token_hash", user_id, token_hash, unique=True),
+        Index("uq_personal_access_tokens_token_hash", "user_id", "token_hash", unique=True),
         Index(
             "ix_personal_access_tokens_expires_at",
             expires_at,

@@ -43,11 +43,10 @@ def check_password_hash(password_hash: str, password: str) -> bool:
 @contextmanager
 def _place() -> Iterator[None]:
     hashing: BoundedSemaphore = current_app.extensions[EXTENSION]
-    if not hashing.acquire(timeout=min(max(0.0, deadline.left()), TIMEOUT_MAX)):
+    left = deadline.left()  # nothing if it passed in the queue for a thread
+    if left <= 0 or not hashing.acquire(timeout=min(left, TIMEOUT_MAX)):
         raise Problem(OVERLOADED)
     try:
-        if deadline.left() <= 0:  # the deadline passed in the queue for a thread
-            raise Problem(OVERLOADED)
         yield
     finally:
         hashing.release()

@@ -1,25 +1,47 @@
-"""Authentication and authorisation policies, applied per blueprint, and the current principal."""
+"""Policies of who may call, applied per blueprint; the current principal and its account."""
 
-from functools import lru_cache
-from typing import Final
+import hmac
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from ipaddress import ip_address
+from typing import Final, TypeVar
 
 import psycopg2
 from flask import Flask, Response, current_app
+from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
-from app.auth.personal_token_format import PREFIX
-from app.auth.personal_tokens import find_bearer, require_token
-from app.core import callers, secrets, turns
+from app.auth.personal_tokens import PREFIX, find_bearer, require_token
+from app.core import places, secrets
 from app.core.config import Settings
-from app.core.permissions import required
-from app.core.principal import PRESENTED, PresentedToken, Principal
+from app.core.principal import PRESENTED, PresentedToken, Principal, may_go_on, required
 from app.core.problem_kinds import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED
 from app.core.problems import Problem
+from app.db.run import execute
+from app.db.scope import writing
+from app.db.statement import Statement
+from app.rows.owner import User
+from app.rows.quotas import NoAccount
+from app.rows.shape import USER_ID
 from app.web import errors
-from app.web.request import current
+from app.web.request import Request, current
 
 EXTENSION: Final = "token_verifier"
 BEARERS: Final = "bearers"
+
+FORWARDED: Final = (
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_REAL_IP",
+)
+"""Headers that proxies add: a request from this host that has one may be anyone's."""
+
+CREATE_ACCOUNT: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
+
+Result = TypeVar("Result")
 
 
 def public() -> None:
@@ -51,8 +73,8 @@ def signed_in() -> None:
             PRESENTED.set(PresentedToken(token_id))
     else:
         incoming.principal = token_verifier().verify(token)
-    if not callers.may_go_on(incoming.principal.user_id):
-        raise turns.refusal("As many requests of this user are under way as one user may have.")
+    if not may_go_on(incoming.principal.user_id):
+        raise places.refusal("As many requests of this user are under way as one user may have.")
 
 
 def for_tasks() -> None:
@@ -111,6 +133,55 @@ def current_principal() -> Principal:
 def current_user_id() -> str:
     """Return the id of the request's user. Raises Problem 401 if there is none."""
     return current_principal().user_id
+
+
+def with_account(write: Callable[[], Result]) -> Result:
+    """Run the write, and create the account of another issuer's user if the write misses it.
+
+    Raises NoAccount (401) for a user of this service, whose account was erased.
+    """
+    try:
+        return write()
+    except NoAccount:
+        principal = current_principal()
+        if not principal.external:
+            raise
+    execute(writing(principal.user_id, once=True), CREATE_ACCOUNT, user_id=principal.user_id)
+    return write()
+
+
+def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
+    """Decorate a view that writes, so that it runs within `with_account`."""
+
+    @wraps(view)
+    def wrapper(*args: object, **kwargs: object) -> Result:
+        return with_account(lambda: view(*args, **kwargs))
+
+    return wrapper
+
+
+def is_operator(incoming: Request) -> bool:
+    """Whether the request has METRICS_TOKEN, or came from this host without a proxy."""
+    return bears_metrics_token(incoming) or _from_this_host(incoming)
+
+
+def bears_metrics_token(incoming: Request) -> bool:
+    """Whether METRICS_TOKEN is set and is the request's bearer token."""
+    settings: Settings = current_app.config["SETTINGS"]
+    expected = settings.metrics_token or ""
+    scheme, _, given = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    right = hmac.compare_digest(given.strip().encode(), expected.encode())
+    return bool(expected) and right and scheme.lower() == "bearer"
+
+
+def _from_this_host(incoming: Request) -> bool:
+    if any(name in incoming.environ for name in FORWARDED):
+        return False
+    try:
+        address = ip_address(incoming.remote_addr or "")
+    except ValueError:  # a Unix socket has no address
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def token_verifier() -> TokenVerifier:

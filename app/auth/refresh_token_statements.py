@@ -9,6 +9,7 @@ from sqlalchemy import (
     CTE,
     BindParameter,
     ColumnElement,
+    Delete,
     Select,
     bindparam,
     delete,
@@ -99,13 +100,8 @@ def _superseded(issued: CTE) -> CTE:
         RefreshToken.token_hash != NEW_HASH,
     )
     newest_first = live.order_by(RefreshToken.created_at.desc(), RefreshToken.family_id.desc())
-    old = newest_first.offset(MOST_SESSIONS - 1).limit(MOST_SESSIONS)
-    removal = delete(RefreshToken).where(
-        RefreshToken.user_id == USER_ID,
-        RefreshToken.family_id.in_(old),
-        exists(select(issued)),
-    )
-    return removal.returning(RefreshToken.family_id).cte("superseded")
+    removal = delete(RefreshToken).where(RefreshToken.user_id == USER_ID, exists(select(issued)))
+    return _surplus("superseded", removal, RefreshToken.family_id, newest_first, MOST_SESSIONS)
 
 
 def _surplus_spent(spent: CTE) -> CTE:
@@ -118,11 +114,14 @@ def _surplus_spent(spent: CTE) -> CTE:
         RefreshToken.token_hash != HASH,
     )
     newest_first = before.order_by(RefreshToken.created_at.desc(), RefreshToken.token_hash)
-    old = newest_first.offset(MOST_SPENT - 1).limit(MOST_REMOVED)
-    removal = delete(RefreshToken).where(
-        RefreshToken.user_id == USER_ID, RefreshToken.token_hash.in_(old)
-    )
-    return removal.returning(RefreshToken.token_hash).cte("surplus_spent")
+    removal = delete(RefreshToken).where(RefreshToken.user_id == USER_ID)
+    return _surplus("surplus_spent", removal, RefreshToken.token_hash, newest_first, MOST_SPENT)
+
+
+def _surplus(name: str, removal: Delete, key: Any, newest_first: Select[Any], most: int) -> CTE:
+    """Remove the rows with keys behind the first `most`, of which a new row is one."""
+    old = newest_first.offset(most - 1).limit(MOST_REMOVED)
+    return removal.where(key.in_(old)).returning(key).cte(name)
 
 
 def _claim(once: bool) -> tuple[CTE | None, Any]:
@@ -177,9 +176,8 @@ def _surplus_kept(work: CTE) -> CTE:
     )
     others = select(IdempotencyKey.key).where(*own, IdempotencyKey.key != bindparam("key"))
     newest_first = others.order_by(IdempotencyKey.created_at.desc(), IdempotencyKey.key)
-    old = newest_first.offset(MOST_KEPT - 1).limit(MOST_REMOVED)
-    removal = delete(IdempotencyKey).where(*own, IdempotencyKey.key.in_(old), exists(select(work)))
-    return removal.returning(IdempotencyKey.key).cte("surplus_kept")
+    removal = delete(IdempotencyKey).where(*own, exists(select(work)))
+    return _surplus("surplus_kept", removal, IdempotencyKey.key, newest_first, MOST_KEPT)
 
 
 START: Final = Statement(_start(once=False))

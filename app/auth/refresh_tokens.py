@@ -1,10 +1,14 @@
-"""Start sessions, rotate their refresh tokens and end them; each is one statement.
+"""Refresh tokens: start sessions, rotate their tokens and end them; each is one statement.
 
 A sign-in starts a family of tokens. A token is spent when it is exchanged for the next. Reuse of a
 spent token shows that it was stolen, and ends the family (RFC 9700, section 4.14.2).
 """
 
-from typing import Any, NamedTuple
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any, NamedTuple, Self
+from uuid import UUID
 
 import orjson
 
@@ -21,6 +25,37 @@ from app.web.errors import CONSTRAINTS
 # The account was erased during the sign-in.
 for constraint in ("fk_refresh_tokens_users", "fk_idempotency_keys_users"):
     CONSTRAINTS[constraint] = Problem(INVALID_CREDENTIALS)
+
+
+class RefreshToken(NamedTuple):
+    """A refresh token: 32 secret bytes, and the user's id, which leads to the row by its key."""
+
+    user_id: str
+    secret: bytes
+
+    @classmethod
+    def derive(cls, user_id: str, seed: bytes, key: bytes) -> Self:
+        """Return the token of this seed and key; the same arguments give the same token."""
+        return cls(user_id, hmac.digest(key, seed, hashlib.sha256))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the token with this text; None if the text is not valid."""
+        try:
+            data = urlsafe_b64decode(text.encode("ascii"))
+        except ValueError:
+            return None
+        if len(data) != 48 or str(token := cls(str(UUID(bytes=data[:16])), data[16:])) != text:
+            return None
+        return token
+
+    @property
+    def hash(self) -> bytes:
+        """The SHA-256 of the secret, which the database stores in its place."""
+        return hashlib.sha256(self.secret).digest()
+
+    def __str__(self) -> str:
+        return urlsafe_b64encode(UUID(self.user_id).bytes + self.secret).decode()
 
 
 class Outcome(NamedTuple):

@@ -13,7 +13,7 @@ from app.core.database_url import (
     without_credentials,
 )
 from app.core.hosts import trusted_host
-from app.core.permissions import PERMISSIONS
+from app.core.principal import PERMISSIONS
 from app.core.setting_fields import (
     DATABASE,
     LEAST_BYTES,

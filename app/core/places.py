@@ -1,16 +1,29 @@
-"""Limit how many long requests run at once: long polls, exports and imports.
+"""Limit how many requests run at once: long ones of all users, and expensive ones of one user.
 
-app/server reserves threads for them. On other threads, and under other servers, they never occupy
-all of WEB_THREADS: one thread is left for short requests.
+Long are long polls, exports and imports, which take places. app/server reserves threads for them.
+On other threads, and under other servers, they never occupy all of WEB_THREADS: one thread is left
+for short requests.
+
+Expensive are searches and batches, of which a user has one at a time. Further requests wait for
+their turn briefly and then get 429, so that they do not occupy threads.
 """
 
 import threading
 from collections import Counter
-from typing import Final, Self
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Lock, Semaphore
+from typing import Final
+from weakref import WeakValueDictionary
 
 from flask import Flask
 
+from app.core import deadline
 from app.core.config import Settings
+from app.core.metrics import tally
+from app.core.metrics.families import REFUSALS
+from app.core.problem_kinds import TOO_MANY_REQUESTS
+from app.core.problems import Problem
 
 POLLS: Final = "places_to_wait"
 TRANSFERS: Final = "places_to_transfer"
@@ -37,6 +50,10 @@ def for_passwords(threads: int) -> int:
     return max(1, threads // 2)
 
 
+Place = ExitStack
+"""A place that is taken until `close` or the end of its `with` block."""
+
+
 class NoPlace(Exception):
     """All places are taken, or all threads that long requests may use."""
 
@@ -57,74 +74,76 @@ def reserve_thread() -> None:
     _thread.is_reserved = True
 
 
-class CommonThreads:
-    """Counts how many long requests may still start on threads that serve all requests."""
-
-    def __init__(self, threads: int) -> None:
-        self.free = threads - 1
-        self.lock = threading.Lock()
-
-
 class Places:
     """A limited number of places, of which one user may hold `of_user`."""
 
-    def __init__(self, total: int, of_user: int, common: CommonThreads) -> None:
+    def __init__(self, total: int, of_user: int, common: Semaphore) -> None:
         self.total = total
         self.of_user = of_user
         self.common = common
+        """How many may still start on threads that serve all requests."""
+        self.lock = Lock()
         self.taken: Counter[str] = Counter()
         """Places by user; users without a place have no entry."""
 
-    def take(self, user_id: str) -> "Place":
-        """Take a place without waiting; the caller releases it. Raises NoPlace, OwnPlaceTaken."""
-        is_common = not _thread.is_reserved
-        with self.common.lock:
+    def take(self, user_id: str) -> Place:
+        """Take a place without waiting; the caller closes it. Raises NoPlace, OwnPlaceTaken."""
+        place = Place()
+        with self.lock:
             if self.taken[user_id] >= self.of_user:
                 raise OwnPlaceTaken
-            if self.free == 0 or (is_common and self.common.free <= 0):
-                self._forget(user_id)
+            if self.free == 0:
                 raise NoPlace
+            if not _thread.is_reserved:
+                if not self.common.acquire(blocking=False):
+                    raise NoPlace
+                place.callback(self.common.release)
             self.taken[user_id] += 1
-            self.common.free -= is_common
-        return Place(self, user_id, is_common)
+        place.callback(self._give_back, user_id)
+        return place
 
     @property
     def free(self) -> int:
         """How many places are free."""
         return self.total - self.taken.total()
 
-    def give_back(self, user_id: str, is_common: bool) -> None:
-        """Return a place; called by `Place.release` only."""
-        with self.common.lock:
-            self.taken[user_id] -= 1
-            self._forget(user_id)
-            self.common.free += is_common
-
-    def _forget(self, user_id: str) -> None:
-        if not self.taken[user_id]:
-            del self.taken[user_id]
+    def _give_back(self, user_id: str) -> None:
+        with self.lock:
+            self.taken -= Counter((user_id,))  # which keeps no zeros
 
 
-class Place:
-    """A place that is taken until `release` or the end of its `with` block."""
+class Turns:
+    """One semaphore for each user in this process, while it is held or waited for."""
 
-    def __init__(self, places: Places, user_id: str, is_common: bool) -> None:
-        self.places = places
-        self.user_id = user_id
-        self.is_common = is_common
-        self.released = False
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.lock = Lock()
+        self.held: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
 
-    def release(self) -> None:
-        """Return the place; further calls have no effect. Not thread-safe."""
-        if not self.released:
-            self.released = True
-            self.places.give_back(self.user_id, self.is_common)
+    @contextmanager
+    def turn(self, user_id: str, detail: str) -> Iterator[None]:
+        """Hold the user's semaphore in a `with` block.
 
-    def __enter__(self) -> Self:
-        return self
+        Waits at most `seconds`, and until the deadline. Raises Problem 429 with this detail then.
+        """
+        with self.lock:
+            mine = self.held.setdefault(user_id, Semaphore())
+        if not mine.acquire(timeout=max(0.0, min(self.seconds, deadline.left()))):
+            raise refusal(detail)
+        try:
+            yield
+        finally:
+            mine.release()
 
-    def __exit__(self, *_: object) -> None:
-        self.release()
+
+SEARCHES: Final = Turns(seconds=1.0)
+BATCHES: Final = Turns(seconds=5.0)
+
+
+def refusal(detail: str) -> Problem:
+    """Return 429 for a user with too many requests in progress, and count it."""
+    tally.add(REFUSALS, "turn")
+    return Problem(TOO_MANY_REQUESTS, detail, headers={"Retry-After": "1"})
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -133,7 +152,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     A running export holds a connection, so one connection of a small pool is left for others.
     """
     threads = settings.web_threads
-    common = CommonThreads(threads)
+    common = Semaphore(threads - 1)
     polls = for_polls(threads)
     connections = settings.db_pool_size + settings.db_max_overflow
     transfers = max(1, min(for_transfers(threads), connections - 1))

@@ -1,8 +1,33 @@
-"""The user of the current request, and its personal access token."""
+"""The user of the current request: what its access token permits, and who has to know of it.
 
+The API calls permissions scopes, as RFC 6750 does.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
+
+Permission = Literal["tasks:read", "tasks:write", "account"]
+
+PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
+
+SAFE: Final = frozenset({"GET", "HEAD"})
+
+Listener = Callable[[str], bool]
+"""Takes the id of the user and returns whether the request of this thread may go on."""
+
+
+def required(method: str) -> Permission:
+    """Return the permission that a method needs for tasks and categories."""
+    return "tasks:read" if method in SAFE else "tasks:write"
+
+
+def granted(scopes: Iterable[str]) -> frozenset[str]:
+    """Return the permissions of these scopes; writing includes reading, as responses show rows."""
+    given = frozenset(scopes)
+    return given | {"tasks:read"} if "tasks:write" in given else given
 
 
 class Principal(NamedTuple):
@@ -32,3 +57,24 @@ class PresentedToken:
 
 PRESENTED: Final[ContextVar[PresentedToken | None]] = ContextVar("presented", default=None)
 """The personal access token of the current request; None if it has none."""
+
+
+class _Thread(threading.local):
+    listener: Listener | None = None
+
+
+_thread: Final = _Thread()
+
+
+def listen(listener: Listener) -> None:
+    """Call this listener for each request of this thread.
+
+    app/server listens, to share its threads fairly between users. Other servers do not, and then
+    every request goes on.
+    """
+    _thread.listener = listener
+
+
+def may_go_on(user_id: str) -> bool:
+    """Report the user of this thread's request; False if the user has too many threads already."""
+    return _thread.listener is None or _thread.listener(user_id)

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any, Final
 
 from app.core.database_url import MASK, sqlalchemy_url, without_credentials
-from app.core.permissions import PERMISSIONS
+from app.core.principal import PERMISSIONS
 
 DATABASE: Final = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
 

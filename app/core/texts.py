@@ -8,50 +8,25 @@ import re
 from typing import Final
 from unicodedata import combining, normalize
 
-WHITE_SPACE: Final = (
-    (0x09, 0x0D),
-    (0x1C, 0x20),
-    (0x85, 0x85),
-    (0xA0, 0xA0),
-    (0x1680, 0x1680),
-    (0x2000, 0x200A),
-    (0x2028, 0x2029),
-    (0x202F, 0x202F),
-    (0x205F, 0x205F),
-    (0x3000, 0x3000),
+
+def _ranges(texts: str) -> tuple[tuple[int, int], ...]:
+    """Read ranges of code points, as in `0009-000D 0085`."""
+    ends = (text.split("-") for text in texts.split())
+    return tuple((int(found[0], 16), int(found[-1], 16)) for found in ends)
+
+
+WHITE_SPACE: Final = _ranges(
+    "0009-000D 001C-0020 0085 00A0 1680 2000-200A 2028-2029 202F 205F 3000"
 )
 """Ranges of code points that are trimmed from both ends of a line.
 
 Unicode's White_Space, and the information separators U+001C to U+001F, as in every release so far.
 """
 
-INVISIBLE: Final = (
-    (0x0000, 0x0020),
-    (0x007F, 0x00A0),
-    (0x00AD, 0x00AD),
-    (0x034F, 0x034F),
-    (0x061C, 0x061C),
-    (0x115F, 0x1160),
-    (0x1680, 0x1680),
-    (0x17B4, 0x17B5),
-    (0x180B, 0x180F),
-    (0x2000, 0x200F),
-    (0x2028, 0x202F),
-    (0x205F, 0x206F),
-    (0x2800, 0x2800),
-    (0x3000, 0x3000),
-    (0x3164, 0x3164),
-    (0xD800, 0xDFFF),
-    (0xFE00, 0xFE0F),
-    (0xFEFF, 0xFEFF),
-    (0xFFA0, 0xFFA0),
-    (0xFFF0, 0xFFFC),
-    (0x13430, 0x1343F),
-    (0x1BCA0, 0x1BCA3),
-    (0x1D159, 0x1D159),
-    (0x1D173, 0x1D17A),
-    (0xE0001, 0xE0001),
-    (0xE0020, 0xE007F),
+INVISIBLE: Final = _ranges(
+    "0000-0020 007F-00A0 00AD 034F 061C 115F-1160 1680 17B4-17B5 180B-180F 2000-200F 2028-202F "
+    "205F-206F 2800 3000 3164 D800-DFFF FE00-FE0F FEFF FFA0 FFF0-FFFC 13430-1343F 1BCA0-1BCA3 "
+    "1D159 1D173-1D17A E0001 E0020-E007F"
 )
 """Ranges of code points that show nothing by themselves.
 

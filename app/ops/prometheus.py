@@ -19,7 +19,7 @@ from prometheus_client.utils import floatToGoString
 from sqlalchemy import event
 
 from app.api.health.probe import EXTENSION as PROBE
-from app.auth.operators import bears_metrics_token
+from app.auth.policies import bears_metrics_token
 from app.core import deadline
 from app.core.config import Settings
 from app.core.metrics import families, tally

@@ -24,12 +24,11 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.core.logs import redact
-from app.core.trace_context import TraceContext
 from app.core.version import __version__
 from app.db.base import Base
 from app.db.sending import RECORDING
 from app.web.edge import WATCHED_PATHS
-from app.web.request import Request, current
+from app.web.request import Request, TraceContext, current
 from app.web.response import Response
 
 SERVICE: Final = {"service.name": "tasks-api", "service.version": __version__}

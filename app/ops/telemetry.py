@@ -11,9 +11,8 @@ from typing import Final
 
 from flask import Flask
 
-from app.core import trace_context
 from app.db.sending import RECORDING
-from app.web.request import current
+from app.web.request import TraceContext, current
 
 EXPORTERS: Final = (
     "OTEL_TRACES_EXPORTER",
@@ -47,7 +46,7 @@ def init_app(app: Flask, environment: Mapping[str, str]) -> None:
         incoming = current()
         if not respected:
             incoming.environ.pop("HTTP_TRACEPARENT", None)
-            incoming.trace = trace_context.new()
+            incoming.trace = TraceContext.new()
         if (trace := incoming.trace).sampled:
             RECORDING.set(lambda _database, _sql: nullcontext(trace.traceparent))
 

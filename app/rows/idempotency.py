@@ -10,11 +10,9 @@ from sqlalchemy import (
     CTE,
     CheckConstraint,
     ColumnElement,
-    ForeignKey,
     Index,
     LargeBinary,
     Text,
-    Uuid,
     bindparam,
     func,
     select,
@@ -28,6 +26,7 @@ from app.core.problem_kinds import IDEMPOTENCY_KEY_REUSED
 from app.core.problems import Problem
 from app.core.secrets import Keys
 from app.db.base import Base
+from app.rows.owner import OwnerId
 
 LIFETIME: Final = text("interval '24 hours'")
 
@@ -37,9 +36,7 @@ class IdempotencyKey(Base):
 
     __tablename__ = "idempotency_keys"
 
-    user_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
+    user_id: Mapped[OwnerId]
     route: Mapped[str] = mapped_column(Text, primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
@@ -98,14 +95,8 @@ def replayed() -> CTE:
 def kept(answer: ColumnElement[Any], source: CTE) -> CTE:
     """Write the record of the key, replacing an expired one."""
     columns = ["user_id", "route", "key", "fingerprint", "answer", "created_at"]
-    row = select(
-        bindparam("user_id"),
-        bindparam("route"),
-        bindparam("key"),
-        bindparam("fingerprint"),
-        answer,
-        func.now(),
-    ).select_from(source)
+    given: list[Any] = [bindparam(name) for name in columns[:4]]
+    row = select(*given, answer, func.now()).select_from(source)
     insertion = insert(IdempotencyKey).from_select(columns, row)
     return (
         insertion.on_conflict_do_update(

@@ -1,20 +1,28 @@
-"""The owner of rows: an account, with the counters that its writes count up."""
+"""The owner of rows, an account with the counters that its writes count up; and what rows share."""
 
 from datetime import datetime
+from typing import Annotated
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Index,
-    Text,
-    Uuid,
-    func,
-)
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.texts import trimmed_pattern
 from app.db.base import Base
+
+OwnerId = Annotated[
+    str,
+    mapped_column(
+        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    ),
+]
+"""The column `user_id` of rows that are deleted with their account."""
+
+
+def line(column: str, longest: int) -> CheckConstraint:
+    """The rule of a column with one line of text, as `fields.strings.Line` admits it."""
+    rule = f"char_length({column}) between 1 and {longest} and {column} ~ '{trimmed_pattern()}'"
+    return CheckConstraint(rule, name=column)
 
 
 class User(Base):
@@ -40,10 +48,32 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("char_length(email) <= 254 and email like '_%@_%'", name="email"),
         CheckConstraint("(email is null) = (password_hash is null)", name="password"),
-        CheckConstraint(
-            f"char_length(name) between 1 and 100 and name ~ '{trimmed_pattern()}'", name="name"
-        ),
+        line("name", 100),
         CheckConstraint("char_length(time_zone) between 1 and 64", name="time_zone"),
         CheckConstraint("version <= change_seq", name="version"),
         Index("uq_users_email", func.lower(email), unique=True),
     )
+
+
+class Versioned:
+    """The columns of versioned rows: their key, version and times, and the marks of the trash."""
+
+    __tablename__: str
+
+    user_id: Mapped[OwnerId] = mapped_column(sort_order=-2)
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True, sort_order=-1)
+    version: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
+    updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
+    deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    erased_version: Mapped[int | None] = mapped_column(BigInteger)
+
+
+def index_versions(model: type[Versioned]) -> None:
+    """Give the table the indexes of the feed of changes, of the trash and of the purge."""
+    name, deleted = model.__tablename__, model.deleted_at.is_not(None)
+    kept = model.erased_version.is_distinct_from(model.version)
+    Index(f"ix_{name}_version", model.user_id, model.version)
+    Index(f"ix_{name}_deleted_at", model.deleted_at, postgresql_where=deleted)
+    trash = (model.user_id, model.deleted_at, model.id)
+    Index(f"ix_{name}_trash", *trash, postgresql_where=deleted & kept)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from app.rows import idempotency
-from app.rows.quotas import ROW_SIZE, ZERO, Growth, stored_size
+from app.rows.quotas import ROW_SIZE, ZERO, Growth, stored_size, texts_of
 from app.rows.shape import ID, ONE, USER_ID, Shape
 from app.rows.statements import answer, changed_row, count_change, is_expected, stored_answer
 
@@ -58,7 +58,7 @@ def restore_once(shape: Shape) -> Select[Any]:
     acceptable = exists().where(is_expected(before)).select_from(before)
     # One that is live already is no change, and only its answer takes room.
     deleted = select(case((before.c.deleted_at.is_not(None), ONE), else_=ZERO)).scalar_subquery()
-    texts = stored_size(before, shape.texts_of(shape.table.c.keys()))
+    texts = stored_size(before, texts_of(shape.table, shape.table.c.keys()))
     growth = Growth(ONE, select(texts + ROW_SIZE).scalar_subquery())
     bump = count_change(acceptable, unanswered, step=deleted, growth=growth)
     after = _restored(shape, bump)

@@ -1,11 +1,9 @@
-"""The shape of a table of versioned rows: what its write statements are built of."""
+"""The shape of a table of versioned rows: what its statements are built of and bound to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, literal_column
-
-from app.rows.quotas import texts_of
 
 Element = ColumnElement[Any]
 
@@ -14,6 +12,24 @@ ID: Element = bindparam("id")
 VERSIONS: Element = bindparam("versions")
 OTHER_THAN: Element = bindparam("other_than")
 ONE: Element = literal_column("1", BigInteger)
+
+
+class Preconditions(NamedTuple):
+    """What a client asks of a resource before it is written (RFC 9110, section 13.1).
+
+    `versions` are those that If-Match admits, None for any; `other_than` are those that
+    If-None-Match excludes. The fields are what `statements.is_expected` is bound to.
+    """
+
+    versions: list[int] | None = None
+    must_exist: bool = False
+    must_be_new: bool = False
+    other_than: list[int] | None = None
+
+    def admit(self, version: int) -> bool:
+        """Whether a resource that stands at this version may be written."""
+        expected = self.versions is None or version in self.versions
+        return expected and version not in (self.other_than or ())
 
 
 class Derived(NamedTuple):
@@ -32,17 +48,13 @@ class Shape(NamedTuple):
 
     table: Table
     answered: Sequence[str]
-    guards: Mapping[str, Element]
-    derived: Mapping[str, Derived]
+    guards: Mapping[str, Element] = {}
+    derived: Mapping[str, Derived] = {}
 
     @property
     def columns(self) -> list[Element]:
         """The columns that clients see."""
         return [self.table.c[name] for name in self.answered]
-
-    def texts_of(self, fields: Iterable[str]) -> list[str]:
-        """The fields that are texts, whose length counts against the quota."""
-        return texts_of(self.table, fields)
 
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
         """The guards of the fields that are written."""

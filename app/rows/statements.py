@@ -37,7 +37,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from app.rows import idempotency
 from app.rows.owner import User
-from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size
+from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
 from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape
 
 
@@ -50,9 +50,8 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
         after = _inserted(shape, fields, bump, shape.columns)
         return answer(guards, after, shape.answered)
     replayed = idempotency.replayed()
-    twice = Growth(
-        ONE + ONE, (SIZE + ROW_SIZE) * (ONE + ONE)
-    )  # once more in the answer that is kept
+    two = ONE + ONE  # the row, and the answer that is kept
+    twice = Growth(two, (SIZE + ROW_SIZE) * two)
     unanswered = ~exists().select_from(replayed)
     bump = count_change(unanswered, *(g for _, g in guards), growth=twice)
     after = _inserted(shape, fields, bump, shape.table.c)
@@ -68,7 +67,7 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
 
 def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Insert the row or write all its fields; `existed` tells which it was."""
-    table, guards, before = shape.table, shape.guards_of(fields), live(shape)
+    table, guards, before = shape.table, shape.guards_of(fields), live(shape).cte("before")
     differs = exists().where(is_expected(before), _differs(before, fields))
     acceptable = case(
         (exists().select_from(before), and_(~_flag("must_be_new"), differs)),
@@ -100,8 +99,8 @@ def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
     guards, table = shape.guards_of(fields), shape.table
     asked = and_(is_expected(table), _differs(table, fields)).label("acceptable")
-    before = live(shape, asked)
-    texts = shape.texts_of(fields)
+    before = live(shape, asked).cte("before")
+    texts = texts_of(table, fields)
     growth = Growth(None, _longer(shape, fields, before)) if texts else None
     acceptable = exists().where(before.c.acceptable)
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
@@ -116,7 +115,7 @@ def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
 
 def delete(shape: Shape) -> Select[Any]:
     """Make a live row a tombstone."""
-    before = live(shape)
+    before = live(shape).cte("before")
     bump = count_change(exists().where(is_expected(before)).select_from(before))
     after = changed_row(shape, bump, {"deleted_at": bump.c.at})
     return answer([], after, shape.answered, otherwise=before)
@@ -145,13 +144,12 @@ def outlasts(table: Table, then: FromClause) -> Element:
     return exists().where(*same, ~erased, ~purged)
 
 
-def live(shape: Shape, *more: Element) -> CTE:
-    """The row as it stands before the write, and more that is asked of it."""
+def live(shape: Shape, *more: Element) -> Select[Any]:
+    """The row as it stands, unless it is a tombstone, and more that is asked of it."""
     table = shape.table
-    row = select(*shape.columns, *more).where(
+    return select(*shape.columns, *more).where(
         table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
     )
-    return row.cte("before")
 
 
 def is_expected(before: FromClause) -> Element:
@@ -237,7 +235,7 @@ def _selected(row: Mapping[str, Element], bump: CTE) -> Select[Any]:
 
 def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
     """How many bytes longer the texts of the row become; its present ones are null if it is new."""
-    stored = select(stored_size(before, shape.texts_of(fields))).scalar_subquery()
+    stored = select(stored_size(before, texts_of(shape.table, fields))).scalar_subquery()
     return SIZE - func.coalesce(stored, ZERO)
 
 

@@ -6,23 +6,21 @@ of that user, and versions become visible in their order.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select
 
 from app.core.problem_kinds import ERASED
 from app.core.problems import Problem, invalid, not_found, precondition_failed
-from app.db.run import execute
-from app.db.scope import writing
+from app.db.run import execute, first
+from app.db.scope import reading, writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import restoring, statements
-from app.rows.census import within_quota
 from app.rows.idempotency import Once
-from app.rows.preconditions import Preconditions
-from app.rows.quotas import NoRoom, quota, size_of
-from app.rows.shape import Shape
+from app.rows.quotas import NoRoom, quota, size_of, texts_of, within_quota
+from app.rows.shape import Preconditions, Shape
 
 Representation = dict[str, Any]
 
@@ -51,11 +49,19 @@ class VersionedTable:
     ) -> None:
         self.shape = shape
         self.represent = represent
-        self.texts: Final = shape.texts_of(shape.answered)
+        self.texts: Final = texts_of(shape.table, shape.answered)
+        self.get_statement = Statement(statements.live(shape))
         self.delete_statement = Statement(delete(shape))
         self.restore_statement = Statement(restoring.restore(shape))
         self.restore_once_statement = Statement(restoring.restore_once(shape))
         self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
+
+    def get(self, user_id: str, row_id: str) -> Representation:
+        """Return the live row. Raises Problem 404."""
+        row = first(execute(reading(user_id), self.get_statement, user_id=user_id, id=row_id))
+        if row is None:
+            raise not_found()
+        return self.represent(row)
 
     def create(
         self, user_id: str, row_id: str, values: Mapping[str, Any], once: Once | None
@@ -65,25 +71,15 @@ class VersionedTable:
         Raises NoAccount, NoRoom, Problem 410, 422.
         """
         statement = self._statement(statements.create, values, once=once is not None)
-        scope = writing(user_id, once=once is not None)
-        parameters = {
-            "user_id": user_id,
-            "id": row_id,
-            **values,
-            **self._growth(values),
-            **(once.parameters if once else {}),
-        }
 
-        def write() -> tuple[Representation, bool]:
-            [row] = execute(scope, statement, **parameters)
-            if once:
-                require_unerased(once, row)
+        def outcome(row: Row) -> tuple[Representation, bool]:
             if row.id is None:
                 self._require_guards(row)
                 raise NoRoom(rows=2 if once else 1)
             return self.represent(row), not row.changed
 
-        return within_quota(user_id, write)
+        write = Write(statement, self._parameters(user_id, row_id, values), outcome)
+        return send(user_id, write, once)
 
     def replace(
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
@@ -108,13 +104,7 @@ class VersionedTable:
             return self.represent(row), not row.existed
 
         statement = self._statement(statements.replace, values)
-        parameters = {
-            "user_id": user_id,
-            "id": row_id,
-            **values,
-            **self._growth(values),
-            **conditions._asdict(),
-        }
+        parameters = self._parameters(user_id, row_id, values) | conditions._asdict()
         return Write(statement, parameters, outcome)
 
     def update(
@@ -132,7 +122,8 @@ class VersionedTable:
     ) -> Write:
         """The write that `update` sends."""
         statement = self._statement(statements.change, values)
-        return self._to_existing(statement, user_id, row_id, conditions, values)
+        parameters = self._parameters(user_id, row_id, values) | conditions._asdict()
+        return Write(statement, parameters, partial(self._outcome, conditions))
 
     def delete(self, user_id: str, row_id: str, conditions: Preconditions) -> None:
         """Leave a tombstone. Raises Problem 404, 412."""
@@ -140,8 +131,9 @@ class VersionedTable:
 
     def deletion(self, user_id: str, row_id: str, conditions: Preconditions) -> Write:
         """The write that `delete` sends."""
-        write = self._to_existing(self.delete_statement, user_id, row_id, conditions, {})
-        return write._replace(removes=True)
+        parameters = {"user_id": user_id, "id": row_id, **conditions._asdict()}
+        outcome = partial(self._outcome, conditions)
+        return Write(self.delete_statement, parameters, outcome, removes=True)
 
     def restore(
         self, user_id: str, row_id: str, conditions: Preconditions, once: Once | None
@@ -152,16 +144,10 @@ class VersionedTable:
         Raises NoRoom, Problem 404, 410, 412, 422.
         """
         statement = self.restore_once_statement if once else self.restore_statement
-        scope = writing(user_id, once=once is not None)
-        parameters: dict[str, Any] = {"user_id": user_id, "id": row_id, **conditions.parameters}
-        if once:
-            parameters |= {**once.parameters, **quota()}
+        parameters = {"user_id": user_id, "id": row_id, **conditions._asdict(), **quota()}
 
-        def write() -> tuple[Representation, bool]:
-            [row] = execute(scope, statement, **parameters)
+        def outcome(row: Row) -> tuple[Representation, bool]:
             replayed = once is not None and row.fingerprint is not None
-            if once:
-                require_unerased(once, row)
             if row.id is None:
                 raise not_found()
             if not row.changed and not replayed:
@@ -170,34 +156,23 @@ class VersionedTable:
                     raise NoRoom(rows=1)
             return self.represent(row), replayed
 
-        return within_quota(user_id, write)
+        return send(user_id, Write(statement, parameters, outcome), once)
 
-    def _to_existing(
-        self,
-        statement: Statement,
-        user_id: str,
-        row_id: str,
-        conditions: Preconditions,
-        values: Mapping[str, Any],
-    ) -> Write:
-        def outcome(row: Row) -> tuple[Representation, bool]:
-            if row.id is None:
-                raise not_found()
-            if not row.changed:
-                self._require_conditions(row, conditions)
-                self._require_guards(row)
-                if getattr(row, "acceptable", False):
-                    raise NoRoom(rows=0)
-            return self.represent(row), False
+    def _outcome(self, conditions: Preconditions, row: Row) -> tuple[Representation, bool]:
+        """What a write of an existing row returns. Raises NoRoom, Problem 404, 412, 422."""
+        if row.id is None:
+            raise not_found()
+        if not row.changed:
+            self._require_conditions(row, conditions)
+            self._require_guards(row)
+            if getattr(row, "acceptable", False):
+                raise NoRoom(rows=0)
+        return self.represent(row), False
 
-        parameters = {"user_id": user_id, "id": row_id, **values, **conditions.parameters}
-        if values:
-            parameters |= self._growth(values)
-        return Write(statement, parameters, outcome)
-
-    def _growth(self, values: Mapping[str, Any]) -> dict[str, int]:
-        """How long the texts are, beside how much the user may store."""
-        return {"size": size_of(values, self.texts), **quota()}
+    def _parameters(self, user_id: str, row_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values, how long their texts are, and how much the user may store."""
+        size = size_of(values, self.texts)
+        return {"user_id": user_id, "id": row_id, **values, "size": size, **quota()}
 
     def _require_conditions(self, row: Row, conditions: Preconditions) -> None:
         if row.id is None:
@@ -235,20 +210,21 @@ class VersionedTable:
         return Statement(build(self.shape._replace(guards=guards), sorted(fields), **options))
 
 
-def send(user_id: str, write: Write) -> tuple[Representation, bool]:
-    """Send one write; return the resource and whether it is new."""
+def send(user_id: str, write: Write, once: Once | None = None) -> tuple[Representation, bool]:
+    """Send one write; return what its outcome does.
 
-    def once() -> tuple[Representation, bool]:
-        [row] = execute(writing(user_id), write.statement, **write.parameters)
+    Raises Problem 422 for a key that came with another body, 410 if what the key was answered has
+    been erased since, and whatever the outcome raises.
+    """
+    scope = writing(user_id, once=once is not None)
+    parameters = {**write.parameters, **once.parameters} if once else write.parameters
+
+    def attempt() -> tuple[Representation, bool]:
+        [row] = execute(scope, write.statement, **parameters)
+        if once:
+            once.require_same(row.fingerprint)
+            if row.fingerprint is not None and row.id is None:
+                raise Problem(ERASED)
         return write.outcome(row)
 
-    return within_quota(user_id, once)
-
-
-def require_unerased(once: Once, row: Row) -> None:
-    """Raises Problem 422 for a key that came with another body, 410 if what the key was answered
-    has been erased since.
-    """
-    once.require_same(row.fingerprint)
-    if row.fingerprint is not None and row.id is None:
-        raise Problem(ERASED)
+    return within_quota(user_id, attempt)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Condition, Thread, get_ident
 from typing import Final
 
-from app.core import callers, places
+from app.core import places, principal
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Lane:
     def _run(self) -> None:
         if self.reserved:
             places.reserve_thread()
-        callers.listen(self._identify)
+        principal.listen(self._identify)
         while True:
             with self.changed:
                 while (caller := next(filter(self._may_run, self.waiting), None)) is None:

@@ -2,7 +2,7 @@
 
 from apiflask.schema_adapters import registry
 
-from app.web.schema_adapter import StrictAdapter
+from app.web.body import StrictAdapter
 
 # APIFlask looks an adapter up when a view is decorated, so this comes before any view.
 registry.register("pydantic", StrictAdapter)

@@ -21,9 +21,6 @@ class IdConverter(UUIDConverter):
     def to_python(self, value: str) -> str:  # type: ignore[override]
         return value.lower()
 
-    def to_url(self, value: str) -> str:  # type: ignore[override]
-        return value
-
 
 class NoSessions(SessionInterface):
     """No cookie is read or set."""

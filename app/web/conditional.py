@@ -1,12 +1,16 @@
-"""Conditional requests: ETag, If-Match and If-None-Match of versions (RFC 9110, section 13)."""
+"""One resource and its versions: conditional requests, and responses with an entity tag.
+
+Source: RFC 9110, section 13, for ETag, If-Match and If-None-Match.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.core.problems import invalid, precondition_failed
-from app.rows.preconditions import Preconditions
+from app.rows.shape import Preconditions
 from app.web.request import Request, current
+from app.web.response import Response, json_response
 
 ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 ENTITY_TAGS: Final = re.compile(rf"[ \t,]*({ENTITY_TAG.pattern}[ \t]*(,[ \t,]*|\Z))+")
@@ -54,6 +58,35 @@ def unchanged_since(incoming: Request, version: int) -> bool:
     """
     tags = _entity_tags(incoming, "If-None-Match")
     return tags == "*" or (isinstance(tags, list) and str(version) in {tag for _, tag in tags})
+
+
+def resource(representation: Mapping[str, Any], status: int = 200) -> Response:
+    """The resource with its ETag, or 304 if the client has this version.
+
+    If-Match is evaluated before If-None-Match (RFC 9110, section 13.2.2). Raises Problem 412, 422.
+    """
+    version = representation["version"]
+    incoming = current()
+    response = None
+    if incoming.method in {"GET", "HEAD"}:
+        require_match(incoming, representation)
+        if unchanged_since(incoming, version):
+            response = Response(status=304)
+    response = response or json_response(representation, status)
+    response.headers["ETag"] = entity_tag(version)
+    return response
+
+
+def created(representation: Mapping[str, Any]) -> Response:
+    """201 with a new member of the collection that the request was sent to."""
+    return created_at(f"{current().path}/{representation['id']}", representation)
+
+
+def created_at(location: str, representation: Mapping[str, Any]) -> Response:
+    """201 with a new resource and its path as Location (RFC 9110, section 10.2.2)."""
+    response = resource(representation, 201)
+    response.headers["Location"] = location
+    return response
 
 
 def _versions(tags: Iterable[tuple[str, str]]) -> list[int]:

@@ -21,23 +21,23 @@ from app.core.problem_kinds import (
     ProblemKind,
 )
 from app.core.problems import Problem, invalid_token
-from app.web.media_types import PROBLEM_JSON
 from app.web.request import current
 from app.web.response import Document, Response
+
+PROBLEM_JSON: Final = "application/problem+json"
 
 # PostgreSQL, "Error Codes": cancelled by statement_timeout, lock not available, serialization
 # failure, deadlock, and class 53, insufficient resources.
 BUSY: Final = ("57014", "55P03", "40001", "40P01", "53")
 
-# Raised by the database function `require_token` for a personal access token that was revoked or
-# has expired.
-REVOKED: Final = "TA401"
-
 CONSTRAINTS: Final[dict[str, Problem]] = {}
 """The problem that a violated constraint is reported as, by its name; features add theirs."""
 
-RAISED: Final[dict[str, Problem]] = {}
-"""The problem that an error of our database functions is reported as, by SQLSTATE."""
+RAISED: Final[dict[str, Problem]] = {"TA401": invalid_token()}
+"""The problem that an error of our database functions is reported as, by SQLSTATE.
+
+TA401 is raised by `require_token` for a personal access token that was revoked or has expired.
+"""
 
 # Read-only (a standby), shutting down, or a system error such as a failing disk.
 UNABLE: Final = ("25006", "57P", "58")
@@ -108,8 +108,6 @@ def from_database(error: psycopg2.Error) -> Response:
     Failed connections do not arrive here: `app.db` reports those as problems itself.
     """
     code = error.pgcode or ""
-    if code == REVOKED:
-        return respond(invalid_token())
     if problem := CONSTRAINTS.get(error.diag.constraint_name or "") or RAISED.get(code):
         return respond(problem)
     if code.startswith(BUSY):

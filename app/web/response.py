@@ -7,8 +7,9 @@ import flask
 import orjson
 
 from app.web.counters import Limit, seconds_left
-from app.web.media_types import JSON
 from app.web.request import Request, current
+
+JSON: Final = "application/json"
 
 # Security headers for an API that browsers call (OWASP, REST Security Cheat Sheet).
 ALWAYS: Final = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]

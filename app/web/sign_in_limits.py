@@ -9,11 +9,9 @@ from flask import Flask, current_app
 from limits import RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
-from app.web.addresses import caller_address
-from app.web.counters import LastMinute
+from app.web.counters import LastMinute, Shared
 from app.web.request import current
-from app.web.request_limits import refusal
-from app.web.shared_counts import Shared
+from app.web.request_limits import caller_address, refusal
 
 FAILED_SIGN_INS: Final = RateLimitItemPerMinute(10)
 SIGN_INS: Final = "sign_in_limits"

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from app.core.problem_kinds import MALFORMED_JSON
 from app.core.problems import Problem, invalid
-from app.web.pointers import json_pointer
+from app.web.validation import json_pointer
 
 DEEPEST: Final = 32
 """Levels of nested objects and arrays; a batch has five."""
@@ -48,12 +48,10 @@ def parse_json(body: bytes) -> Any:
         value = DECODER.decode(body.decode())
     except ValueError:
         raise Problem(MALFORMED_JSON) from None
-    if SURROGATE.search(body):
-        _require_unicode(value)
+    if SURROGATE.search(body) and not _is_unicode(value):
+        detail = "must not contain lone surrogates"
+        raise invalid(detail, "unicode", pointer=_not_unicode(value))
     return value
-
-
-# Limits
 
 
 def _measure(body: bytes) -> None:
@@ -87,9 +85,6 @@ def _is_deep(outside: bytes) -> bool:
             return True
         brackets = brackets.replace(b"[]", b"")
     return len(brackets) > DEEPEST
-
-
-# Decoding
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -131,26 +126,17 @@ DECODER: Final = json.JSONDecoder(
 )
 
 
-# Unicode
-
-
-def _require_unicode(value: Any) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        detail = "must not contain lone surrogates"
-        raise invalid(detail, "unicode", pointer=_not_unicode(value)) from None
-
-
 def _not_unicode(value: Any) -> str:
     """The pointer to the first member with a lone surrogate; empty if its name has one."""
     for name, member in value.items() if isinstance(value, dict) else ():
-        try:
-            json.dumps({name: member}, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return json_pointer((name,)) if _encodable(name) else ""
+        if not _is_unicode([name, member]):
+            return json_pointer((name,)) if _is_unicode(name) else ""
     return ""
 
 
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def _is_unicode(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,13 +8,18 @@ from pydantic_core import ErrorDetails
 
 from app.core.problem_kinds import VALIDATION_FAILED
 from app.core.problems import Problem
-from app.web.pointers import json_pointer
 
 MOST_ERRORS: Final = 100
 """Errors reported for one request."""
 
 Location = tuple[int | str, ...]
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def json_pointer(location: tuple[int | str, ...]) -> str:
+    """The JSON pointer (RFC 6901) to a value, from the names and indices that lead to it."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return "".join(f"/{part}" for part in parts)
 
 
 def in_body(location: Location) -> dict[str, str]:

@@ -7,7 +7,7 @@ from app.api.batch.schemas import BODIES, Operation
 from app.api.kinds import KINDS
 from app.core.problem_kinds import BATCH_FAILED, VALIDATION_FAILED
 from app.core.problems import Problem, invalid
-from app.rows.preconditions import Preconditions
+from app.rows.shape import Preconditions
 from app.rows.versioned import Write
 from app.web.fields.inputs import Body
 from app.web.validation import MOST_ERRORS, in_body, validated

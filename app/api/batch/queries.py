@@ -34,10 +34,9 @@ from app.db.scope import writing
 from app.db.sending import Row, Transaction
 from app.db.statement import Statement
 from app.rows import idempotency
-from app.rows.census import within_quota
 from app.rows.idempotency import Once
 from app.rows.owner import User
-from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota
+from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota, within_quota
 from app.rows.shape import ONE, USER_ID
 from app.rows.statements import outlasts
 from app.rows.versioned import Write

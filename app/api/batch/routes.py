@@ -8,9 +8,8 @@ from flask import Response
 from app.api.batch import queries
 from app.api.batch.operations import writes
 from app.api.batch.schemas import Batch, BatchResults
-from app.auth.policies import current_user_id
-from app.auth.provisioning import provisioning
-from app.core.turns import turns
+from app.auth.policies import current_user_id, provisioning
+from app.core.places import BATCHES
 from app.web import idempotency_key
 from app.web.response import Document
 
@@ -35,6 +34,6 @@ def run_batch(batch: Batch) -> Response:
     user_id = current_user_id()
     planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted
     once = idempotency_key.requested(batch)
-    with turns().batch.turn(user_id, "Other batches of this user are still under way."):
+    with BATCHES.turn(user_id, "Other batches of this user are still under way."):
         body, replayed = queries.run(user_id, batch.operations, planned, once)
     return idempotency_key.mark(Document(body), replayed)

@@ -5,31 +5,29 @@ from typing import Final
 from apiflask import APIBlueprint
 from flask import Response
 
-from app.api.categories import queries
+from app.api.categories.queries import CATEGORIES, LISTING
 from app.api.categories.schemas import (
     Category,
     CategoryCreate,
     CategoryPage,
     CategoryPatch,
-    CategoryQuery,
     CategoryReplace,
     represent,
 )
-from app.auth.policies import current_user_id
-from app.auth.provisioning import provisioning
+from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
 from app.web import cursors, idempotency_key
-from app.web.conditional import preconditions
-from app.web.resource import created, resource
+from app.web.conditional import created, preconditions, resource
+from app.web.cursors import PageQuery
 from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("categories", __name__, tag="Categories")
 
 
 @blueprint.get("")
-@blueprint.input(CategoryQuery, location="query", arg_name="query")
+@blueprint.input(PageQuery, location="query", arg_name="query")
 @blueprint.output(CategoryPage)
-def list_categories(query: CategoryQuery) -> Response:
+def list_categories(query: PageQuery) -> Response:
     """List categories
 
     A page of the user's categories, oldest first.
@@ -37,7 +35,7 @@ def list_categories(query: CategoryQuery) -> Response:
     user_id = current_user_id()
     listing = [user_id, "categories"]
     position = cursors.decode(query.cursor, listing)
-    rows = queries.list_categories(user_id, query.limit, position)
+    rows = LISTING.page(user_id, query.limit, position)
     return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
 
 
@@ -51,9 +49,7 @@ def create_category(category: CategoryCreate) -> Response:
     With an `Idempotency-Key`, the same request sent again is answered again and done once.
     """
     once = idempotency_key.requested(category)
-    representation, replayed = queries.create_category(
-        current_user_id(), new_id(), category.all(), once
-    )
+    representation, replayed = CATEGORIES.create(current_user_id(), new_id(), category.all(), once)
     return idempotency_key.mark(created(representation), replayed)
 
 
@@ -65,7 +61,7 @@ def get_category(category_id: str) -> Response:
     With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
     `If-Match`, 412 if it is another version by now.
     """
-    return resource(queries.get_category(current_user_id(), category_id))
+    return resource(CATEGORIES.get(current_user_id(), category_id))
 
 
 @blueprint.put("/<id:category_id>")
@@ -78,7 +74,7 @@ def replace_category(category_id: str, category: CategoryReplace) -> Response:
     The category is written under an id that the client made, so that it can be sent again safely.
     With `If-None-Match: *` it is only created, with `If-Match` only replaced.
     """
-    representation, new = queries.replace_category(
+    representation, new = CATEGORIES.replace(
         current_user_id(), category_id, category.all(), preconditions()
     )
     return resource(representation, 201 if new else 200)
@@ -94,7 +90,7 @@ def update_category(category_id: str, patch: CategoryPatch) -> Response:
     `If-Match`, and nobody's change is lost.
     """
     return resource(
-        queries.update_category(current_user_id(), category_id, patch.given(), preconditions())
+        CATEGORIES.update(current_user_id(), category_id, patch.given(), preconditions())
     )
 
 
@@ -105,7 +101,7 @@ def delete_category(category_id: str) -> Response:
 
     Its tasks stay, uncategorised.
     """
-    queries.delete_category(current_user_id(), category_id, preconditions())
+    CATEGORIES.delete(current_user_id(), category_id, preconditions())
     return no_content()
 
 
@@ -120,7 +116,7 @@ def restore_category(category_id: str) -> Response:
     takes the version that the trash shows.
     """
     once = idempotency_key.requested({"id": category_id})
-    representation, replayed = queries.restore_category(
+    representation, replayed = CATEGORIES.restore(
         current_user_id(), category_id, preconditions(), once
     )
     return idempotency_key.mark(resource(representation), replayed)

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
 from app.web.fields.identifiers import Id
-from app.web.fields.inputs import Body, Patch, Query
+from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.strings import KeptLine, Line, Matching
 from app.web.fields.times import Timestamp
 
@@ -31,7 +30,7 @@ Color = Annotated[
 class Category(BaseModel):
     """A category as it is answered: every field is always present."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = examples(EXAMPLE)
 
     id: Id
     user_id: Id
@@ -48,9 +47,7 @@ FIELDS: Final = tuple(Category.model_fields)
 class CategoryPage(BaseModel):
     """One page of the categories, oldest first; `next_cursor` is null on the last."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
-    )
+    model_config = examples({"items": [EXAMPLE], "next_cursor": None})
 
     items: list[Category]
     next_cursor: str | None
@@ -59,9 +56,7 @@ class CategoryPage(BaseModel):
 class CategoryCreate(Body):
     """A new category."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "Groceries", "color": "#2e7d32"}]}
-    )
+    model_config = examples({"name": "Groceries", "color": "#2e7d32"})
 
     absent: ClassVar = {"color": None}
 
@@ -73,20 +68,12 @@ class CategoryReplace(CategoryCreate):
     """A whole category; a field that is left out gets its default."""
 
 
-class CategoryPatch(Patch):
+class CategoryPatch(Patch, CategoryCreate):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"color": None}]})
+    model_config = examples({"color": None})
 
     name: Name = ""
-    color: Color | None = None
-
-
-class CategoryQuery(Query):
-    """How many categories to list at a time."""
-
-    limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor = None
 
 
 def represent(row: Any) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from app.core import deadline, lifecycle
 from app.core.metrics import tally
 from app.core.metrics.families import LONG_POLLS
 from app.core.places import POLLS, NoPlace, Places
-from app.web.client_socket import is_closed
-from app.web.request import current
+from app.web.request import current, is_closed
 
 LOOK_SECONDS: Final = 1.0
 

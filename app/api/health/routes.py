@@ -7,7 +7,7 @@ from flask import Response, current_app
 
 from app.api.health.probe import EXTENSION, pool_use, report
 from app.api.health.schemas import DatabaseHealth, Health
-from app.auth.operators import is_operator
+from app.auth.policies import is_operator
 from app.core import lifecycle
 from app.web.request import current
 from app.web.response import json_response

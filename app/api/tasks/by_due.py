@@ -84,20 +84,19 @@ def every(rows: FromClause) -> Select[Any]:
     return select(literal_column("*")).select_from(rows)
 
 
-class ByDue:
+class ByDue(NamedTuple):
     """The order by due time in a zone, from a place on; tasks that are not due come last."""
 
-    def __init__(
-        self, zone: CTE, within: Range, *, descending: bool, first_page: bool, dues_passed: bool
-    ) -> None:
-        self.zone: Final = zone
-        self.within: Final = within
-        self.descending: Final = descending
-        self.first_page: Final = first_page
-        self.dues_passed: Final = dues_passed
-        self.never: Final[Element] = literal_column(
-            f"'{'-' if descending else ''}infinity'::timestamptz"
-        )
+    zone: CTE
+    within: Range
+    descending: bool
+    first_page: bool
+    dues_passed: bool
+
+    @property
+    def never(self) -> Element:
+        """Where a task comes that is not due."""
+        return literal_column(f"'{'-' if self.descending else ''}infinity'::timestamptz")
 
     def of(self, *columns: Element) -> list[Element]:
         """This order of rows that have their key, if any, and their id in these columns."""

@@ -104,9 +104,7 @@ def listing(
     within = Range(names, zone)
     order: ByKey | ByDue
     if key == "due":
-        order = ByDue(
-            zone, within, descending=descending, first_page=first_page, dues_passed=dues_passed
-        )
+        order = ByDue(zone, within, descending, first_page, dues_passed)
     else:
         order = ByKey(KEYS[key], within, descending, first_page)
     conditions = [FILTERS[name](bindparam(name)) for name in sorted(FILTERS.keys() & names)]

@@ -4,24 +4,23 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
     Computed,
     Date,
-    ForeignKey,
     ForeignKeyConstraint,
     Index,
     SmallInteger,
     Text,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.texts import trimmed_pattern
 from app.db.base import Base
+from app.rows.owner import Versioned, index_versions, line
 
 # PostgreSQL counts `case` among what leaks nothing, and `coalesce` not (contain_leaked_vars).
 # The line breaks are where PostgreSQL prints them: Alembic compares the text of expressions.
@@ -36,15 +35,11 @@ INDEXED_AFTER = 500
 """The change of a user after which texts are indexed."""
 
 
-class Task(Base):
+class Task(Versioned, Base):
     """One thing to do; a deleted one stays as a tombstone until purged."""
 
     __tablename__ = "tasks"
 
-    user_id: Mapped[str] = mapped_column(
-        Uuid(as_uuid=False), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
-    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     title: Mapped[str] = mapped_column(Text)
     description: Mapped[str | None] = mapped_column(Text)
     complete: Mapped[bool] = mapped_column(Boolean)
@@ -63,11 +58,6 @@ class Task(Base):
     title_key: Mapped[str] = mapped_column(
         Text(collation="C"), Computed("lower(title)", persisted=True)
     )
-    version: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
-    updated_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
-    deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
-    erased_version: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         ForeignKeyConstraint(
@@ -75,9 +65,7 @@ class Task(Base):
             ["categories.user_id", "categories.id"],
             name="fk_tasks_categories",
         ),
-        CheckConstraint(
-            f"char_length(title) between 1 and 200 and title ~ '{trimmed_pattern()}'", name="title"
-        ),
+        line("title", 200),
         CheckConstraint("char_length(description) <= 5000", name="description"),
         CheckConstraint("complete = (completed_at is not null)", name="completed_at"),
         CheckConstraint("priority between 0 and 3", name="priority"),
@@ -91,38 +79,24 @@ class Task(Base):
             " due_at is null and category_id is null)",
             name="erased",
         ),
-        Index(
-            "ix_tasks_category_id",
-            user_id,
-            category_id,
-            postgresql_where=category_id.is_not(None),
-        ),
-        Index("ix_tasks_deleted_at", deleted_at, postgresql_where=deleted_at.is_not(None)),
-        Index(
-            "ix_tasks_trash",
-            user_id,
-            deleted_at,
-            id,
-            postgresql_where=deleted_at.is_not(None) & erased_version.is_distinct_from(version),
-        ),
-        Index("ix_tasks_version", user_id, version),
-        # What a search goes by. A user's first 500 changes are looked through instead: that takes
-        # half a millisecond, and the index costs a write as much as all the others together.
-        Index(
-            "ix_tasks_text",
-            text("text_pieces(user_id, title, description)"),
-            postgresql_using="gin",
-            postgresql_with={"gin_pending_list_limit": 256},
-            postgresql_where=deleted_at.is_(None) & (version > INDEXED_AFTER),
-        ),
-        Index(
-            "ix_tasks_unindexed_text",
-            user_id,
-            postgresql_where=deleted_at.is_(None) & (version <= INDEXED_AFTER),
-        ),
     )
 
 
+index_versions(Task)
+LIVE: Final = Task.deleted_at.is_(None)
+IN_CATEGORY: Final = Task.category_id.is_not(None)
+Index("ix_tasks_category_id", Task.user_id, Task.category_id, postgresql_where=IN_CATEGORY)
+# What a search goes by. A user's first 500 changes are looked through instead: that takes half a
+# millisecond, and the index costs a write as much as all the others together.
+Index(
+    "ix_tasks_text",
+    func.text_pieces(Task.user_id, Task.title, Task.description),
+    postgresql_using="gin",
+    postgresql_with={"gin_pending_list_limit": 256},
+    postgresql_where=LIVE & (Task.version > INDEXED_AFTER),
+)
+UNINDEXED: Final = LIVE & (Task.version <= INDEXED_AFTER)
+Index("ix_tasks_unindexed_text", Task.user_id, postgresql_where=UNINDEXED)
 # One for each order of a listing, so that a page costs the same wherever it begins. What filters
 # ask for stands behind, so that only rows of the page are read, however few of all match. Those by
 # `due` are what the release before goes by.
@@ -141,7 +115,7 @@ for name, key in (
         key,
         Task.id,
         *(column for column in FILTERED if column is not key),
-        postgresql_where=Task.deleted_at.is_(None),
+        postgresql_where=LIVE,
     )
 
 # The order by due time is made of these, each task being in one of them.
@@ -157,5 +131,5 @@ for name, keys, having in KINDS:
         *keys,
         Task.id,
         *(column for column in FILTERED if column is not Task.due),
-        postgresql_where=Task.deleted_at.is_(None) & having,
+        postgresql_where=LIVE & having,
     )

@@ -11,22 +11,20 @@ from sqlalchemy import Uuid, bindparam, case, cast, exists, func
 from app.api.categories.models import Category
 from app.api.tasks.by_due import place_of, position_after
 from app.api.tasks.days import UNKNOWN_ZONE
-from app.api.tasks.listings import LIVE, listing
+from app.api.tasks.listings import listing
 from app.api.tasks.models import Task
-from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, columns, represent
+from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, represent
 from app.core import deadline
+from app.core.places import SEARCHES, refusal
 from app.core.problem_kinds import SEARCH_TOO_SLOW
-from app.core.problems import Problem, invalid, not_found
-from app.core.turns import refusal, turns
-from app.db.run import execute, first
+from app.core.problems import Problem, invalid
+from app.db.run import execute
 from app.db.scope import reading, searching
 from app.db.sending import Row
 from app.db.statement import Statement
-from app.rows.idempotency import Once
 from app.rows.listing import Position
-from app.rows.preconditions import Preconditions
 from app.rows.shape import USER_ID, Derived, Shape
-from app.rows.versioned import Representation, VersionedTable
+from app.rows.versioned import VersionedTable
 from app.web.cursors import after
 from app.web.errors import CONSTRAINTS, RAISED
 
@@ -57,8 +55,6 @@ TASKS: Final = VersionedTable(
     represent,
 )
 
-GET: Final = Statement(LIVE.where(Task.id == bindparam("id")))
-
 NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})
 
 SEARCHING: Final = "Another search of this user is still under way."
@@ -88,7 +84,7 @@ def list_tasks(user_id: str, filters: TaskFilters, position: Position | None) ->
 def _search(user_id: str, statement: Statement, values: dict[str, Any]) -> Sequence[Row]:
     """Run a search. Raises Problem 422 if it takes too long, 429 while another one runs."""
     try:
-        with turns().search.turn(user_id, SEARCHING):
+        with SEARCHES.turn(user_id, SEARCHING):
             return execute(searching(user_id), statement, **values)
     except LockNotAvailable:
         raise refusal(SEARCHING) from None
@@ -110,47 +106,6 @@ def next_position(filters: TaskFilters, position: Position | None, rows: Sequenc
 def page_of(sort: str, names: frozenset[str], *, first_page: bool, dues_passed: bool) -> Statement:
     """Return the statement for a page in this order with these filters."""
     return Statement(listing(sort, names, first_page=first_page, dues_passed=dues_passed))
-
-
-def get_task(user_id: str, task_id: str) -> Representation:
-    """Return one task. Raises Problem 404."""
-    row = first(execute(reading(user_id), GET, user_id=user_id, id=task_id))
-    if row is None:
-        raise not_found()
-    return represent(row)
-
-
-def create_task(
-    user_id: str, task_id: str, values: dict[str, Any], once: Once | None
-) -> tuple[Representation, bool]:
-    """Create a task; return it, or an earlier one of the same key, and whether it is that."""
-    return TASKS.create(user_id, task_id, columns(values), once)
-
-
-def replace_task(
-    user_id: str, task_id: str, values: dict[str, Any], conditions: Preconditions
-) -> tuple[Representation, bool]:
-    """Write all fields; return the task and whether it is new."""
-    return TASKS.replace(user_id, task_id, columns(values), conditions)
-
-
-def update_task(
-    user_id: str, task_id: str, values: dict[str, Any], conditions: Preconditions
-) -> Representation:
-    """Change the given fields and return the task."""
-    return TASKS.update(user_id, task_id, columns(values), conditions)
-
-
-def delete_task(user_id: str, task_id: str, conditions: Preconditions) -> None:
-    """Make the task a tombstone."""
-    TASKS.delete(user_id, task_id, conditions)
-
-
-def restore_task(
-    user_id: str, task_id: str, conditions: Preconditions, once: Once | None
-) -> tuple[Representation, bool]:
-    """Restore the task; return it and whether it is an earlier answer of the same key."""
-    return TASKS.restore(user_id, task_id, conditions, once)
 
 
 def filter_values(filters: TaskFilters) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.tasks import queries
+from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import (
     Task,
     TaskCreate,
@@ -14,14 +15,13 @@ from app.api.tasks.schemas import (
     TaskPage,
     TaskPatch,
     TaskReplace,
+    columns,
     represent,
 )
-from app.auth.policies import current_user_id
-from app.auth.provisioning import provisioning
+from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
 from app.web import cursors, idempotency_key
-from app.web.conditional import preconditions
-from app.web.resource import created, resource
+from app.web.conditional import created, preconditions, resource
 from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("tasks", __name__, tag="Tasks")
@@ -58,7 +58,8 @@ def create_task(task: TaskCreate) -> Response:
     With an `Idempotency-Key`, the same request sent again is answered again and done once.
     """
     once = idempotency_key.requested(task)
-    representation, replayed = queries.create_task(current_user_id(), new_id(), task.all(), once)
+    values = columns(task.all())
+    representation, replayed = TASKS.create(current_user_id(), new_id(), values, once)
     return idempotency_key.mark(created(representation), replayed)
 
 
@@ -70,7 +71,7 @@ def get_task(task_id: str) -> Response:
     With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
     `If-Match`, 412 if it is another version by now.
     """
-    return resource(queries.get_task(current_user_id(), task_id))
+    return resource(TASKS.get(current_user_id(), task_id))
 
 
 @blueprint.put("/<id:task_id>")
@@ -83,9 +84,8 @@ def replace_task(task_id: str, task: TaskReplace) -> Response:
     The task is written under an id that the client made, so that it can be sent again safely. With
     `If-None-Match: *` it is only created, with `If-Match` only replaced.
     """
-    representation, new = queries.replace_task(
-        current_user_id(), task_id, task.all(), preconditions()
-    )
+    values = columns(task.all())
+    representation, new = TASKS.replace(current_user_id(), task_id, values, preconditions())
     return resource(representation, 201 if new else 200)
 
 
@@ -98,7 +98,8 @@ def update_task(task_id: str, patch: TaskPatch) -> Response:
     A JSON merge patch: absent fields stay as they are, null clears. Send the task's ETag as
     `If-Match`, and nobody's change is lost.
     """
-    return resource(queries.update_task(current_user_id(), task_id, patch.given(), preconditions()))
+    values = columns(patch.given())
+    return resource(TASKS.update(current_user_id(), task_id, values, preconditions()))
 
 
 @blueprint.delete("/<id:task_id>")
@@ -108,7 +109,7 @@ def delete_task(task_id: str) -> Response:
 
     It goes to the trash, from where it can be restored for 30 days.
     """
-    queries.delete_task(current_user_id(), task_id, preconditions())
+    TASKS.delete(current_user_id(), task_id, preconditions())
     return no_content()
 
 
@@ -122,7 +123,5 @@ def restore_task(task_id: str) -> Response:
     version that the trash shows.
     """
     once = idempotency_key.requested({"id": task_id})
-    representation, replayed = queries.restore_task(
-        current_user_id(), task_id, preconditions(), once
-    )
+    representation, replayed = TASKS.restore(current_user_id(), task_id, preconditions(), once)
     return idempotency_key.mark(resource(representation), replayed)

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from app.web.cursors import DEFAULT_LIMIT, Cursor, Limit
+from app.web.cursors import PageQuery
 from app.web.fields.identifiers import UUID_LENGTH, UUID_PATTERN, Id
-from app.web.fields.inputs import Body, Patch, Query
+from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Flag
 from app.web.fields.strings import KeptLine, Line, LongText, Matching
 from app.web.fields.times import Date, DayOrInstant, Timestamp, TimeZone
@@ -76,7 +76,7 @@ Description = Annotated[str, LongText(5000)]
 class Task(BaseModel):
     """A task as it is answered: every field is always present."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = examples(EXAMPLE)
 
     id: Id
     user_id: Id
@@ -99,9 +99,7 @@ FIELDS: Final = tuple(Task.model_fields)
 class TaskPage(BaseModel):
     """One page of a listing; `next_cursor` is null on the last."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"items": [EXAMPLE], "next_cursor": None}]}
-    )
+    model_config = examples({"items": [EXAMPLE], "next_cursor": None})
 
     items: list[Task]
     next_cursor: str | None
@@ -120,11 +118,8 @@ DueAt = Annotated[Timestamp | None, AfterValidator(due_once)]
 class TaskCreate(Body):
     """A new task."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            **DUE_ONCE,
-            "examples": [{"title": "Buy milk", "priority": "high", "due_date": "2027-01-31"}],
-        }
+    model_config = examples(
+        {"title": "Buy milk", "priority": "high", "due_date": "2027-01-31"}, **DUE_ONCE
     )
 
     absent: ClassVar = {
@@ -149,20 +144,12 @@ class TaskReplace(TaskCreate):
     """A whole task; a field that is left out gets its default."""
 
 
-class TaskPatch(Patch):
+class TaskPatch(Patch, TaskCreate):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
-    model_config = ConfigDict(
-        json_schema_extra={**DUE_ONCE, "examples": [{"description": None, "complete": True}]}
-    )
+    model_config = examples({"description": None, "complete": True}, **DUE_ONCE)
 
     title: Title = ""
-    description: Description | None = None
-    complete: bool = False
-    priority: Priority = "none"
-    due_date: Date | None = None
-    due_at: DueAt = None
-    category_id: Id | None = None
 
 
 CategoryFilter = Annotated[
@@ -192,11 +179,9 @@ it, they are those of the account's `time_zone`.
 """
 
 
-class TaskFilters(Query):
+class TaskFilters(PageQuery):
     """Which tasks to list, in which order, and how many at a time."""
 
-    limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor = None
     sort: Annotated[TaskOrder, Field(description=SORT)] = "-created_at"
     complete: Annotated[
         Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")

@@ -35,13 +35,11 @@ from app.db.scope import reading, writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
-from app.rows.census import NoAccount, within_quota
 from app.rows.idempotency import Once
-from app.rows.listing import OldestFirst, Position
+from app.rows.listing import OldestFirst
 from app.rows.owner import User
-from app.rows.preconditions import Preconditions
-from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota
-from app.rows.shape import ID, ONE, USER_ID
+from app.rows.quotas import ROW_SIZE, Growth, NoAccount, NoRoom, quota, within_quota
+from app.rows.shape import ID, ONE, USER_ID, Preconditions
 from app.web.errors import CONSTRAINTS
 
 MOST: Final = 100
@@ -64,11 +62,6 @@ class Made(NamedTuple):
     seed: str
     keys: Keys
     replayed: bool
-
-
-def list_tokens(user_id: str, limit: int, position: Position | None) -> Sequence[Row]:
-    """Return a page of tokens, oldest first, and one more row if another page follows."""
-    return LISTING.page(user_id, limit, position)
 
 
 def create_token(
@@ -99,7 +92,7 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
 
     Raises Problem 404, 412.
     """
-    parameters = {"user_id": user_id, "id": token_id, **conditions.parameters}
+    parameters = {"user_id": user_id, "id": token_id, **conditions._asdict()}
     [row] = execute(writing(user_id), DELETE, **parameters)
     if row.id is None:
         raise not_found()

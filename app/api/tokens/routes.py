@@ -9,16 +9,14 @@ from flask import Response
 
 from app.api.tokens import queries
 from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, represent
-from app.auth.personal_token_format import PersonalToken
-from app.auth.policies import current_principal, current_user_id, require_scopes
-from app.auth.provisioning import provisioning
+from app.auth.personal_tokens import PersonalToken
+from app.auth.policies import current_principal, current_user_id, provisioning, require_scopes
 from app.core.ids import new_id
 from app.core.problems import invalid
 from app.core.secrets import Keys, present
 from app.web import cursors, idempotency_key
-from app.web.conditional import preconditions
+from app.web.conditional import created, preconditions
 from app.web.cursors import PageQuery
-from app.web.resource import created
 from app.web.response import no_content
 
 blueprint: Final = APIBlueprint("tokens", __name__, tag="Personal access tokens")
@@ -36,7 +34,7 @@ def list_tokens(query: PageQuery) -> Response:
     user_id = current_user_id()
     listing = [user_id, "tokens"]
     position = cursors.decode(query.cursor, listing)
-    rows = queries.list_tokens(user_id, query.limit, position)
+    rows = queries.LISTING.page(user_id, query.limit, position)
     return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
 
 

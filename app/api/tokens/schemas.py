@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from app.core.permissions import PERMISSIONS, Permission
+from app.core.principal import PERMISSIONS, Permission
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, examples
 from app.web.fields.strings import KeptLine, Line

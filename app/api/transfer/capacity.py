@@ -41,7 +41,7 @@ class Pace:
 
 
 def take_place(user_id: str) -> Place:
-    """Take a place for an export or import; release it when the response is sent.
+    """Take a place for an export or import; close it when the response is sent.
 
     Raises Problem 429 while the user has another one under way, and 503 when all places are taken.
     """

@@ -16,8 +16,8 @@ from app.api.transfer.schemas import AccountLine, AnyLine, EndLine, RowLine
 from app.api.users import queries as users
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
-from app.rows.preconditions import Preconditions
 from app.rows.quotas import NoRoom
+from app.rows.shape import Preconditions
 from app.web.errors import BUSY, UNABLE
 
 CHUNK_LINES: Final = 200

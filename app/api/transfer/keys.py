@@ -14,10 +14,9 @@ from app.db.run import execute, first
 from app.db.scope import writing
 from app.db.statement import Statement
 from app.rows import idempotency
-from app.rows.census import within_quota
 from app.rows.idempotency import IdempotencyKey, Once
 from app.rows.owner import User
-from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, NoRoom, quota
+from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, NoRoom, quota, within_quota
 from app.rows.shape import ONE, USER_ID
 from app.rows.statements import count_change
 

@@ -9,13 +9,12 @@ from typing import Any, Final, TypeVar
 from flask import current_app
 
 from app.api.transfer.reading import Defects, defect
-from app.auth.provisioning import with_account
+from app.auth.policies import with_account
 from app.core import deadline, lifecycle
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
-from app.rows.census import within_quota
-from app.web.client_socket import is_closed
-from app.web.request import current
+from app.rows.quotas import within_quota
+from app.web.request import current, is_closed
 from app.web.request_limits import request_limits
 
 LONGEST_SECONDS: Final = 50.0

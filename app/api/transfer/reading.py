@@ -9,9 +9,8 @@ from pydantic import ValidationError
 from app.api.kinds import IN_ORDER
 from app.api.transfer.schemas import LINE, AnyLine, RowLine
 from app.core.problems import Problem
-from app.web.pointers import json_pointer
 from app.web.strict_json import parse_json
-from app.web.validation import details
+from app.web.validation import details, json_pointer
 
 LONGEST_LINE: Final = 128 * 1024
 """Bytes: twice the largest task with every character escaped."""

@@ -12,8 +12,7 @@ from app.api.transfer.formats import JSON_LINES
 from app.api.transfer.importing import Import
 from app.api.transfer.schemas import ExportQuery, ImportReport
 from app.api.transfer.upload import MEDIA_TYPES, receive
-from app.auth.policies import current_user_id
-from app.auth.provisioning import with_account
+from app.auth.policies import current_user_id, with_account
 from app.rows.idempotency import Once
 from app.web.idempotency_key import mark, requested_key, requested_with
 from app.web.openapi.document import FILES_GIVEN, FILES_TAKEN

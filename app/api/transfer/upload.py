@@ -17,9 +17,14 @@ from app.api.transfer.formats import JSON_LINES
 from app.core import deadline
 from app.core.problem_kinds import OVERLOADED, UNSUPPORTED_MEDIA_TYPE
 from app.core.problems import Problem
-from app.web import media_types
-from app.web.body import declared_length, read_piece, require_whole, too_large
-from app.web.fingerprint import Fingerprint
+from app.web.body import (
+    declared_length,
+    read_piece,
+    require_media_type,
+    require_whole,
+    too_large,
+)
+from app.web.idempotency_key import Fingerprint
 from app.web.request import Request
 
 MEDIA_TYPES: Final = (JSON_LINES.media_type, "application/x-ndjson")
@@ -44,7 +49,7 @@ def receive(incoming: Request) -> tuple[IO[bytes], Fingerprint]:
 
     Raises Problem 400, 411, 413, 415, 503.
     """
-    media_types.require(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPES[0]}`.")
+    require_media_type(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPES[0]}`.")
     fingerprint = Fingerprint()
     with temporary_file("import") as file:
         for piece in pieces(incoming, current_app.config["MAX_IMPORT_BYTES"]):

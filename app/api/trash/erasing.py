@@ -32,9 +32,8 @@ from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement
 from app.rows.kind import Kind
-from app.rows.preconditions import Preconditions
 from app.rows.restoring import in_trash
-from app.rows.shape import ID, USER_ID, Element
+from app.rows.shape import ID, USER_ID, Element, Preconditions
 from app.rows.statements import is_expected
 
 CHUNK: Final = 500
@@ -114,7 +113,7 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
 
     Raises Problem 404, 412.
     """
-    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, **conditions.parameters)
+    rows = execute(writing(user_id), ERASE, user_id=user_id, id=item_id, **conditions._asdict())
     if not rows:
         raise not_found()
     if not any(conditions.admit(row.version) for row in rows):

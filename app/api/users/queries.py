@@ -27,11 +27,10 @@ from app.db.scope import Role, Scope, reading, writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
-from app.rows.census import NoAccount
 from app.rows.idempotency import Once
 from app.rows.owner import User
-from app.rows.preconditions import Preconditions
-from app.rows.shape import USER_ID
+from app.rows.quotas import NoAccount
+from app.rows.shape import USER_ID, Preconditions
 from app.rows.versioned import Representation
 
 PUBLIC: Final = [getattr(User, name) for name in (*FIELDS, "used_rows", "used_bytes")]
@@ -91,14 +90,14 @@ def get_user(user_id: str) -> Representation | None:
 
 def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
     """Change the given fields and return the account. Raises NoAccount, Problem 412."""
-    parameters = {"user_id": user_id, **conditions.parameters, **values}
+    parameters = {"user_id": user_id, **conditions._asdict(), **values}
     [row] = execute(writing(user_id), _update_of(frozenset(values)), **parameters)
     return represent(_settle(row, conditions))
 
 
 def delete_user(user_id: str, conditions: Preconditions) -> None:
     """Erase the account and all its rows. Raises NoAccount, Problem 412."""
-    [row] = execute(writing(user_id), DELETE, user_id=user_id, **conditions.parameters)
+    [row] = execute(writing(user_id), DELETE, user_id=user_id, **conditions._asdict())
     _settle(row, conditions)
 
 

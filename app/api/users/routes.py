@@ -19,20 +19,18 @@ from app.api.users.schemas import (
 from app.auth import refresh_tokens
 from app.auth.access_tokens import ACCESS_SECONDS
 from app.auth.passwords import check_password_hash, generate_password_hash
-from app.auth.policies import current_principal, current_user_id, token_verifier
-from app.auth.provisioning import provisioning
-from app.auth.refresh_token_format import RefreshToken
+from app.auth.policies import current_principal, current_user_id, provisioning, token_verifier
+from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
 from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS
 from app.core.problems import Problem
 from app.core.secrets import Keys, present
-from app.rows.census import NoAccount
 from app.rows.idempotency import Once
+from app.rows.quotas import NoAccount
 from app.rows.versioned import Representation
 from app.web import idempotency_key
-from app.web.conditional import preconditions
+from app.web.conditional import created_at, preconditions, resource
 from app.web.request_limits import request_limits
-from app.web.resource import created_at, resource
 from app.web.response import json_response, no_content, store_nothing
 from app.web.sign_in_limits import sign_in_keys, sign_in_limits
 

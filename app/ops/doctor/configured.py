@@ -13,7 +13,7 @@ from app.core.database_url import is_here, without_credentials
 from app.db.failures import while_connecting
 from app.ops.doctor.deployment import Deployment, listed, rows
 from app.ops.doctor.findings import Finding
-from app.web.shared_counts import MEMORY
+from app.web.counters import MEMORY
 
 SKEW_SECONDS: Final = 1.0
 ATTEMPTS: Final = 10

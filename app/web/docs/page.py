@@ -13,10 +13,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.core.problem_kinds import KINDS, PRECONDITION_FAILED
 from app.core.problems import Problem, not_found
-from app.web.media_types import JSON
 from app.web.openapi.document import TITLE, document
 from app.web.request import Request, current
-from app.web.response import Response
+from app.web.response import JSON, Response
 
 ASSETS: Final = {
     "swagger-ui.css": "text/css; charset=utf-8",

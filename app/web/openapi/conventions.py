@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.web.media_types import JSON, MERGE_PATCH
+from app.web.body import MERGE_PATCH
 from app.web.openapi.components import LIMITS, headers, reference
 from app.web.request_limits import LIMITED_PATH
+from app.web.response import JSON
 
 CHECKING: Final = {"sign_in", "refresh_session"}
 """Operations that take credentials in the body: 401 without being secured."""

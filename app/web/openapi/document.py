@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from apiflask import APIFlask
 
-from app.core.permissions import required
+from app.core.principal import required
 from app.web.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.web.openapi.conventions import complete
 from app.web.openapi.problem_responses import SCHEMAS, STATUSES, problem_response

@@ -14,7 +14,7 @@ from app.core.problem_kinds import (
     VALIDATION_FAILED,
     ProblemKind,
 )
-from app.web.media_types import PROBLEM_JSON
+from app.web.errors import PROBLEM_JSON
 from app.web.openapi.components import LIMITS, TEXT, headers, reference
 
 STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}

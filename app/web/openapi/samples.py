@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader
 
-from app.web.media_types import JSON
+from app.web.response import JSON
 
 LANGUAGES: Final = (
     ("Shell", "curl", "curl.jinja"),
