@@ -1,7 +1,7 @@
-"""The catalogue of problems: every kind of error that a response can report.
+"""The catalogue of problems: every kind of error, each with a page at `/problems/<slug>`.
 
-Each kind has a page at `/problems/<slug>`, which is the `type` of its problem documents (RFC 9457,
-section 3.1.1). Of the kinds with one status, the first is the general one.
+That address is the `type` of its problem documents (RFC 9457, section 3.1.1). Of the kinds with one
+status, the first is the general one.
 """
 
 from typing import Final

@@ -11,7 +11,6 @@ import idna
 
 LONGEST: Final = 300
 """Characters: a host name has at most 253."""
-
 DEFAULT_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
 
 PARTS: Final = re.compile(

@@ -10,7 +10,6 @@ from app.web.counters import Limit, seconds_left
 from app.web.request import Request, current
 
 JSON: Final = "application/json"
-
 # Security headers for an API that browsers call (OWASP, REST Security Cheat Sheet).
 ALWAYS: Final = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
 FRAMING: Final = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

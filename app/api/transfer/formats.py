@@ -16,7 +16,6 @@ from app.rows.owner import User
 from app.rows.shape import USER_ID
 
 Counts = Mapping[str, int]
-
 OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 UNWRITTEN: Final = {"email": None, "name": None, "time_zone": "UTC"}
 

@@ -17,13 +17,7 @@ from app.api.transfer.formats import JSON_LINES
 from app.core import deadline
 from app.core.problem_kinds import OVERLOADED, UNSUPPORTED_MEDIA_TYPE
 from app.core.problems import Problem
-from app.web.body import (
-    declared_length,
-    read_piece,
-    require_media_type,
-    require_whole,
-    too_large,
-)
+from app.web.body import declared_length, read_piece, require_media_type, require_whole, too_large
 from app.web.idempotency_key import Fingerprint
 from app.web.request import Request
 

@@ -29,9 +29,9 @@ from app.rows.restoring import KEPT_DAYS
 @with_appcontext
 @one_line_errors
 def purge(days: int) -> None:
-    """Permanently remove rows that were deleted long ago, and expired keys and tokens.
+    """Permanently remove rows deleted long ago, and expired keys and tokens; convert texts to NFC.
 
-    Also convert texts that the previous release wrote in the meantime to NFC.
+    The texts are those that the previous release wrote in the meantime.
     """
     for table, count in purging.purge(days):
         click.echo(f"{table}: {count}")
@@ -55,10 +55,7 @@ def show_version() -> None:
 
 
 class Commands(AppGroup):
-    """The commands of an application; loads `db` on first use.
-
-    A server does not need it, and Alembic takes a tenth of a worker's memory.
-    """
+    """The commands; `db` is loaded on first use, as Alembic takes a tenth of a worker's memory."""
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app.name)
