@@ -102,6 +102,52 @@ def test_httpx_creates_once_however_often_it_is_sent(
     assert_one_task(alice)
 
 
+PARALLEL = """
+import json
+from concurrent.futures import ThreadPoolExecutor
+from signed_in import API, Retrying, Session, httpx
+pair = json.load(open("session.json"))
+json.dump({**pair, "access_token": "expired"}, open("session.json", "w"))
+with httpx.Client(base_url=API, auth=Session(API, "session.json"), transport=Retrying()) as client:
+    with ThreadPoolExecutor(5) as threads:
+        print({answer.status_code for answer in threads.map(client.get, ["/v1/me"] * 10)})
+    json.dump({**pair, "access_token": "expired"}, open("session.json", "w"))
+    try:
+        client.get("/v1/me")
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+
+def assert_refreshed_once(front: Front) -> None:
+    """One refresh was sent again after its answer was lost, with the same key."""
+    lost, again = front.refreshes[:2]
+    assert lost.key
+    assert (lost.key, lost.body) == (again.key, again.body)
+
+
+def test_a_session_in_python_is_refreshed_once_for_all_threads(
+    front: Front, tmp_path: Path
+) -> None:
+    printed = written(tmp_path, front)
+    (tmp_path / "parallel.py").write_text(PARALLEL)
+    ended = run([sys.executable, "parallel.py"], tmp_path)
+    said = f"{printed['signed_in.py']}{{200}}\nSignedOut\n"
+    assert (ended.stdout, ended.stderr) == (said, "")
+    assert_refreshed_once(front)
+    assert len({attempt.key for attempt in front.refreshes}) == 2  # the second one is refused
+    assert not (tmp_path / "session.json").exists()
+
+
+def test_a_session_in_typescript_is_refreshed_once_for_all_requests(
+    compiled: tuple[Path, str], front: Front, tmp_path: Path
+) -> None:
+    printed = written(tmp_path, front)
+    assert call(compiled, "signed-in.js", front) == printed["signed-in.ts"]
+    assert_refreshed_once(front)
+    assert len(front.refreshes) == 2
+
+
 def test_the_python_client_does_what_the_page_shows(front: Front, tmp_path: Path) -> None:
     printed = written(tmp_path, front)
     script(tmp_path, "generate.sh")

@@ -23,7 +23,7 @@ class Attempt(NamedTuple):
 
 
 class Front(ThreadingHTTPServer):
-    """Passes all on, but for the first two requests to create a task.
+    """Passes all on, but for the first two requests to create a task, and the first to refresh.
 
     The first is done and its answer is lost, the second is told to come again later.
     """
@@ -34,6 +34,7 @@ class Front(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.service = urlsplit(base).netloc
         self.attempts: list[Attempt] = []
+        self.refreshes: list[Attempt] = []
         self.lock = Lock()
 
     def handle_error(self, *_: object) -> None:
@@ -54,12 +55,13 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = 0
-        if (self.command, self.path) == ("POST", "/v1/tasks"):
+        attempts = {"/v1/tasks": self.server.attempts, "/v1/auth/refresh": self.server.refreshes}
+        if self.command == "POST" and (made := attempts.get(self.path)) is not None:
             with self.server.lock:
                 key = self.headers.get("Idempotency-Key", "")
-                self.server.attempts.append(Attempt(time.monotonic(), key, body))
-                fault = len(self.server.attempts)
-        if fault == 2:
+                made.append(Attempt(time.monotonic(), key, body))
+                fault = len(made)
+        if fault == 2 and self.path == "/v1/tasks":
             return self._tell_to_wait()
         status, headers, answer = self._pass_on(body)
         if fault == 1:

@@ -1,0 +1,153 @@
+"""The files for containers fit the service, and each other, where no engine runs."""
+
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psycopg2
+import pytest
+import yaml
+
+from app import create_app
+from app.core.config import Settings
+from tests.conftest import ROOT, settings_for
+from tests.databases import migrate, opened, own_database
+from tests.locks import until
+from tests.nginx import AROUND
+from tests.rig.programs import Program, answers, free_port, need, write
+
+HERE = ROOT / "docs" / "operations" / "containers"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+@pytest.fixture
+def secrets() -> dict[str, str]:
+    """What secrets.sh prints."""
+    printed = subprocess.run([HERE / "secrets.sh"], capture_output=True, text=True, check=True)
+    return dict(line.split("=", 1) for line in printed.stdout.splitlines())
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """The folder that certificates.py has filled."""
+    for _ in range(2):  # the second time changes nothing
+        subprocess.run([sys.executable, HERE / "certificates.py", tmp_path], check=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("service", ["release", "web"])
+def test_the_service_takes_the_settings_of_compose(
+    service: str, secrets: dict[str, str], certificates: Path
+) -> None:
+    variables = {"APP_ENV": "production", **COMPOSE["services"][service]["environment"]}
+    filled = {
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda found: secrets[found[1]], value).replace(
+            "/certificates", str(certificates)
+        )
+        for name, value in variables.items()
+    }
+    settings = Settings.from_environment(filled)
+    assert settings.production
+    assert "sslmode=verify-full" in str(settings.database_url)
+
+
+def test_all_secrets_of_compose_are_made(secrets: dict[str, str]) -> None:
+    named = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    assert named == set(secrets)
+    assert all(len(secret) >= 32 for secret in secrets.values())
+
+
+def test_the_image_has_what_the_commands_need() -> None:
+    copied = [
+        name
+        for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.M)
+        for name in line.split()
+    ]
+    admitted = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert sorted(copied) == sorted(admitted)
+    assert all((ROOT / name).exists() for name in copied)
+    web = re.findall(r"^web: (\S+)", (ROOT / "Procfile").read_text(), re.M)
+    assert re.findall(r'^CMD \["(\S+)"\]$', DOCKERFILE, re.M) == web
+
+
+def test_the_health_check_tells_a_service_that_answers_from_one_that_does_not(server: str) -> None:
+    (check,) = re.findall(r'^    CMD \["python3", "-c", "(.+)"\]$', DOCKERFILE, re.M)
+    code = check.replace('\\"', '"')
+    for port, expected in ((server.rpartition(":")[2], 0), (str(free_port()), 1)):
+        run = subprocess.run([sys.executable, "-c", code], env={"PORT": port}, capture_output=True)
+        assert run.returncode == expected
+
+
+@pytest.fixture
+def proxy(server: str, certificates: Path) -> Iterator[str]:
+    """nginx with the configuration of compose, before the service."""
+    binary, port, directory = need("nginx"), free_port(), certificates
+    shipped = (HERE / "proxy.conf").read_text()
+    changes = {
+        "listen 8443": f"listen 127.0.0.1:{port}",
+        "http://web:8000": server,
+        "/certificates/": f"{directory}/",
+    }
+    for old, new in changes.items():
+        assert old in shipped
+        shipped = shipped.replace(old, new)
+    write(directory / "tasks.conf", shipped.encode())
+    around = write(directory / "nginx.conf", AROUND.format(directory=directory).encode())
+    program = Program([binary, "-e", "stderr", "-c", str(around)], directory)
+    try:
+        until(lambda: answers(port) or not program.runs)
+        yield f"https://localhost:{port}"
+    finally:
+        program.end()
+
+
+@pytest.mark.slow
+def test_the_proxy_speaks_tls_with_the_certificate_that_is_made(
+    proxy: str, certificates: Path
+) -> None:
+    trusting = ssl.create_default_context(cafile=certificates / "ca.pem")
+    with urlopen(f"{proxy}/health/db", timeout=30, context=trusting) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.slow
+def test_the_login_that_is_made_before_the_migration_is_all_the_service_needs(
+    database_url: str, secrets: dict[str, str]
+) -> None:
+    """The roles are there already when the migration comes."""
+    text = (HERE / "login.sh").read_text()
+    (statements,) = re.findall(r"<<'SQL'\n(.*?)^SQL$", text, re.M | re.S)
+    login = [line for line in statements.splitlines() if "tasks_service" in line]
+    made = "\n".join(login).replace(":'password'", f"'{secrets['SERVICE_PASSWORD']}'")
+    assert re.findall(r"^create role (\w+) nologin;$", statements, re.M) == [
+        "tasks_app",
+        "tasks_auth",
+        "tasks_maintenance",
+    ]
+    with own_database(database_url) as url, opened(url) as cursor:
+        migrate(url)
+        cursor.execute(made)
+        try:
+            service = psycopg2.extensions.make_dsn(
+                url, user="tasks_service", password=secrets["SERVICE_PASSWORD"]
+            )
+            parts = psycopg2.extensions.parse_dsn(service)
+            least = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
+            client = create_app(settings_for(least)).test_client()
+            body = {"email": "alice@example.com", "password": "correct horse battery"}
+            assert client.post("/v1/auth/register", json=body).status_code == 201
+        finally:
+            cursor.execute("drop role tasks_service")
+
+
+def test_every_path_that_compose_mounts_is_there() -> None:
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() or source in COMPOSE["volumes"]
