@@ -1,7 +1,6 @@
 """The catalogue of problems: every kind of error, each with a page at `/problems/<slug>`.
 
-That address is the `type` of its problem documents (RFC 9457, section 3.1.1). Of the kinds with one
-status, the first is the general one.
+The page is the `type` of problem documents (RFC 9457). A status' first kind is its general one.
 """
 
 from typing import Final
