@@ -4,7 +4,8 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 GUIDE = (ROOT / "docs" / "operations" / "tracing.md").read_text()
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-REQUESTS = 16
+REQUESTS = 128
 
 
 class Served(NamedTuple):
@@ -33,13 +34,16 @@ class Served(NamedTuple):
 
 
 def ask(address: str) -> None:
-    """A request on each of many connections, of which both workers take some."""
-    with ExitStack() as stack:
-        for _ in range(REQUESTS):
-            connection = stack.enter_context(closing(HTTPConnection(address, timeout=30)))
+    """Requests on many connections at the same time, of which both workers take some."""
+
+    def once(_: int) -> None:
+        with closing(HTTPConnection(address, timeout=30)) as connection:
             connection.request("GET", "/problems", headers=SAMPLED)
             response = connection.getresponse()
             assert (response.status, bool(response.read())) == (200, True)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(once, range(REQUESTS)))
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,23 @@ def certificate(
         .not_valid_after(now + TEN_YEARS)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
+    usage = x509.KeyUsage(
+        digital_signature=not is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    ours, theirs = (
+        x509.SubjectKeyIdentifier.from_public_key(each.public_key()) for each in (key, signed_by)
+    )
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(theirs)
+    builder = builder.add_extension(usage, critical=True)
+    builder = builder.add_extension(ours, critical=False).add_extension(issued_by, critical=False)
     if not is_authority:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     made = builder.sign(signed_by, hashes.SHA256())
