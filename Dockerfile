@@ -1,5 +1,5 @@
 # The service in a container: `docker build -t tasks-api .`; docs/operations/containers.md says more.
-ARG PYTHON=docker.io/library/python:3.13-slim
+ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS packages
 COPY requirements.txt /
