@@ -33,7 +33,7 @@ MALFORMED_JSON: Final = ProblemKind(
 UNAUTHENTICATED: Final = ProblemKind(
     "unauthenticated",
     401,
-    "The access token is missing, expired or not valid here.",
+    "The access token is missing, expired or invalid.",
     "Get a new access token and send it as `Authorization: Bearer <token>`.",
     title="Authentication required",
 )
@@ -58,7 +58,7 @@ INSUFFICIENT_SCOPE: Final = ProblemKind(
 NOT_FOUND: Final = ProblemKind(
     "not-found",
     404,
-    "There is nothing at this address, or it is not yours.",
+    "The resource does not exist, or it belongs to another user.",
     "Check the address. A deleted resource stays 404 until it is restored or created again.",
 )
 METHOD_NOT_ALLOWED: Final = ProblemKind(
@@ -70,26 +70,26 @@ METHOD_NOT_ALLOWED: Final = ProblemKind(
 CONFLICT: Final = ProblemKind(
     "conflict",
     409,
-    "What the request would create is taken already.",
+    "The request would create something that already exists.",
     "Choose another value.",
 )
 BATCH_FAILED: Final = ProblemKind(
     "batch-failed",
     409,
-    "One operation cannot be done as things are, and so nothing was done.",
+    "One operation could not be done, so nothing was done.",
     "Look at `operation`, the index of the failed operation counted from 0, and its `problem`. "
     "Correct that operation and send the whole batch again.",
 )
 TOO_MANY_TOKENS: Final = ProblemKind(
     "too-many-tokens",
     409,
-    "The user has a hundred personal access tokens, and there can be no more.",
+    "The user already has a hundred personal access tokens, the maximum.",
     "Revoke a token that is no longer needed; `last_used_at` shows which may be unused.",
 )
 QUOTA_EXCEEDED: Final = ProblemKind(
     "quota-exceeded",
     409,
-    "The user has stored all that one user may; nothing was changed.",
+    "The user has reached the storage quota; nothing was changed.",
     "`quota` says which one: `rows` or `bytes`. Shorten texts, erase rows in the trash, or ask the "
     "operator for a larger quota. A deleted row counts until it is purged. The response stored for "
     "an Idempotency-Key counts for a day or longer. Requests that add nothing are always allowed.",
@@ -97,8 +97,8 @@ QUOTA_EXCEEDED: Final = ProblemKind(
 CHANGES_GONE: Final = ProblemKind(
     "changes-gone",
     410,
-    "This token cannot be continued from: something that was deleted since has been removed for "
-    "good, the database was set back, or the token is of another account or another secret.",
+    "This token can no longer be used: rows deleted since then have been removed permanently, the "
+    "database was restored, or the token belongs to another account or another secret.",
     "Start over: discard your local copy and request changes without `since`.",
 )
 ERASED: Final = ProblemKind(
@@ -122,20 +122,20 @@ PRECONDITION_FAILED: Final = ProblemKind(
 CONTENT_TOO_LARGE: Final = ProblemKind(
     "content-too-large",
     413,
-    "The body is larger than this server takes.",
+    "The body is larger than this server accepts.",
     "Send a smaller body, for example in several requests.",
 )
 URI_TOO_LONG: Final = ProblemKind(
     "uri-too-long",
     414,
-    "The request line is longer than this server takes.",
+    "The request line is longer than this server accepts.",
     "Shorten the query string.",
     title="URI too long",
 )
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind(
     "unsupported-media-type",
     415,
-    "The body is not of a type that this address takes, or it is compressed.",
+    "The body has a type that this address does not accept, or it is compressed.",
     "Send `Content-Type: application/json`, uncompressed.",
 )
 RANGE_NOT_SATISFIABLE: Final = ProblemKind(
@@ -166,7 +166,7 @@ IDEMPOTENCY_KEY_REUSED: Final = ProblemKind(
 SEARCH_TOO_SLOW: Final = ProblemKind(
     "search-too-slow",
     422,
-    "To look for this text takes longer than a search may.",
+    "The search takes longer than the limit.",
     "Narrow the search down: send a longer text in `q`, or add filters such as `complete` and "
     "`updated_after`.",
 )
@@ -174,20 +174,20 @@ TOO_MANY_REQUESTS: Final = ProblemKind(
     "too-many-requests",
     429,
     "There were too many requests of this user or from this address, too many failed sign-ins, or "
-    "an earlier request of this user is still being worked on.",
+    "an earlier request of this user is still in progress.",
     "Wait for the number of seconds in Retry-After, then repeat the request.",
 )
 HEADERS_TOO_LARGE: Final = ProblemKind(
     "headers-too-large",
     431,
-    "A header of the request, or all of them, are larger than this server takes.",
+    "A header of the request, or all of them together, are larger than this server accepts.",
     "Send smaller headers.",
     title="Request header fields too large",
 )
 INTERNAL_ERROR: Final = ProblemKind(
     "internal-error",
     500,
-    "The server met a condition that its authors did not foresee; nothing was changed.",
+    "An unexpected error occurred in the server; nothing was changed.",
     "Report the error to the operator, with the request id in `instance`.",
 )
 NOT_IMPLEMENTED: Final = ProblemKind(
@@ -205,7 +205,7 @@ DATABASE_UNAVAILABLE: Final = ProblemKind(
 OUTCOME_UNKNOWN: Final = ProblemKind(
     "outcome-unknown",
     503,
-    "The connection to the database broke while the change was on its way; it may have been made.",
+    "The connection to the database broke during the change; it may have been made.",
     "Repeat a POST with the same Idempotency-Key: it takes effect once, however often it is sent. "
     "Repeat a PUT or DELETE unchanged. Repeat a PATCH with If-Match; if the response is 412, "
     "`current` shows whether the change was made.",
@@ -226,13 +226,13 @@ DATABASE_BUSY: Final = ProblemKind(
 UNFINISHED: Final = ProblemKind(
     "unfinished",
     503,
-    "Part of the work is done for good; there was no time for the rest.",
+    "Part of the work is done and stays done; there was no time for the rest.",
     "Repeat the request after Retry-After; it continues where it stopped.",
 )
 IMPORT_INTERRUPTED: Final = ProblemKind(
     "import-interrupted",
     503,
-    "The import broke off before its end; the lines up to `line` have been dealt with, and some "
+    "The import stopped before its end; the lines up to `line` have been processed, and some "
     "after it may have been.",
     "Send the same body again after Retry-After; lines that were imported already change nothing.",
 )

@@ -62,13 +62,13 @@ QUEUE: Final = _histogram(
 )
 PROBLEMS: Final = _counter(
     "tasks_problems_total",
-    "Problem documents that were answered, by the last part of their type.",
+    "Problem documents sent, by the last part of their type.",
     ("type",),
     _each(KINDS),
 )
 IN_FLIGHT: Final = _gauge(
     "tasks_http_requests_in_flight",
-    "Requests that have begun to arrive and are not answered, long polls included.",
+    "Requests in progress, long polls included.",
 )
 QUEUED: Final = _gauge("tasks_http_requests_queued", "Requests that wait for a thread.")
 LONG_POLLS: Final = _gauge("tasks_http_long_polls", "Requests that wait for a change.")
@@ -91,7 +91,7 @@ REFUSALS: Final = _counter(
 
 ROUND_TRIPS: Final = _histogram(
     "tasks_database_flight_seconds",
-    "Seconds from sending statements to the database until its answer is there.",
+    "Seconds from sending statements to the database until its response.",
 )
 RETRIES: Final = _counter(
     "tasks_database_retries_total",
@@ -107,7 +107,8 @@ CONNECTIONS: Final = _counter(
     "tasks_database_connections_opened_total", "Connections that were made for the pool."
 )
 BREAKERS: Final = _gauge(
-    "tasks_database_breakers_open", "Processes that refuse requests while the database is away."
+    "tasks_database_breakers_open",
+    "Processes that refuse requests while the database is unavailable.",
 )
 POOL_LIMIT: Final = _gauge(
     "tasks_database_pool_limit", "Connections that the processes may have at most."
@@ -174,14 +175,14 @@ def of_requests(routed: tuple[Labels, ...]) -> tuple[Family, Family]:
     """Return the metrics of how many requests were answered, and of how long they took."""
     requests = _counter(
         "tasks_http_requests_total",
-        "Requests that were answered.",
+        "Requests answered.",
         ("method", "route", "status"),
         tuple((*pair, str(status)) for pair in routed for status in STATUSES),
     )
     durations = _histogram(
         "tasks_http_request_duration_seconds",
-        "Seconds from when a thread began with a request until its answer was ready, "
-        "without those that a long poll slept.",
+        "Seconds from the start of a request in a thread until its response was ready, "
+        "without the waiting time of long polls.",
         ("method", "route"),
         routed,
     )
