@@ -268,6 +268,7 @@ def test_what_outlasts_a_transaction_is_recognised(sql: str) -> None:
         "select set_config('app.user_id', 'a', true)",
         "select pg_advisory_xact_lock(1)",
         "update users set name = 'set x'",
+        "create temp table t (a int) on commit drop",
     ],
 )
 def test_what_ends_with_its_transaction_is_let_pass(sql: str) -> None:

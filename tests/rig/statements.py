@@ -63,7 +63,8 @@ def lasting(statement: Sent) -> bool:
     if statement.name not in {"", "<unnamed>"}:
         return True
     bare = _COMMENT.sub("", _TEXT.sub("''", statement.sql))
-    return any(_LASTING.match(part.strip()) for part in bare.split(";"))
+    parts = (part.strip() for part in bare.split(";"))
+    return any(_LASTING.match(part) for part in parts if not part.endswith("on commit drop"))
 
 
 def outlasting(url: str) -> list[str]:
