@@ -113,7 +113,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
 
 
 def configure(app: APIFlask, settings: Settings) -> None:
-    """What Flask and APIFlask are told."""
+    """Configure Flask and APIFlask."""
     app.config.update(
         SETTINGS=settings,
         TESTING=settings.app_env == "test",

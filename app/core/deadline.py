@@ -27,6 +27,7 @@ class DeadlineExceeded(psycopg2.OperationalError):  # type: ignore[misc]  # psyc
 class _Thread(threading.local):
     arrived: float | None = None
     request: float = math.inf
+    length: float = math.inf
     wait: float = math.inf
     waited: float = 0.0
 
@@ -44,9 +45,9 @@ def left() -> float:
     return _thread.request - time.monotonic()
 
 
-def renew(seconds: float) -> None:
-    """Move the deadline of this thread's request to so many seconds from now."""
-    _thread.request = time.monotonic() + seconds
+def renew() -> None:
+    """Give this thread's request REQUEST_DEADLINE seconds from now on."""
+    _thread.request = time.monotonic() + _thread.length
 
 
 class Within:
@@ -90,11 +91,12 @@ def init_app(app: Flask, settings: Settings) -> None:
     def begin() -> None:
         arrived, _thread.arrived = _thread.arrived, None
         now = time.monotonic()
-        _thread.request = (now if arrived is None else arrived) + settings.request_deadline
+        _thread.length = settings.request_deadline
+        _thread.request = (now if arrived is None else arrived) + _thread.length
         _thread.waited = 0.0
 
     def end(_error: BaseException | None) -> None:
-        _thread.request = math.inf
+        _thread.request = _thread.length = math.inf
 
     app.before_request(begin)
     app.teardown_request(end)

@@ -88,7 +88,7 @@ def _identity(role: Role, user_id: str | None) -> str:
 def _session_lock(user_id: str | None) -> str:
     """Serialise one user's writes of sessions, also with the erasure of the account.
 
-    They do not wait for the user's other writes: whoever sends a refresh token need not be signed
+    They do not wait for the user's other writes: the sender of a refresh token need not be signed
     in, so the server cannot tell whose requests would hold its threads meanwhile.
     """
     user = UUID(user_id)

@@ -1,7 +1,7 @@
 """The feed of a user's changes: one statement, read off an index of versions.
 
 A write holds its user's row until it is committed, so that versions become visible in their order:
-whoever has seen one has seen all before it (statements.py).
+a client that has seen one has seen all before it (statements.py).
 """
 
 from typing import Any, Final, NamedTuple

@@ -35,7 +35,7 @@ def first_change(look: Callable[[], Feed], user_id: str, seconds: float) -> Feed
         try:
             while not feed.rows and (left := end - time.monotonic()) > 0 and not is_in_vain():
                 sleep(min(LOOK_SECONDS, left))
-                deadline.renew(current_app.config["SETTINGS"].request_deadline)
+                deadline.renew()
                 feed = look()
         finally:
             tally.add(LONG_POLLS, amount=-1)

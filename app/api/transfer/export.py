@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import IO, Final
 
-from flask import current_app
-
 from app.api.transfer.capacity import PIECE, Pace, take_place, temporary_file
 from app.api.transfer.formats import JSON_LINES, Form
 from app.api.transfer.tasks_alone import CALENDAR, TABLE
@@ -73,7 +71,7 @@ def write(file: IO[bytes], snapshot: Snapshot, user_id: str, form: Form) -> None
     if file.tell():
         file.seek(0)
         file.truncate()
-        deadline.renew(current_app.config["SETTINGS"].request_deadline)
+        deadline.renew()
     counts = dict.fromkeys(form.parts, 0)
     file.write(form.begin)
     for name, part in form.parts.items():

@@ -10,10 +10,11 @@ import psycopg2
 
 from app.api.kinds import IN_ORDER, KINDS
 from app.api.transfer.chunks import Line, Writer
-from app.api.transfer.progress import Budget, Report, renew_deadline
+from app.api.transfer.progress import Budget, Report
 from app.api.transfer.reading import Defects, defect, lines
 from app.api.transfer.schemas import AccountLine, AnyLine, EndLine, RowLine
 from app.api.users import queries as users
+from app.core import deadline
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
 from app.rows.quotas import NoRoom
@@ -53,7 +54,7 @@ class Import:
         """Import the lines and return the report. Raises NoRoom, Problem 401, 503."""
         try:
             self.take_all()
-            renew_deadline()
+            deadline.renew()
         except psycopg2.Error as error:
             if not self.budget.begun or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
                 raise
@@ -102,7 +103,7 @@ class Import:
         self.has_account = True
         self.flush(number - 1)
         values = {"name": line.data.name, "time_zone": line.data.time_zone}
-        renew_deadline()
+        deadline.renew()
         before = users.get_user(self.user_id)
         after = self.budget.run(lambda: users.update_user(self.user_id, values, Preconditions()))
         changed = before is None or before["version"] != after["version"]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from flask import current_app
-
 from app.api.transfer.reading import Defects, defect
 from app.auth.policies import with_account
 from app.core import deadline, lifecycle
@@ -52,7 +50,7 @@ class Budget:
             raise self.interrupted()
         self.require_time()
         self._count_chunk()
-        renew_deadline()
+        deadline.renew()
         return with_account(lambda: within_quota(self.user_id, write))
 
     def count_chunks(self, chunks: int) -> None:
@@ -90,11 +88,6 @@ class Budget:
         self.chunks += 1
         if self.chunks > 1 and (wait := request_limits().count_more(self.user_id, 1)):
             raise self.interrupted(wait)
-
-
-def renew_deadline() -> None:
-    """Give the next statement as much time as a request has."""
-    deadline.renew(current_app.config["SETTINGS"].request_deadline)
 
 
 class Report:

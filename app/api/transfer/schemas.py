@@ -118,7 +118,7 @@ class ImportRefusal(BaseModel):
 
 
 class ImportReport(BaseModel):
-    """What became of the lines; of the refused ones, the first hundred are told of.
+    """The outcome of the lines, with the first hundred of those that were refused.
 
     `complete` says that the end of an export came, with as many categories and tasks as it counts.
     """

@@ -59,7 +59,7 @@ def pieces(incoming: Request, most: int) -> Iterator[bytes]:
     wanted = most + 1 if length is None else length
     taken, pace = 0, Pace()
     while taken < wanted:
-        deadline.renew(current_app.config["SETTINGS"].request_deadline)  # for each piece
+        deadline.renew()  # for each piece
         piece = read_piece(incoming, min(PIECE, wanted - taken))
         if not piece:
             break

@@ -1,6 +1,6 @@
 """Erasing: what is in the trash loses its content for good.
 
-Its row stays until `flask purge` takes it, as the feed of changes has to tell of the deletion; the
+Its row stays until `flask purge` takes it, because the feed of changes reports the deletion; the
 database holds it to being empty (`ck_tasks_erased`, `ck_categories_erased`).
 """
 

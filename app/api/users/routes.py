@@ -130,7 +130,7 @@ def get_me() -> Response:
     """Get the account
 
     Name, address and time zone of the user whose token it is, and how much the user stores. The
-    ETag does not tell of the latter, so ask without `If-None-Match` to know it.
+    ETag does not change with the latter, so send no `If-None-Match` to read it.
     """
     user = queries.get_user(current_user_id())
     if user is None and current_principal().external:
@@ -168,7 +168,7 @@ def _registered_before(registration: Registration, once: Once | None) -> Represe
     """The account that the same request made before.
 
     With the key of somebody's registration a password can be guessed here as by signing in, so both
-    share their limits, and whoever guesses wrong learns that the address is taken and nothing else.
+    share their limits, and a wrong guess only shows that the address is taken.
     Raises Problem 409, 422 for the right password with another body, 429.
     """
     taken = Problem(CONFLICT, "An account with this e-mail address exists.")

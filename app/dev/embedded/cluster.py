@@ -159,7 +159,7 @@ class Server:
         if running and running.status == "ready":
             port = running.port
         else:
-            self._end()  # Whoever was starting or stopping it has been killed.
+            self._end()  # The process that was starting or stopping it has been killed.
             port = self._launch(account)
         return f"postgresql://app:{self._password.read_text()}@127.0.0.1:{port}/postgres"
 

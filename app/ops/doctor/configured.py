@@ -101,7 +101,7 @@ def tls(deployment: Deployment) -> list[Finding]:
     if not info.ssl_in_use:
         if here:
             return [Finding("none, as the connection stays on this host")]
-        return [Finding("whoever is on the way can read along", "tls.plain")]
+        return [Finding("anyone on the path can read the traffic", "tls.plain")]
     protocol = info.ssl_attribute("protocol")
     [mode] = parse_qs(parts.query).get("sslmode", [""])
     if mode not in {"verify-ca", "verify-full"} and not here:
