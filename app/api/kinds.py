@@ -36,6 +36,9 @@ ANSWERED: Final = dict.fromkeys(
 )
 """The columns of all kinds that clients see."""
 
+TEXTS: Final = dict.fromkeys(name for kind in KINDS.values() for name in kind.writes.texts)
+"""Those of them that are texts, whose length is up to the users."""
+
 COLUMNS: Final = {
     kind.name: itemgetter(*(list(ANSWERED).index(name) for name in kind.writes.shape.answered))
     for kind in KINDS.values()

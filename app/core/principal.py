@@ -20,7 +20,7 @@ Listener = Callable[[str], bool]
 
 
 def required(method: str) -> Permission:
-    """Return the permission that a method needs for tasks and categories."""
+    """Return the permission that a method needs for rows of any kind."""
     return "tasks:read" if method in SAFE else "tasks:write"
 
 

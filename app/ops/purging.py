@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Table, text
 
-from app.api.kinds import KINDS
+from app.api.kinds import IN_ORDER
 from app.auth.models import PersonalAccessToken, RefreshToken
 from app.db.base import Base
 from app.db.run import execute
@@ -27,9 +27,10 @@ EXPIRED: Final[dict[type[Base], str]] = {
 
 def purge(days: int) -> Iterator[tuple[str, int]]:
     """Remove what was deleted `days` ago and what has expired; yield each table and its count."""
-    # One instant for all tables: a category must not go before the tasks that were in it.
+    # One instant for all tables, and those first that refer to others: a category must not go
+    # before the tasks that were in it.
     [(at,)] = execute(MAINTENANCE, Statement(text("select now()")))
-    for kind in KINDS.values():
+    for kind in reversed(IN_ORDER):
         yield kind.table.name, _in_chunks(_tombstones(kind.table), at=at, days=days)
     for expiring, condition in EXPIRED.items():
         table = Base.metadata.tables[expiring.__tablename__]

@@ -1,1 +1,1 @@
-"""Batch: several writes of tasks and categories, all of them or none."""
+"""Batch: several writes of rows of any kind, all of them or none."""

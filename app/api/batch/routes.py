@@ -23,8 +23,8 @@ blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
 def run_batch(batch: Batch) -> Response:
     """Run a batch
 
-    Up to a hundred writes of tasks and categories in their order, all of them or none. Each is what
-    a request would be alone: `create` is PUT with `If-None-Match: *`, `replace` PUT, `update`
+    Up to a hundred writes of items in their order, all of them or none. Each is what a request
+    would be alone: `create` is PUT with `If-None-Match: *`, `replace` PUT, `update`
     PATCH, `delete` DELETE, and `if_match` its `If-Match`. Later ones may name what earlier ones
     create, as the ids are the client's.
 

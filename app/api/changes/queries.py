@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from app.api.changes.position import Position
-from app.api.kinds import KINDS, columns_of
+from app.api.kinds import KINDS, TEXTS, columns_of
 from app.core.problem_kinds import CHANGES_GONE
 from app.core.problems import Problem
 from app.db.run import execute
@@ -28,13 +28,14 @@ from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.kind import Kind
 from app.rows.owner import User
+from app.rows.quotas import stored_size
 from app.rows.shape import USER_ID
 
 AFTER: Final[ColumnElement[int]] = bindparam("after", type_=BigInteger)
 COPIED_TO: Final[ColumnElement[int]] = bindparam("copied_to", type_=BigInteger)
 ROWS: Final[ColumnElement[int]] = bindparam("rows")
 PAGE_BYTES: Final = 1024 * 1024
-"""A page ends with the row whose description takes it past so many bytes."""
+"""A page ends with the row whose texts take it past so many bytes."""
 
 
 class Feed(NamedTuple):
@@ -57,7 +58,7 @@ def feed() -> Select[Any]:
         *(_changes(kind, head).subquery().select() for kind in KINDS.values())
     ).subquery()
     found = both.select().order_by(both.c.version).limit(ROWS).subquery("found")
-    size = func.octet_length(found.c.description)
+    size = stored_size(found, TEXTS)
     before = func.coalesce(func.sum(size).over(order_by=found.c.version, rows=(None, -1)), 0)
     page = select(*found.c, before.label("before"), func.count().over().label("in_all")).subquery()
     return (
@@ -89,7 +90,7 @@ FEED: Final = Statement(feed())
 def changes(user_id: str, since: Position | None, limit: int) -> Feed:
     """What was changed after the position, or all there is; raises Problem 410.
 
-    There are fewer than `limit` where their descriptions are long, and at least one.
+    There are fewer than `limit` where their texts are long, and at least one.
     """
     after, copied_to = since or (0, None)
     rows = execute(

@@ -39,7 +39,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 
 class Change(BaseModel):
-    """A task or a category as it now is, or the news that it was deleted."""
+    """An item as it now is, or the news that it was deleted."""
 
     type: KindName
     id: Id

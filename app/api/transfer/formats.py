@@ -80,7 +80,9 @@ ROWS: Final = {kind.plural: Statement(rows_of(kind)) for kind in IN_ORDER}
 JSON_LINES: Final = Form(
     "application/jsonl",
     "jsonl",
-    "JSON lines: account, categories, tasks, and the end with their counts.",
+    "JSON lines: account, "
+    + "".join(f"{kind.plural}, " for kind in IN_ORDER)
+    + "and the end with their counts.",
     EXAMPLE,
     {
         "account": Part(ACCOUNT, account),

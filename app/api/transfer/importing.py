@@ -25,7 +25,7 @@ CHUNK_LINES: Final = 200
 """Lines of one kind in a chunk."""
 
 CHUNK_CHARACTERS: Final = 256 * 1024
-"""Characters of descriptions in a chunk; its other texts are short."""
+"""Characters of texts in a chunk."""
 
 
 class Import:
@@ -114,8 +114,9 @@ class Import:
         """Put a row into the chunk of its kind, after writing all chunks if that is full."""
         if len(self.waiting[line.type]) >= CHUNK_LINES or self.characters > CHUNK_CHARACTERS:
             self.flush(number - 1)
-        values = KINDS[line.type].columns(line.data.all())
-        self.characters += len(values.get("description") or "")
+        kind = KINDS[line.type]
+        values = kind.columns(line.data.all())
+        self.characters += sum(len(values[name] or "") for name in kind.writes.texts)
         self.waiting[line.type].append({"place": number, **values})
 
     def flush(self, number: int) -> None:

@@ -34,8 +34,8 @@ def export_account(query: ExportQuery) -> Response:
     """Export the account
 
     All that is the user's, as it was at one instant, as a file of JSON lines: the account, its
-    categories, its tasks, each ordered by id, and last the counts of both, without which the file
-    is not whole. `POST /v1/import` takes it back. What was deleted is not in it.
+    rows, kind by kind, each ordered by id, and last their counts, without which the file is not
+    whole. `POST /v1/import` takes it back. What was deleted is not in it.
 
     With `format=csv` the tasks alone for a spreadsheet: UTF-8 with a byte order mark; a text that
     could be taken for a formula begins with an apostrophe. With `format=ics` for a calendar, each

@@ -120,7 +120,7 @@ class ImportRefusal(BaseModel):
 class ImportReport(BaseModel):
     """The outcome of the lines, with the first hundred of those that were refused.
 
-    `complete` says that the end of an export came, with as many categories and tasks as it counts.
+    `complete` says that the end of an export came, with as many rows as it counts.
     """
 
     model_config = examples(

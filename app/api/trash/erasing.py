@@ -1,7 +1,7 @@
 """Erasing: what is in the trash loses its content for good.
 
 Its row stays until `flask purge` takes it, because the feed of changes reports the deletion; the
-database holds it to being empty (`ck_tasks_erased`, `ck_categories_erased`).
+database holds it to being empty (`ck_<table>_erased`).
 """
 
 from typing import Any, Final
@@ -109,7 +109,7 @@ ERASE_CHUNK: Final = {name: Statement(erase_chunk(kind)) for name, kind in KINDS
 
 
 def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
-    """Erase one item, or both where a task and a category have this id.
+    """Erase one item, or several where those of other kinds have this id.
 
     Raises Problem 404, 412.
     """

@@ -1,4 +1,4 @@
-"""What is asked of the trash; tasks and categories together, off an index of each."""
+"""What is asked of the trash; all kinds together, off an index of each."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -23,8 +23,8 @@ blueprint: Final = APIBlueprint("trash", __name__, tag="Trash")
 def list_trash(query: PageQuery) -> Response:
     """List the trash
 
-    A page of the tasks and categories that were deleted and can be restored, newest deletion
-    first. They stay until `purged_after`, or until they are erased.
+    A page of the items that were deleted and can be restored, newest deletion first. They stay
+    until `purged_after`, or until they are erased.
     """
     user_id = current_user_id()
     listing = [user_id, "trash"]

@@ -33,7 +33,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 
 class TrashItem(BaseModel):
-    """A task or a category as it was when it was deleted, and when it may go for good."""
+    """An item as it was when it was deleted, and when it may go for good."""
 
     type: KindName
     deleted_at: Timestamp

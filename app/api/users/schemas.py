@@ -54,7 +54,7 @@ class Usage(BaseModel):
     """How much the user stores, and the most that it may be; a limit is null where there is none.
 
     These are upper bounds: what is purged, erased or forgotten is taken off them later. Rows are
-    tasks, categories, also deleted ones until they are purged, and answers kept for an
+    items of every type, also deleted ones until they are purged, and answers kept for an
     `Idempotency-Key`; each counts a thousand bytes and the length of its texts in UTF-8.
     """
 

@@ -24,7 +24,7 @@ from app.rows.restoring import KEPT_DAYS
     type=click.IntRange(0, 36_500),
     default=KEPT_DAYS,
     show_default=True,
-    help="Days after which deleted tasks and categories are removed.",
+    help="Days after which deleted rows are removed.",
 )
 @with_appcontext
 @one_line_errors
