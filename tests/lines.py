@@ -5,6 +5,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
+from app.api.kinds import KINDS
 from app.core.ids import new_id
 from tests.conftest import Account
 from tests.contract import LINES
@@ -40,6 +41,11 @@ def task(**fields: Any) -> dict[str, Any]:
 def category(**fields: Any) -> dict[str, Any]:
     """The line of a category."""
     return {"type": "category", "data": {"id": new_id(), "name": new_id(), **fields}}
+
+
+def counted(**rows: int) -> dict[str, int]:
+    """What the last line of an export counts: so many rows of these kinds, and none of others."""
+    return dict.fromkeys((kind.plural for kind in KINDS.values()), 0) | rows
 
 
 def send(account: Account, data: bytes, **headers: str) -> TestResponse:

@@ -1,5 +1,6 @@
 """Operators' commands."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -246,8 +247,8 @@ def test_what_is_old_is_purged_and_what_is_younger_stays(
         "refresh_tokens",
         "personal_access_tokens",
     )
-    assert purged(first) == dict.fromkeys(tables, 1)
-    assert purged(second) == dict.fromkeys(tables, 0)
+    assert +Counter(purged(first)) == dict.fromkeys(tables, 1)
+    assert not any(purged(second).values())
     assert [count(cursor, table) for table in tables] == [2, 4, 1, 1, 1]
     assert kept.lives
     assert len(alice.get("/v1/tasks").json["items"]) == 1

@@ -119,9 +119,11 @@ def test_the_contents_lead_to_every_chapter_and_find_every_operation(page: Brows
     page.press("#contents a", "Idempotency")
     page.wait(lambda _: 0 <= top(page, "#idempotency") < 200, "chapter in view")
     page.find("#find").send_keys("restore")
-    expected = ["restore_task", "restore_category"]
+    expected = sorted(route.name for route in ROUTES if "restore" in route.name)
     shown = "#contents details[open]:not([hidden]) a:not([hidden])"
-    page.wait(lambda _: texts(page, shown, "title") == expected, "operations that are found")
+    page.wait(
+        lambda _: sorted(texts(page, shown, "title")) == expected, "operations that are found"
+    )
 
 
 def test_the_language_of_the_samples_is_chosen_once_for_all(page: Browser) -> None:

@@ -14,10 +14,13 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.api.kinds import KINDS
 from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
 from app.db.base import db
 from app.db.scope import Role
+from app.ops.doctor.rights import owned_tables
+from app.rows.kind import Kind
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.contract import LINES
@@ -29,14 +32,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 RANDOM = re.compile(r'(?<=tasks_pat_)\w+|(?<="last_four":")\w+')
 FIGURE = re.compile(r'"(\w+_ms|open|in_use)":[\d.]+')
 
-OWNED = {
-    "users": "id",
-    "categories": "user_id",
-    "tasks": "user_id",
-    "refresh_tokens": "user_id",
-    "idempotency_keys": "user_id",
-    "personal_access_tokens": "user_id",
-}
+OWNED = {table: "id" if table == "users" else "user_id" for table in owned_tables()}
 
 # A condition on the owner, as SQLAlchemy writes it; with `true` in its place a query forgets him.
 OWNERSHIP = (
@@ -51,18 +47,12 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/auth/refresh"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
     ("POST", "/v1/auth/logout"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
     ("PATCH", "/v1/me"): lambda it: {"name": it},
-    ("POST", "/v1/tasks"): lambda it: {"title": "Buy milk", "category_id": it},
-    ("PUT", "/v1/tasks/<id:task_id>"): lambda it: {"title": "Buy milk", "category_id": it},
-    ("PATCH", "/v1/tasks/<id:task_id>"): lambda it: {"category_id": it},
-    ("POST", "/v1/categories"): lambda it: {"name": it},
     ("POST", "/v1/batch"): lambda it: {
         "operations": [
             {"op": "create", "type": "task", "id": it, "body": {"title": "Buy milk"}},
             {"op": "update", "type": "task", "id": it, "body": {"category_id": it}},
         ]
     },
-    ("PUT", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
-    ("PATCH", "/v1/categories/<id:category_id>"): lambda it: {"name": it},
     ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
     ("POST", "/v1/import"): lambda it: "\n".join(
         json.dumps({"type": kind, "data": {"id": name, **values}})
@@ -75,6 +65,23 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ),
 }
 """A body for every route that takes one, with an id wherever it has a place for one."""
+
+
+def rows_bodies(kind: Kind) -> dict[tuple[str, str], Callable[[str], dict[str, Any]]]:
+    """Those of the routes of a kind of row: its example, with the id as text and as reference."""
+    example = kind.replace.model_config["json_schema_extra"]["examples"][0]
+    fields = kind.replace.model_fields
+    texts = [name for name in kind.writes.texts if name in fields and fields[name].is_required()]
+
+    def body(it: str) -> dict[str, Any]:
+        return {**example, **dict.fromkeys([*texts, *kind.references], it)}
+
+    one = f"/v1/{kind.plural}/<id:{kind.name}_id>"
+    return dict.fromkeys([("POST", f"/v1/{kind.plural}"), ("PUT", one), ("PATCH", one)], body)
+
+
+for each in KINDS.values():
+    BODIES |= rows_bodies(each)
 
 
 class Owner(NamedTuple):

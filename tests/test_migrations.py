@@ -23,6 +23,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from app import create_app
+from app.api.kinds import KINDS
 from app.db.base import Base
 from app.db.scope import Role
 from app.dev.embedded import throwaway
@@ -197,15 +198,18 @@ def test_constraints_indexes_and_columns_are_defined_as_in_the_models(
 
 OWN_ID = "(id = (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid)"
 OWN_USER_ID = f"(user_{OWN_ID[1:]}"
+ROWS = [kind.plural for kind in KINDS.values()]
+"""The tables of each kind of row, which all have the same policies and grants."""
 
 
 def test_policies_are_these(connection: Any) -> None:
     app, auth, maintenance = "tasks_app", "tasks_auth", "tasks_maintenance"
     deleted = "(deleted_at IS NOT NULL)"
+    of_rows = [(table, "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID) for table in ROWS]
+    of_rows += [(table, "purge", maintenance, "ALL", deleted, None) for table in ROWS]
     with connection.cursor() as cursor:
-        assert ask(cursor, POLICIES) == [
-            ("categories", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
-            ("categories", "purge", maintenance, "ALL", deleted, None),
+        assert set(ask(cursor, POLICIES)) == {
+            *of_rows,
             ("idempotency_keys", "own_rows", f"{app}, {auth}", "ALL", OWN_USER_ID, OWN_USER_ID),
             ("idempotency_keys", "purge", maintenance, "ALL", "true", None),
             ("personal_access_tokens", "find", auth, "SELECT", OWN_USER_ID, None),
@@ -213,29 +217,26 @@ def test_policies_are_these(connection: Any) -> None:
             ("personal_access_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
             ("refresh_tokens", "own_rows", auth, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("refresh_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
-            ("tasks", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
-            ("tasks", "purge", maintenance, "ALL", deleted, None),
             ("tasks", "search", "tasks_search", "SELECT", "true", None),
             ("users", "find", f"{auth}, {maintenance}", "SELECT", "true", None),
             ("users", "lock", auth, "UPDATE", OWN_ID, None),
             ("users", "own_row", app, "ALL", OWN_ID, OWN_ID),
             ("users", "purge", maintenance, "UPDATE", "true", "true"),
             ("users", "sign_up", auth, "INSERT", None, OWN_ID),
-        ]
+        }
 
 
 def test_grants_are_these(connection: Any) -> None:
     with connection.cursor() as cursor:
         # The initials of delete, insert, select and update.
-        assert ask(cursor, TABLE_GRANTS) == [
-            ("alembic_version", "tasks_app=S"),
-            ("categories", "tasks_app=ISU tasks_maintenance=DS"),
-            ("idempotency_keys", "tasks_app=ISU tasks_auth=DISU tasks_maintenance=D"),
-            ("personal_access_tokens", "tasks_app=DI tasks_maintenance=D"),
-            ("refresh_tokens", "tasks_auth=DISU tasks_maintenance=DS"),
-            ("tasks", "tasks_app=ISU tasks_maintenance=DS"),
-            ("users", "tasks_app=D tasks_auth=S"),
-        ]
+        assert dict(ask(cursor, TABLE_GRANTS)) == {
+            **dict.fromkeys(ROWS, "tasks_app=ISU tasks_maintenance=DS"),
+            "alembic_version": "tasks_app=S",
+            "idempotency_keys": "tasks_app=ISU tasks_auth=DISU tasks_maintenance=D",
+            "personal_access_tokens": "tasks_app=DI tasks_maintenance=D",
+            "refresh_tokens": "tasks_auth=DISU tasks_maintenance=DS",
+            "users": "tasks_app=D tasks_auth=S",
+        }
         bounds = "used_bytes used_rows"
         own = (
             "change_seq counted_at created_at email id name purged_version time_zone updated_at"
@@ -444,13 +445,13 @@ down_revision = "{previous}"
 
 
 def upgrade() -> None:
-    op.add_column("tasks", sa.Column("estimate", sa.SmallInteger))
-    op.create_index("ix_tasks_estimate", "tasks", ["user_id", "estimate"])
+    op.add_column("tasks", sa.Column("throwaway", sa.SmallInteger))
+    op.create_index("ix_tasks_throwaway", "tasks", ["user_id", "throwaway"])
     op.execute("select pg_sleep(0.5)")  # the locks are held while the rest of it runs
 
 
 def downgrade() -> None:
-    op.drop_column("tasks", "estimate")
+    op.drop_column("tasks", "throwaway")
 '''
 
 

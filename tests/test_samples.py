@@ -13,6 +13,8 @@ import httpx
 import pytest
 from apiflask import APIFlask
 
+from app.api.kinds import KINDS
+from app.api.tasks.kind import TASK
 from app.api.transfer.schemas import EXAMPLE
 from app.core.ids import new_id
 from tests.conftest import PASSWORD, Account
@@ -97,9 +99,9 @@ def replacements(
         return {example(document, "Token")["id"]: api.post("/v1/tokens", json=body).json()["id"]}
     if "{" not in path or name.startswith("replace_"):
         return {}
-    kind, plural = ("Category", "categories") if "{category_id}" in path else ("Task", "tasks")
-    place = f"/v1/{plural}/{example(document, kind)['id']}"
-    made = api.put(place, json=example(document, f"{kind}Replace")).raise_for_status()
+    kind = next((kind for kind in KINDS.values() if f"{{{kind.name}_id}}" in path), TASK)
+    place = f"/v1/{kind.plural}/{kind.example['id']}"
+    made = api.put(place, json=example(document, kind.replace.__name__)).raise_for_status()
     if name.startswith(("restore_", "erase_")):
         api.delete(place).raise_for_status()
     return {'"7"': made.headers["ETag"]}

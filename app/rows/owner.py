@@ -69,6 +69,12 @@ class Versioned:
     erased_version: Mapped[int | None] = mapped_column(BigInteger)
 
 
+def rules_of_versions(empty: str) -> tuple[CheckConstraint, CheckConstraint]:
+    """The rules of a versioned table; `empty` is the condition that an erased row fulfils."""
+    erased = f"erased_version is distinct from version or (deleted_at is not null and {empty})"
+    return CheckConstraint("version > 0", name="version"), CheckConstraint(erased, name="erased")
+
+
 def index_versions(model: type[Versioned]) -> None:
     """Give the table the indexes of the feed of changes, of the trash and of the purge."""
     name, deleted = model.__tablename__, model.deleted_at.is_not(None)

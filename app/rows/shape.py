@@ -56,6 +56,10 @@ class Shape(NamedTuple):
         """The columns that clients see."""
         return [self.table.c[name] for name in self.answered]
 
+    def represent(self, row: Sequence[Any]) -> dict[str, Any]:
+        """A row as clients see it, where they see its columns as they are stored."""
+        return dict(zip(self.answered, row, strict=False))
+
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
         """The guards of the fields that are written."""
         return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]

@@ -44,11 +44,11 @@ class VersionedTable:
     def __init__(
         self,
         shape: Shape,
-        represent: Callable[[Row], Representation],
+        represent: Callable[[Row], Representation] | None = None,
         delete: Callable[[Shape], Select[Any]] = statements.delete,
     ) -> None:
         self.shape = shape
-        self.represent = represent
+        self.represent = represent or shape.represent
         self.texts: Final = texts_of(shape.table, shape.answered)
         self.get_statement = Statement(statements.live(shape))
         self.delete_statement = Statement(delete(shape))

@@ -4,7 +4,7 @@ from sqlalchemy import CheckConstraint, Index, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.rows.owner import Versioned, index_versions, line
+from app.rows.owner import Versioned, index_versions, line, rules_of_versions
 
 
 class Category(Versioned, Base):
@@ -18,12 +18,7 @@ class Category(Versioned, Base):
     __table_args__ = (
         line("name", 100),
         CheckConstraint("color ~ '^#[0-9a-f]{6}$'", name="color"),
-        CheckConstraint("version > 0", name="version"),
-        CheckConstraint(
-            "erased_version is distinct from version or (deleted_at is not null and name = '-' and"
-            " color is null)",
-            name="erased",
-        ),
+        *rules_of_versions("name = '-' and color is null"),
     )
 
 

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from sqlalchemy import Select, exists, func, null, select, update
 
+from app.api.categories import schemas
 from app.api.categories.models import Category
-from app.api.categories.schemas import FIELDS, represent
 from app.api.tasks.models import Task
 from app.core.problem_kinds import CONFLICT
 from app.core.problems import Problem
@@ -43,8 +43,7 @@ def delete_and_detach(shape: Shape) -> Select[Any]:
 
 
 CATEGORIES: Final = VersionedTable(
-    Shape(Category.__table__, answered=FIELDS),  # type: ignore[arg-type]
-    represent,
+    Shape(Category.__table__, answered=[*schemas.Category.model_fields]),  # type: ignore[arg-type]
     delete=delete_and_detach,
 )
 

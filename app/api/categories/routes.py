@@ -12,7 +12,6 @@ from app.api.categories.schemas import (
     CategoryPage,
     CategoryPatch,
     CategoryReplace,
-    represent,
 )
 from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
@@ -36,7 +35,8 @@ def list_categories(query: PageQuery) -> Response:
     listing = [user_id, "categories"]
     position = cursors.decode(query.cursor, listing)
     rows = LISTING.page(user_id, query.limit, position)
-    return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
+    items = [CATEGORIES.represent(row) for row in rows]
+    return cursors.page(rows, items, query.limit, listing)
 
 
 @blueprint.post("")

@@ -41,9 +41,6 @@ class Category(BaseModel):
     updated_at: Timestamp
 
 
-FIELDS: Final = tuple(Category.model_fields)
-
-
 class CategoryPage(BaseModel):
     """One page of the categories, oldest first; `next_cursor` is null on the last."""
 
@@ -74,8 +71,3 @@ class CategoryPatch(Patch, CategoryCreate):
     model_config = examples({"color": None})
 
     name: Name = ""
-
-
-def represent(row: Any) -> dict[str, Any]:
-    """Return the category that clients see. The row's first columns are FIELDS."""
-    return dict(zip(FIELDS, row, strict=False))

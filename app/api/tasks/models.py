@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.rows.owner import Versioned, index_versions, line
+from app.rows.owner import Versioned, index_versions, line, rules_of_versions
 
 # PostgreSQL counts `case` among what leaks nothing, and `coalesce` not (contain_leaked_vars).
 # The line breaks are where PostgreSQL prints them: Alembic compares the text of expressions.
@@ -72,12 +72,9 @@ class Task(Versioned, Base):
         CheckConstraint("due_date is null or due_at is null", name="due"),
         CheckConstraint("due_date between '0001-01-01' and '9999-12-31'", name="due_date"),
         CheckConstraint("due_at >= '0001-01-01Z' and due_at < '10000-01-01Z'", name="due_at"),
-        CheckConstraint("version > 0", name="version"),
-        CheckConstraint(
-            "erased_version is distinct from version or (deleted_at is not null and title = '-' and"
-            " description is null and not complete and priority = 0 and due_date is null and"
-            " due_at is null and category_id is null)",
-            name="erased",
+        *rules_of_versions(
+            "title = '-' and description is null and not complete and priority = 0 and"
+            " due_date is null and due_at is null and category_id is null"
         ),
     )
 
