@@ -24,6 +24,13 @@ def test_the_package_and_the_contract_have_this_version(app: APIFlask) -> None:
     assert package.__version__ == project["version"] == document["info"]["version"] == __version__
 
 
+def test_no_page_names_a_tag_as_deployments_go_by_commit() -> None:
+    pages = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
+    for page in [*pages, *(ROOT / "docs").rglob("*.md")]:
+        found = re.findall(r"(?<![\w./])v\d+\.\d+\.\d+\b|refs/tags|--branch\b", page.read_text())
+        assert found == [], page
+
+
 def test_a_command_prints_the_version(app: APIFlask) -> None:
     assert app.test_cli_runner().invoke(args=["version"]).stdout == f"{__version__}\n"
 
