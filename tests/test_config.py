@@ -103,7 +103,7 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
             "capacitor://localhost, ionic://localhost",
             ("capacitor://localhost", "ionic://localhost"),
         ),
-        ("https://M\u00fcnchen.de:443/", ("https://xn--mnchen-3ya.de",)),
+        ("https://App.Example.com:443/", ("https://app.example.com",)),
     ],
     "TRUSTED_HOSTS": [
         ("api.example.com, .example.org", ("api.example.com", ".example.org")),
@@ -207,8 +207,8 @@ REFUSED: dict[str, list[str]] = {
         "app.example.com",
         "https://*.example.com",
         "https://a/hidden",
-        "file://hidden",
         "https://u:hidden@a",
+        "https://m\u00fcnchen.de",
     ],
     "TRUSTED_HOSTS": [
         *("*", "https://hidden", "hidden text", "a:80", "*.example.com", "[::1]:80", "[a]"),
