@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from app.core.database_url import (
-    UnknownParameter,
     can_be_verified,
     is_encrypted,
     is_pooled,
@@ -151,14 +150,11 @@ def variable_of(setting: Field[Any]) -> str:
 
 
 def _parse(item: Field[Any], text: str) -> Any:
-    expects = item.metadata["expects"]
     try:
         return item.metadata["parse"](text)
-    except UnknownParameter as error:
-        expects = error
     except ValueError:
-        pass
-    raise ConfigurationError(f"{variable_of(item)} expects {expects}")
+        expects = item.metadata["expects"]
+        raise ConfigurationError(f"{variable_of(item)} expects {expects}") from None
 
 
 def _refusals(settings: Settings) -> Iterator[str]:
