@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
-from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+import dotenv
 
 from app.core.config import FAILED_TO_LOAD, ROOT, ConfigurationError, Settings, variable_of
 from app.core.database_url import is_here
@@ -65,18 +64,12 @@ def load_dotenv(path: Path) -> None:
     ConfigurationError if the file cannot be read or is not UTF-8.
     """
     try:
-        # A directory of this name is a virtual environment.
-        text = path.read_text("utf-8-sig") if path.is_file() or path.is_fifo() else ""
-    except UnicodeDecodeError:
-        text = "\0"
+        dotenv.load_dotenv(path, encoding="utf-8-sig")
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}): mend its permissions, or remove it"
         raise ConfigurationError(message) from None
-    if "\0" in text:  # UTF-16 without a byte order mark
-        raise ConfigurationError(f"{path} is no text in UTF-8: save it as UTF-8")
-    for name, value in dotenv_values(stream=StringIO(text)).items():
-        if value is not None:
-            os.environ.setdefault(name, value)
+    except ValueError:  # other bytes than UTF-8, or the U+0000 of UTF-16 in a name or value
+        raise ConfigurationError(f"{path} is no text in UTF-8: save it as UTF-8") from None
 
 
 def misspelt_settings() -> list[str]:
