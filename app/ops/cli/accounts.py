@@ -27,7 +27,7 @@ from app.ops.purging import MAINTENANCE
 from app.rows.owner import User
 
 users: Final = AppGroup("users", help="Create and list accounts.")
-tokens: Final = AppGroup("tokens", help="Issue access tokens; list and revoke personal ones.")
+tokens: Final = AppGroup("tokens", help="Issue access tokens; revoke personal ones.")
 
 UNMIGRATED: Final = ("22023", "42P01", "42883")
 """SQLSTATEs of a missing role, table and function (PostgreSQL, appendix A)."""
@@ -89,20 +89,6 @@ def list_users() -> None:
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
 
 
-def of_one_user(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command: `--user` or `--email` names the user whose id it gets as `user_id`."""
-
-    @click.option("--user", type=click.UUID, help="The user's id.")
-    @click.option("--email", help="The user's e-mail address, instead of the id.")
-    @wraps(command)
-    def wrapper(user: UUID | None, email: str | None, **options: Any) -> None:
-        if (user is None) == (email is None):
-            raise click.ClickException("name one user with --user or --email")
-        command(user_id=str(user) if email is None else find_user(email), **options)
-
-    return wrapper
-
-
 def find_user(email: str) -> str:
     """Return the id of the account with this address. Raises ClickException without one."""
     login = user_queries.find_login(email)
@@ -126,31 +112,16 @@ def issue_token(email: str, ttl: int) -> None:
     click.echo(token_verifier().issue(find_user(email), seconds=ttl))
 
 
-@tokens.command("list")
-@one_line_errors
-@of_one_user
-def list_tokens(user_id: str) -> None:
-    """Print a user's personal access tokens, oldest first.
-
-    Each line has the id, the dates of creation, expiry and last use, and the scopes.
-    """
-    for token in token_queries.list_all(user_id):
-        days = (token.created_at, token.expires_at, token.last_used_at)
-        texts = (f"{day:%Y-%m-%d}" if day else f"{'-':10}" for day in days)
-        click.echo("  ".join((token.id, *texts, " ".join(token.scopes))))
-
-
 @tokens.command("revoke")
-@click.option("--id", "token_id", type=click.UUID, help="The token to revoke; default: all.")
+@click.option("--user", type=click.UUID, help="The user's id.")
+@click.option("--email", help="The user's e-mail address, instead of the id.")
 @one_line_errors
-@of_one_user
-def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
-    """Revoke a user's personal access tokens, or one, and print their ids.
+def revoke_tokens(user: UUID | None, email: str | None) -> None:
+    """Revoke a user's personal access tokens, and print their ids.
 
     Takes effect immediately. Access tokens of a sign-in are not revoked; they expire.
     """
-    revoked = token_queries.revoke(user_id, str(token_id) if token_id else None)
-    if not revoked:
-        raise click.ClickException("there is no such token")
-    for token in revoked:
+    if (user is None) == (email is None):
+        raise click.ClickException("name one user with --user or --email")
+    for token in token_queries.revoke_all(str(user) if email is None else find_user(email)):
         click.echo(token.id)
