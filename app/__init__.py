@@ -21,8 +21,7 @@ from app.core.config import ROOT, ConfigurationError, Settings
 from app.core.database_url import sqlalchemy_url
 from app.core.version import __version__ as __version__
 from app.db import base
-from app.ops import telemetry
-from app.ops.cli import commands
+from app.ops import commands, telemetry
 from app.rows import quotas
 from app.web import (
     access_log,

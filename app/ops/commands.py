@@ -1,16 +1,18 @@
-"""`flask users` and `flask tokens`, and how commands report what goes wrong: in one line."""
+"""The commands of `flask` for operators: accounts, tokens, purging, settings and the version."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final
 from uuid import UUID
 
 import click
 import psycopg2
-from flask.cli import AppGroup
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from werkzeug.local import LocalProxy
 
 from app.api.tokens import queries as token_queries
 from app.api.users import queries as user_queries
@@ -18,13 +20,18 @@ from app.api.users.schemas import Registration
 from app.auth.access_tokens import ACCESS_SECONDS, MAX_SECONDS
 from app.auth.passwords import generate_password_hash
 from app.auth.policies import token_verifier
+from app.core.config import Settings
 from app.core.ids import new_id
 from app.core.problems import Problem
+from app.core.version import __version__
+from app.db.base import db
 from app.db.failures import explained
 from app.db.run import execute
 from app.db.statement import Statement
-from app.ops.purging import MAINTENANCE
+from app.ops import composing, purging
+from app.ops.doctor.command import doctor
 from app.rows.owner import User
+from app.rows.restoring import KEPT_DAYS
 
 users: Final = AppGroup("users", help="Create and list accounts.")
 tokens: Final = AppGroup("tokens", help="Issue access tokens; revoke personal ones.")
@@ -85,7 +92,7 @@ def create_user(email: str, name: str | None, password: str) -> None:
 def list_users() -> None:
     """Print each account's id, day of creation and e-mail address, oldest first."""
     statement = select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
-    for user in execute(MAINTENANCE, Statement(statement)):
+    for user in execute(purging.MAINTENANCE, Statement(statement)):
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
 
 
@@ -125,3 +132,73 @@ def revoke_tokens(user: UUID | None, email: str | None) -> None:
         raise click.ClickException("name one user with --user or --email")
     for token in token_queries.revoke_all(str(user) if email is None else find_user(email)):
         click.echo(token.id)
+
+
+@click.command("purge")
+@click.option(
+    "--days",
+    type=click.IntRange(0, 36_500),
+    default=KEPT_DAYS,
+    show_default=True,
+    help="Days after which deleted tasks and categories are removed.",
+)
+@with_appcontext
+@one_line_errors
+def purge(days: int) -> None:
+    """Permanently remove rows deleted long ago, and expired keys and tokens; convert texts to NFC.
+
+    The texts are those that the previous release wrote in the meantime.
+    """
+    for table, count in purging.purge(days):
+        click.echo(f"{table}: {count}")
+    for line in composing.compose(execute):
+        click.echo(line)
+
+
+@click.command("config")
+@with_appcontext
+def show_config() -> None:
+    """Print the settings in effect, with secrets masked."""
+    settings: Settings = current_app.config["SETTINGS"]
+    for variable, value in settings.masked().items():
+        click.echo(f"{variable}={value}")
+
+
+@click.command("version")
+def show_version() -> None:
+    """Print the version of this release."""
+    click.echo(__version__)
+
+
+class Commands(AppGroup):
+    """The commands; `db` is loaded on first use, as Alembic takes a tenth of a worker's memory."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.name)
+        self.app = app
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names for `flask --help`."""
+        return sorted({*super().list_commands(ctx), "db"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or None."""
+        if cmd_name == "db":
+            migrations(self.app)
+        return super().get_command(ctx, cmd_name)
+
+
+def migrations(app: Flask) -> Any:
+    """Initialise Flask-Migrate, which adds `flask db`, and return its extension."""
+    from flask_migrate import Migrate
+
+    Migrate(app, db)
+    return app.extensions["migrate"]
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands to `flask`."""
+    app.cli = Commands(app)
+    for command in (users, tokens, purge, doctor, show_config, show_version):
+        app.cli.add_command(command)
+    app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # initialised on first use
