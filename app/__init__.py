@@ -19,11 +19,9 @@ from app.auth import passwords, policies
 from app.core import deadline, logs, places, secrets
 from app.core.config import ROOT, ConfigurationError, Settings
 from app.core.database_url import sqlalchemy_url
-from app.core.secret_file import shared_secret
 from app.core.version import __version__ as __version__
 from app.db import base
-from app.ops import telemetry
-from app.ops.cli import commands
+from app.ops import commands, telemetry
 from app.rows import quotas
 from app.web import (
     access_log,
@@ -175,7 +173,7 @@ def development_secret(settings: Settings) -> str | None:
     """A secret that all processes of this checkout share, where none is set or required."""
     if settings.production or settings.jwt_jwks_url:
         return None
-    return shared_secret(SECRET_FILE)
+    return secrets.shared_secret(SECRET_FILE)
 
 
 def stretched(url: str) -> str:

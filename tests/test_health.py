@@ -94,46 +94,32 @@ def test_the_database_is_reported_with_its_latency_pool_and_revision(database_ur
 
 TOKEN: Final = "7Qm3vN9xT1bK5wLr8sYc2dFh6gJp4zAe"
 BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
-ELSEWHERE: Final = "192.0.2.7"
 
 
 @pytest.fixture(scope="module")
-def behind_a_proxy(database_url: str) -> APIFlask:
-    """An application whose operator has a token, behind a proxy that it trusts."""
-    return create_app(settings_for(database_url, METRICS_TOKEN=TOKEN, TRUSTED_PROXIES="1"))
+def production(database_url: str) -> APIFlask:
+    """An application in production, whose operator has a token."""
+    settings = settings_for(database_url, APP_ENV="production", METRICS_TOKEN=TOKEN)
+    return create_app(settings)
 
 
 @pytest.mark.parametrize(
-    ("address", "headers", "shown"),
+    ("headers", "shown"),
     [
-        ("127.0.0.1", {}, True),
-        ("127.8.9.10", {}, True),
-        ("::1", {}, True),
-        ("::ffff:127.0.0.1", {}, True),
-        (ELSEWHERE, {}, False),
-        ("10.0.0.1", {}, False),
-        ("", {}, False),
-        ("127.0.0.1", {"X-Forwarded-For": ELSEWHERE}, False),
-        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, False),
-        (ELSEWHERE, {"X-Forwarded-For": "127.0.0.1"}, False),
-        ("127.0.0.1", {"X-Real-IP": ELSEWHERE}, False),
-        ("127.0.0.1", {"Forwarded": f"for={ELSEWHERE}"}, False),
-        ("127.0.0.1", {"Via": "1.1 proxy"}, False),
-        (ELSEWHERE, BEARER, True),
-        ("127.0.0.1", {**BEARER, "X-Forwarded-For": ELSEWHERE}, True),
-        (ELSEWHERE, {"Authorization": f"bearer {TOKEN}"}, True),
-        (ELSEWHERE, {"Authorization": f"Bearer {TOKEN}x"}, False),
-        (ELSEWHERE, {"Authorization": "Bearer \u00e4"}, False),
-        (ELSEWHERE, {"Authorization": "Bearer "}, False),
-        (ELSEWHERE, {"Authorization": f"Basic {TOKEN}"}, False),
+        ({}, False),
+        ({"X-Forwarded-For": "127.0.0.1"}, False),
+        (BEARER, True),
+        ({"Authorization": f"bearer {TOKEN}"}, True),
+        ({"Authorization": f"Bearer {TOKEN}x"}, False),
+        ({"Authorization": "Bearer \u00e4"}, False),
+        ({"Authorization": "Bearer "}, False),
+        ({"Authorization": f"Basic {TOKEN}"}, False),
     ],
 )
 def test_pool_and_revision_are_shown_to_the_operator_alone(
-    behind_a_proxy: APIFlask, address: str, headers: dict[str, str], shown: bool
+    production: APIFlask, headers: dict[str, str], shown: bool
 ) -> None:
-    answer = behind_a_proxy.test_client().get(
-        "/health/db", headers=headers, environ_overrides={"REMOTE_ADDR": address}
-    )
+    answer = production.test_client().get("/health/db", headers=headers)
     assert (answer.status_code, answer.json["status"]) == (200, "ok")
     assert answer.json["revision"]["up_to_date"] is True
     if shown:
@@ -151,13 +137,10 @@ def test_pool_and_revision_are_shown_to_the_operator_alone(
         }
 
 
-def test_without_a_token_of_the_operator_nobody_elsewhere_bears_it(app: APIFlask) -> None:
+def test_without_a_token_of_the_operator_nobody_bears_it(database_url: str) -> None:
+    client = create_app(settings_for(database_url, APP_ENV="production")).test_client()
     for bearer in ("Bearer", "Bearer ", "Bearer None"):
-        answer = app.test_client().get(
-            "/health/db",
-            headers={"Authorization": bearer},
-            environ_overrides={"REMOTE_ADDR": ELSEWHERE},
-        )
+        answer = client.get("/health/db", headers={"Authorization": bearer})
         assert answer.json["pool"]["limit"] == 0
 
 

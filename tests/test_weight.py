@@ -27,13 +27,6 @@ def test_the_head_is_the_one_that_alembic_finds() -> None:
     assert head_revision(migrations / "versions") == head
 
 
-def test_two_heads_stop_the_start(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / f"{name}.py").write_text(f'revision = "{name}"\ndown_revision = None\n')
-    with pytest.raises(ValueError, match="one, two"):
-        head_revision(tmp_path)
-
-
 # What is kept
 
 

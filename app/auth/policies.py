@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from ipaddress import ip_address
 from typing import Final, TypeVar
 
 import psycopg2
@@ -28,16 +27,6 @@ from app.web.request import Request, current
 
 EXTENSION: Final = "token_verifier"
 BEARERS: Final = "bearers"
-
-FORWARDED: Final = (
-    "HTTP_FORWARDED",
-    "HTTP_VIA",
-    "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_HOST",
-    "HTTP_X_FORWARDED_PROTO",
-    "HTTP_X_REAL_IP",
-)
-"""Headers that proxies add: a request from this host that has one may be anyone's."""
 
 CREATE_ACCOUNT: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
 
@@ -160,11 +149,6 @@ def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
     return wrapper
 
 
-def is_operator(incoming: Request) -> bool:
-    """Whether the request has METRICS_TOKEN, or came from this host without a proxy."""
-    return bears_metrics_token(incoming) or _from_this_host(incoming)
-
-
 def bears_metrics_token(incoming: Request) -> bool:
     """Whether METRICS_TOKEN is set and is the request's bearer token."""
     settings: Settings = current_app.config["SETTINGS"]
@@ -172,16 +156,6 @@ def bears_metrics_token(incoming: Request) -> bool:
     scheme, _, given = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     right = hmac.compare_digest(given.strip().encode(), expected.encode())
     return bool(expected) and right and scheme.lower() == "bearer"
-
-
-def _from_this_host(incoming: Request) -> bool:
-    if any(name in incoming.environ for name in FORWARDED):
-        return False
-    try:
-        address = ip_address(incoming.remote_addr or "")
-    except ValueError:  # a Unix socket has no address
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def token_verifier() -> TokenVerifier:

@@ -1,6 +1,6 @@
 """The statements that start a session, rotate its refresh token and end it.
 
-Each has a variant `_ONCE` for requests with an Idempotency-Key, which also keeps the response.
+Each has a variant, by True, for requests with an Idempotency-Key, which also keeps the response.
 """
 
 from typing import Any, Final
@@ -180,9 +180,6 @@ def _surplus_kept(work: CTE) -> CTE:
     return _surplus("surplus_kept", removal, IdempotencyKey.key, newest_first, MOST_KEPT)
 
 
-START: Final = Statement(_start(once=False))
-START_ONCE: Final = Statement(_start(once=True))
-ROTATE: Final = Statement(_rotate(once=False))
-ROTATE_ONCE: Final = Statement(_rotate(once=True))
-END: Final = Statement(_end(once=False))
-END_ONCE: Final = Statement(_end(once=True))
+START: Final = {once: Statement(_start(once)) for once in (False, True)}
+ROTATE: Final = {once: Statement(_rotate(once)) for once in (False, True)}
+END: Final = {once: Statement(_end(once)) for once in (False, True)}

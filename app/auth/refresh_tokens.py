@@ -7,12 +7,13 @@ spent token shows that it was stolen, and ends the family (RFC 9700, section 4.1
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import orjson
 
-from app.auth.refresh_token_statements import END, END_ONCE, ROTATE, ROTATE_ONCE, START, START_ONCE
+from app.auth.refresh_token_statements import END, ROTATE, START
 from app.core.problem_kinds import INVALID_CREDENTIALS
 from app.core.problems import Problem
 from app.core.secrets import Keys, present
@@ -74,8 +75,7 @@ def start_session(
     user_id: str, new_hash: bytes, family_id: str, kept: dict[str, Any], once: Once | None
 ) -> Outcome:
     """Store the first token of a family. Raises Problem 422 for a key used with another body."""
-    statement = START_ONCE if once else START
-    return _run(statement, user_id, kept, once, new_hash=new_hash, family_id=family_id)
+    return _run(START, user_id, kept, once, new_hash=new_hash, family_id=family_id)
 
 
 def rotate(
@@ -85,17 +85,16 @@ def rotate(
 
     Raises Problem 422 for a key used with another body.
     """
-    statement = ROTATE_ONCE if once else ROTATE
-    return _run(statement, user_id, kept, once, token_hash=token_hash, new_hash=new_hash)
+    return _run(ROTATE, user_id, kept, once, token_hash=token_hash, new_hash=new_hash)
 
 
 def end_session(user_id: str, token_hash: bytes, once: Once | None) -> Outcome:
     """Delete the token's family. Raises Problem 422 for a key used with another body."""
-    return _run(END_ONCE if once else END, user_id, {}, once, token_hash=token_hash)
+    return _run(END, user_id, {}, once, token_hash=token_hash)
 
 
 def _run(
-    statement: Statement,
+    statements: Mapping[bool, Statement],
     user_id: str,
     kept: dict[str, Any],
     once: Once | None,
@@ -104,7 +103,7 @@ def _run(
     if once:
         parameters |= {**once.parameters, "answer": orjson.dumps(kept).decode()}
     scope = writing_sessions(user_id, once=once is not None)
-    [row] = execute(scope, statement, user_id=user_id, **parameters)
+    [row] = execute(scope, statements[scope.once], user_id=user_id, **parameters)
     if once is None:
         return Outcome(row.done, row.answer, present())
     if not row.known and not once.is_same(row.fingerprint):

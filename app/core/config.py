@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from app.core.database_url import (
-    UnknownParameter,
     can_be_verified,
     is_encrypted,
     is_pooled,
     without_credentials,
 )
-from app.core.hosts import trusted_host
+from app.core.hosts import origin, trusted_host
 from app.core.principal import PERMISSIONS
 from app.core.setting_fields import (
     DATABASE,
@@ -31,7 +30,6 @@ from app.core.setting_fields import (
     setting,
     without_query,
 )
-from app.core.web_origin import NotAnOrigin, origins
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The directory of the project."""
@@ -81,7 +79,10 @@ class Settings:
     shutdown_grace: float = seconds(5.0, 0, 60)
     max_body_bytes: int = integer(1_048_576, 1024, 104_857_600)
     cors_origins: tuple[str, ...] = setting(
-        (), "comma-separated origins such as https://app.example.com", origins, ",".join
+        (),
+        "comma-separated origins such as https://app.example.com; ASCII, no path, no wildcard",
+        separated(origin),
+        ",".join,
     )
     trusted_hosts: tuple[str, ...] = setting(
         (),
@@ -149,14 +150,11 @@ def variable_of(setting: Field[Any]) -> str:
 
 
 def _parse(item: Field[Any], text: str) -> Any:
-    expects = item.metadata["expects"]
     try:
         return item.metadata["parse"](text)
-    except (NotAnOrigin, UnknownParameter) as error:
-        expects = error
     except ValueError:
-        pass
-    raise ConfigurationError(f"{variable_of(item)} expects {expects}")
+        expects = item.metadata["expects"]
+        raise ConfigurationError(f"{variable_of(item)} expects {expects}") from None
 
 
 def _refusals(settings: Settings) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Database URLs: validate them, and require TLS and the verification of the server."""
 
 import os
-import re
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -27,27 +26,6 @@ OVERRULING: Final = (
 )
 """Variables that would make libpq use another server than the URL names, or change each session."""
 
-UNKNOWN: Final = re.compile('invalid URI query parameter: "(.*)"')
-
-FOREIGN: Final = re.compile(
-    "connection_limit|pgbouncer|pool_timeout|schema|single_use_connections|socket_timeout|sslaccept"
-    "|sslidentity|statement_cache_size|ssl|uselibpqcompat|currentSchema|prepareThreshold"
-    "|default_query_exec_mode|pool_max_conns|search_path|pool|encoding|conn_max_age|supa"
-)
-"""Parameters that other libraries accept in a database URL."""
-
-
-class UnknownParameter(ValueError):
-    """The URL has a parameter that libpq does not know.
-
-    The message names it only if another library accepts it. Any other name could be part of a
-    password with a question mark that was not encoded.
-    """
-
-    def __init__(self, name: str) -> None:
-        named = f"the parameter {name}" if FOREIGN.fullmatch(name) else "a parameter"
-        super().__init__(f"no parameter but libpq's: remove {named} from it")
-
 
 def overrule_environment() -> None:
     """Remove the libpq variables of this process that would override the URL.
@@ -64,7 +42,7 @@ def overrule_environment() -> None:
 def sqlalchemy_url(text: str) -> str:
     """Return the URL for SQLAlchemy: with its driver, and with TLS for servers on other hosts.
 
-    Raises UnknownParameter, and ValueError for any other invalid URL.
+    Raises ValueError for an invalid URL.
     """
     parts = urlsplit(text)
     if parts.scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
@@ -100,9 +78,7 @@ def _require_one_reading(parts: SplitResult) -> None:
     """Refuse URLs that libpq does not accept, or in which it would find another host."""
     try:
         known = parse_dsn(urlunsplit(parts._replace(scheme="postgresql")))
-    except psycopg2.ProgrammingError as error:
-        if unknown := UNKNOWN.search(str(error)):
-            raise UnknownParameter(unknown[1]) from None
+    except psycopg2.ProgrammingError:
         raise ValueError from None
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
     if len(set(names)) < len(names) or "hostaddr" in known:

@@ -1,33 +1,29 @@
 """Loading the settings of a process, ending it if they are wrong, warning of what looks wrong."""
 
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
-from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+import dotenv
 
 from app.core.config import FAILED_TO_LOAD, ROOT, ConfigurationError, Settings, variable_of
 from app.core.database_url import is_here
 
-OTHERS: Final = frozenset({"DATABASE_URL_POOLED", "LOG_LEVELS", "SECRET_KEY"})
-"""Settings of other programs whose names are almost the same as one of ours."""
-
-PREFIXES: Final = ("FLASK_", "GUNICORN_", "OTEL_", "PG", "POSTGRES", "_")
+OTHERS: Final = ("DATABASE_URL_POOLED", "LOG_LEVELS", "PG", "POSTGRES")
+"""What names of other programs' settings begin with that are almost the same as one of ours."""
 
 SHORTEST: Final = 6
-"""Characters: names shorter than this, such as PORT, resemble too many others."""
+"""Characters: names shorter than this, such as PORTS, resemble too many others."""
 
-LONGEST: Final = 64
-
-LEAST_ALIKE: Final = 0.88
+LEAST_ALIKE: Final = 0.85
 """Lowest similarity that counts, from 0 to 1 for equal names (difflib)."""
 
 
@@ -65,18 +61,12 @@ def load_dotenv(path: Path) -> None:
     ConfigurationError if the file cannot be read or is not UTF-8.
     """
     try:
-        # A directory of this name is a virtual environment.
-        text = path.read_text("utf-8-sig") if path.is_file() or path.is_fifo() else ""
-    except UnicodeDecodeError:
-        text = "\0"
+        dotenv.load_dotenv(path, encoding="utf-8-sig")
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}): mend its permissions, or remove it"
         raise ConfigurationError(message) from None
-    if "\0" in text:  # UTF-16 without a byte order mark
-        raise ConfigurationError(f"{path} is no text in UTF-8: save it as UTF-8")
-    for name, value in dotenv_values(stream=StringIO(text)).items():
-        if value is not None:
-            os.environ.setdefault(name, value)
+    except ValueError:  # other bytes than UTF-8, or the U+0000 of UTF-16 in a name or value
+        raise ConfigurationError(f"{path} is no text in UTF-8: save it as UTF-8") from None
 
 
 def misspelt_settings() -> list[str]:
@@ -90,23 +80,16 @@ def misspelt_settings() -> list[str]:
 
 def misspelt(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
     """Return the misspelt names and the setting that each most likely means."""
-    looked_at = [name for name in sorted(names) if SHORTEST <= len(name) <= LONGEST]
-    return {name: meant for name in looked_at if (meant := _meant(name, settings))}
-
-
-def _meant(name: str, settings: Collection[str]) -> str | None:
-    upper = name.upper().replace("-", "_")
-    if upper in settings:
-        return None if name == upper else upper
-    if upper in OTHERS or upper.startswith(PREFIXES) or upper.rstrip("0123456789") in settings:
-        return None
-    swapped = [each for each in settings if sorted(each) == sorted(upper)]
-    long = [each for each in settings if len(each) >= SHORTEST]
-    for meant in swapped or get_close_matches(upper, long, n=1, cutoff=LEAST_ALIKE):
-        # With another word before or after it, it is the name of something else.
-        if not (upper.startswith(f"{meant}_") or upper.endswith(f"_{meant}")):
-            return meant
-    return None
+    found = {}
+    for name in sorted({*names}.difference(settings)):
+        if len(name) < SHORTEST or name.startswith(OTHERS):
+            continue
+        upper = name.upper().replace("-", "_")
+        for meant in get_close_matches(upper, settings, n=1, cutoff=LEAST_ALIKE):
+            # With another word before or after it, it is the name of something else.
+            if not re.fullmatch(f"(.+_)?{meant}(_.+|[0-9]+)?", name):
+                found[name] = meant
+    return found
 
 
 def exposed_development(settings: Settings, addresses: Iterable[object]) -> list[str]:

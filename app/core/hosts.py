@@ -1,4 +1,4 @@
-"""Validate Host headers and compare them with TRUSTED_HOSTS."""
+"""Validate Host headers and compare them with TRUSTED_HOSTS; read the origins of CORS_ORIGINS."""
 
 import re
 from collections.abc import Collection
@@ -23,6 +23,19 @@ FUTURE_ADDRESS: Final = re.compile(r"[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:
 
 TRUSTED: Final = re.compile(r"\.?[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 """A name in TRUSTED_HOSTS; a leading dot also admits its subdomains."""
+
+ORIGIN: Final = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[!$&'()+.0-9;=_a-z|~-]+)(?::0*([1-9][0-9]{0,4}))?/?"
+)
+"""Scheme, host and port of a page or app, in lower case (RFC 6454, section 6.2).
+
+The host has the ASCII characters that browsers accept, without `*`, which would mean a wildcard.
+"""
+
+LONGEST_ORIGIN: Final = 300
+
+DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+"""Ports that browsers leave out of origins."""
 
 
 def host_of(header: str) -> str | None:
@@ -56,6 +69,19 @@ def is_trusted(host: str, trusted: Collection[str]) -> bool:
         host == name or (name.startswith(".") and (host == name[1:] or host.endswith(name)))
         for name in trusted
     )
+
+
+def origin(text: str) -> str:
+    """Return the origin as browsers send it: in lower case, without default port and slash.
+
+    Raises ValueError for text that no browser sends, as one with a path or letters beyond ASCII.
+    """
+    found = ORIGIN.fullmatch(text.lower()) if len(text) <= LONGEST_ORIGIN else None
+    if found is None or int(found[3] or 0) > HIGHEST_PORT:
+        raise ValueError(text)
+    scheme, host, port = found.groups()
+    name = _ipv6(host[1:-1]) if host[0] == "[" else host
+    return f"{scheme}://{name}" + (f":{port}" if port and port != DEFAULT_PORTS.get(scheme) else "")
 
 
 def _address(text: str) -> str | None:

@@ -33,6 +33,17 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.members = members
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The members of its problem document, but for the id of the request."""
+        return {
+            "type": f"/problems/{self.kind.slug}",
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
 
 def not_found() -> Problem:
     """Return 404, the same for a missing resource and for one of another user."""

@@ -8,7 +8,10 @@ from typing import Any, Final
 from app.core.database_url import MASK, sqlalchemy_url, without_credentials
 from app.core.principal import PERMISSIONS
 
-DATABASE: Final = "postgres://, postgresql:// or postgresql+psycopg2:// with host and database"
+DATABASE: Final = (
+    "postgres://, postgresql:// or postgresql+psycopg2:// with host and database, and with no "
+    "parameter but libpq's"
+)
 
 LEAST_BYTES: Final = 32
 """RFC 7518, section 3.2, for HS256."""

@@ -62,18 +62,10 @@ def _values(operation: Operation) -> dict[str, Any]:
 
 def failed(index: int, problem: Problem) -> Problem:
     """The answer to a batch of which this operation would have been answered so alone."""
-    kind = problem.kind
-    if kind is VALIDATION_FAILED:
+    if problem.kind is VALIDATION_FAILED:
         return Problem(VALIDATION_FAILED, errors=_placed(f"/operations/{index}/body", problem))
-    alone = {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": problem.detail,
-        **problem.members,
-    }
     detail = f"Operation {index} cannot be done, and so nothing was done: {problem.detail}"
-    return Problem(BATCH_FAILED, detail, operation=index, problem=alone)
+    return Problem(BATCH_FAILED, detail, operation=index, problem=problem.document)
 
 
 def _placed(place: str, problem: Problem) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from flask import Response, current_app
 
 from app.api.health.probe import EXTENSION, pool_use, report
 from app.api.health.schemas import DatabaseHealth, Health
-from app.auth.policies import is_operator
+from app.auth.policies import bears_metrics_token
 from app.core import lifecycle
 from app.web.request import current
 from app.web.response import json_response
@@ -35,13 +35,12 @@ def get_database_health() -> Response:
     """Whether the database answers
 
     Within a second, whatever the database does; looked at once a second at most. An answer of 503
-    has the same form. Times, pool and names of revisions are shown to the operator: the bearer of
-    METRICS_TOKEN, and who asks from the same host without a proxy. Anyone else is told `status` and
-    `up_to_date`, with null or 0 for the rest.
+    has the same form. In production, times, pool and names of revisions are shown to the bearer of
+    METRICS_TOKEN alone. Anyone else is told `status` and `up_to_date`, with null or 0 for the rest.
     """
     found = current_app.extensions[EXTENSION].look()
     status = 200 if found["status"] == "ok" else 503
-    if is_operator(current()):
+    if bears_metrics_token(current()) or not current_app.config["SETTINGS"].production:
         return json_response({**found, "pool": pool_use()}, status)
     return json_response(
         report(found["status"], up_to_date=found["revision"]["up_to_date"]), status

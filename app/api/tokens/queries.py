@@ -9,7 +9,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    Uuid,
     bindparam,
     case,
     cast,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    or_,
     select,
     text,
 )
@@ -31,7 +29,7 @@ from app.core.problem_kinds import TOO_MANY_TOKENS
 from app.core.problems import Problem, invalid, not_found, precondition_failed
 from app.core.secrets import Keys, present
 from app.db.run import execute
-from app.db.scope import reading, writing
+from app.db.scope import writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
@@ -100,14 +98,9 @@ def delete_token(user_id: str, token_id: str, conditions: Preconditions) -> None
         raise precondition_failed(represent(row))
 
 
-def list_all(user_id: str) -> Sequence[Row]:
-    """Return every token of the user, oldest first."""
-    return execute(reading(user_id), ALL, user_id=user_id)
-
-
-def revoke(user_id: str, token_id: str | None) -> Sequence[Row]:
-    """Delete one token of the user, or all, and return what was deleted."""
-    return execute(writing(user_id, once=True), REVOKE, user_id=user_id, id=token_id)
+def revoke_all(user_id: str) -> Sequence[Row]:
+    """Delete all tokens of the user, and return their ids."""
+    return execute(writing(user_id, once=True), REVOKE_ALL, user_id=user_id)
 
 
 def _create(once: bool) -> Select[Any]:
@@ -179,14 +172,7 @@ def _delete() -> Select[Any]:
 CREATE: Final = Statement(_create(once=False))
 CREATE_ONCE: Final = Statement(_create(once=True))
 DELETE: Final = Statement(_delete())
-ALL: Final = Statement(
-    select(*PUBLIC).where(Token.user_id == USER_ID).order_by(Token.created_at, Token.id)
-)
-REVOKE: Final = Statement(
-    delete(Token)
-    .where(Token.user_id == USER_ID, or_(cast(ID, Uuid).is_(None), Token.id == cast(ID, Uuid)))
-    .returning(*PUBLIC)
-)
+REVOKE_ALL: Final = Statement(delete(Token).where(Token.user_id == USER_ID).returning(Token.id))
 LISTING: Final = OldestFirst(
     select(*PUBLIC).where(Token.user_id == USER_ID), Token.created_at, Token.id
 )

@@ -1,7 +1,7 @@
 """`flask doctor`: the checks in their order, how they are carried out, and what is printed."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
@@ -15,7 +15,7 @@ from app.core import deadline
 from app.core.logs import redact
 from app.ops.doctor import configured, rights
 from app.ops.doctor.deployment import Deployment
-from app.ops.doctor.findings import FAIL, LEVELS, OK, Finding
+from app.ops.doctor.findings import FAIL, LEVELS, Finding
 
 SECONDS: Final = 10.0
 
@@ -49,44 +49,30 @@ WIDTH: Final = max(map(len, CHECKS))
 
 
 @click.command("doctor")
-@click.option(
-    "--only",
-    multiple=True,
-    type=click.Choice([*CHECKS]),
-    metavar="CHECK",
-    help=f"Look at this alone; may be given again. One of {', '.join(CHECKS)}.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 @with_appcontext
-def doctor(context: click.Context, only: tuple[str, ...], as_json: bool) -> None:
+def doctor(context: click.Context, as_json: bool) -> None:
     """Look at this deployment, and say what to do about what is found.
 
     Ends with status 1 if something fails; a warning is none. Nothing is changed, no secret printed.
     """
     show = print_json if as_json else print_lines
     with closing(Deployment(current_app)) as deployment:  # type: ignore[arg-type]  # an APIFlask
-        levels = show(examine(deployment, only))
+        levels = show(examine(deployment))
     context.exit(1 if FAIL in levels else 0)
 
 
-def examine(deployment: Deployment, only: Collection[str] = ()) -> Iterator[tuple[str, Finding]]:
+def examine(deployment: Deployment) -> Iterator[tuple[str, Finding]]:
     """Yield the name of each check with each of its findings.
 
-    `only` names the checks that are wanted, if not all are. What these need is checked too, and
-    reported where it is not well. Ends where a check that the others need has failed, or the
-    connection was lost.
+    Ends where a check that the others need has failed, or the connection was lost.
     """
-    names = list(CHECKS)
-    wanted = {*(only or names)}
-    for name in names[: max(map(names.index, wanted)) + 1]:
-        if name not in wanted and name not in NEEDED:
-            continue
-        findings = carry_out(CHECKS[name], deployment)
-        levels = {finding.level for finding in findings}
-        if name in wanted or levels != {OK}:
-            yield from ((name, finding) for finding in findings)
-        if deployment.lost or (name in NEEDED and FAIL in levels):
+    for name, look in CHECKS.items():
+        findings = carry_out(look, deployment)
+        yield from ((name, finding) for finding in findings)
+        failed = any(finding.level == FAIL for finding in findings)
+        if deployment.lost or (failed and name in NEEDED):
             break
 
 

@@ -1,22 +1,20 @@
 """What is configured: the settings, the database and the way to it."""
 
 import time
-from contextlib import closing
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 
 from app.auth.access_tokens import LEEWAY_SECONDS
 from app.core.config import ROOT
-from app.core.database_url import is_here, without_credentials
+from app.core.database_url import is_here, is_pooled, without_credentials
 from app.db.failures import while_connecting
-from app.ops.doctor.deployment import Deployment, listed, rows
+from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
 from app.web.counters import MEMORY
 
 SKEW_SECONDS: Final = 1.0
-ATTEMPTS: Final = 10
 
 LOGGED: Final = """
 select current_setting('log_min_error_statement'), current_setting('log_min_duration_statement')
@@ -114,41 +112,21 @@ def pooler(deployment: Deployment) -> list[Finding]:
     """Whether a pooler, if there is one, lets transactions through."""
     try:
         with deployment.undone():
-            pass
+            return [Finding("a statement may be part of a transaction")]
     except psycopg2.Error as error:
         if "statement pooling" not in str(error):
             raise
         return [Finding("connections are shared for each statement", "pooler.statement")]
-    if is_shared(deployment, deployment.url):
-        return [Finding("connections are shared for each transaction")]
-    return [Finding("none shares connections")]
 
 
 def migrations(deployment: Deployment) -> list[Finding]:
-    """Whether migrations have a connection of their own, as their locks and settings need."""
+    """Whether `flask db upgrade` reaches a database, and by a host that it accepts."""
     own = deployment.settings.database_url_unpooled is not None
     variable = "DATABASE_URL_UNPOOLED" if own else "DATABASE_URL"
-    if is_shared(deployment, deployment.migration_url):
-        text = f"migrations would run through the pooler of {variable}"
-        return [Finding(text, "migrations.pooled")]
-    return [Finding(f"migrations run on {variable}, on a connection of their own")]
-
-
-def is_shared(deployment: Deployment, url: str) -> bool:
-    """Whether two idle connections reach one process of the server, or one of them several.
-
-    The process that the connection itself names proves nothing: poolers make a number up, but so
-    does Neon's proxy, which shares nothing. Raises psycopg2.Error.
-    """
-    with closing(deployment.connect(url)) as one, closing(deployment.connect(url)) as other:
-        first = process(one)
-        return any(process(other) == process(one) or process(one) != first for _ in range(ATTEMPTS))
-
-
-def process(connection: Any) -> int:
-    """The number of the server's process that runs this connection's statement."""
-    [(number,)] = rows(connection, "select pg_backend_pid()")
-    return int(number)
+    if is_pooled(deployment.migration_url):
+        return [Finding(f"{variable} is a -pooler host, which they refuse", "migrations.pooled")]
+    deployment.connect(deployment.migration_url).close()
+    return [Finding(f"migrations run on {variable}")]
 
 
 def clock(deployment: Deployment) -> list[Finding]:

@@ -55,8 +55,10 @@ class Deployment:
         return connection
 
     def ask(self, sql: str | Composable, *parameters: object) -> list[Row]:
-        """The rows of a query on the deployment's connection. Raises psycopg2.Error."""
-        return rows(self.connection, sql, *parameters)
+        """The rows of a query; none of a statement that returns none. Raises psycopg2.Error."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -72,13 +74,6 @@ class Deployment:
         """Close the connection, if there is one."""
         if "connection" in vars(self):
             self.connection.close()
-
-
-def rows(connection: Any, sql: str | Composable, *parameters: object) -> list[Row]:
-    """The rows of a query; none of a statement that returns none. Raises psycopg2.Error."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters or None)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 def listed(words: Sequence[str]) -> str:

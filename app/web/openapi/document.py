@@ -67,26 +67,18 @@ def document(app: APIFlask) -> dict[str, Any]:
     spec: dict[str, Any] = dict(app.spec)  # type: ignore[arg-type]
     spec |= introduction()
     spec["components"] = _components(spec["components"]["schemas"])
-    for rule in app.url_map.iter_rules():
+    described, spec["paths"] = spec["paths"], {}
+    places = list(app.view_functions)  # paths have the order in which their views are written
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: places.index(rule.endpoint)):
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-        for method, operation in spec["paths"].get(path, {}).items():
+        for method, operation in described.get(path, {}).items():
             if method.upper() in (rule.methods or ()):
                 _add_files(operation, rule.endpoint)
                 scope = _scope(app, method.upper(), rule.endpoint)
                 complete(operation, path, method.upper(), rule.endpoint, scope=scope)
-    spec["paths"] = _in_order(app, spec["paths"])
+                spec["paths"][path] = described[path]
     add_samples(spec)
     return spec
-
-
-def _in_order(app: APIFlask, paths: dict[str, Any]) -> dict[str, Any]:
-    """The paths in the order in which the views of their operations are written."""
-    places = {endpoint: place for place, endpoint in enumerate(app.view_functions)}
-    order = {
-        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): places[rule.endpoint]
-        for rule in app.url_map.iter_rules()
-    }
-    return dict(sorted(paths.items(), key=lambda item: order[item[0]]))
 
 
 def _components(schemas: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from app.core.problem_kinds import (
     IMPORT_INTERRUPTED,
     INSUFFICIENT_SCOPE,
     KINDS,
-    NOT_FOUND,
     PRECONDITION_FAILED,
     QUOTA_EXCEEDED,
     VALIDATION_FAILED,
     ProblemKind,
 )
+from app.core.problems import Problem, not_found
 from app.web.errors import PROBLEM_JSON
 from app.web.openapi.components import LIMITS, TEXT, headers, reference
 
@@ -98,6 +98,8 @@ SCHEMAS: Final = {
     },
 }
 
+INSTANCE: Final = "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f"
+
 MEMBERS: Final[dict[ProblemKind, dict[str, Any]]] = {
     VALIDATION_FAILED: {
         "errors": [
@@ -105,15 +107,7 @@ MEMBERS: Final[dict[ProblemKind, dict[str, Any]]] = {
         ]
     },
     INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
-    BATCH_FAILED: {
-        "operation": 2,
-        "problem": {
-            "type": f"/problems/{NOT_FOUND.slug}",
-            "title": NOT_FOUND.title,
-            "status": NOT_FOUND.status,
-            "detail": NOT_FOUND.meaning,
-        },
-    },
+    BATCH_FAILED: {"operation": 2, "problem": not_found().document},
     IMPORT_INTERRUPTED: {"line": 1200},
     QUOTA_EXCEEDED: {"quota": "rows", "limit": 250_000, "used": 250_000},
 }
@@ -147,11 +141,4 @@ def problem_response(status: int, task: dict[str, Any]) -> dict[str, Any]:
 def _example(kind: ProblemKind, task: dict[str, Any]) -> dict[str, Any]:
     current = {"current": {**task, "title": "Buy oat milk", "version": 8}}
     members = current if kind is PRECONDITION_FAILED else MEMBERS.get(kind, {})
-    return {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.meaning,
-        "instance": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
-        **members,
-    }
+    return Problem(kind, **members).document | {"instance": INSTANCE}

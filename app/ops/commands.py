@@ -1,16 +1,18 @@
-"""`flask users` and `flask tokens`, and how commands report what goes wrong: in one line."""
+"""The commands of `flask` for operators: accounts, tokens, purging, settings and the version."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final
 from uuid import UUID
 
 import click
 import psycopg2
-from flask.cli import AppGroup
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from werkzeug.local import LocalProxy
 
 from app.api.tokens import queries as token_queries
 from app.api.users import queries as user_queries
@@ -18,16 +20,21 @@ from app.api.users.schemas import Registration
 from app.auth.access_tokens import ACCESS_SECONDS, MAX_SECONDS
 from app.auth.passwords import generate_password_hash
 from app.auth.policies import token_verifier
+from app.core.config import Settings
 from app.core.ids import new_id
 from app.core.problems import Problem
+from app.core.version import __version__
+from app.db.base import db
 from app.db.failures import explained
 from app.db.run import execute
 from app.db.statement import Statement
-from app.ops.purging import MAINTENANCE
+from app.ops import composing, purging
+from app.ops.doctor.command import doctor
 from app.rows.owner import User
+from app.rows.restoring import KEPT_DAYS
 
 users: Final = AppGroup("users", help="Create and list accounts.")
-tokens: Final = AppGroup("tokens", help="Issue access tokens; list and revoke personal ones.")
+tokens: Final = AppGroup("tokens", help="Issue access tokens; revoke personal ones.")
 
 UNMIGRATED: Final = ("22023", "42P01", "42883")
 """SQLSTATEs of a missing role, table and function (PostgreSQL, appendix A)."""
@@ -85,22 +92,8 @@ def create_user(email: str, name: str | None, password: str) -> None:
 def list_users() -> None:
     """Print each account's id, day of creation and e-mail address, oldest first."""
     statement = select(User.id, User.email, User.created_at).order_by(User.created_at, User.id)
-    for user in execute(MAINTENANCE, Statement(statement)):
+    for user in execute(purging.MAINTENANCE, Statement(statement)):
         click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}")
-
-
-def of_one_user(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command: `--user` or `--email` names the user whose id it gets as `user_id`."""
-
-    @click.option("--user", type=click.UUID, help="The user's id.")
-    @click.option("--email", help="The user's e-mail address, instead of the id.")
-    @wraps(command)
-    def wrapper(user: UUID | None, email: str | None, **options: Any) -> None:
-        if (user is None) == (email is None):
-            raise click.ClickException("name one user with --user or --email")
-        command(user_id=str(user) if email is None else find_user(email), **options)
-
-    return wrapper
 
 
 def find_user(email: str) -> str:
@@ -126,31 +119,86 @@ def issue_token(email: str, ttl: int) -> None:
     click.echo(token_verifier().issue(find_user(email), seconds=ttl))
 
 
-@tokens.command("list")
-@one_line_errors
-@of_one_user
-def list_tokens(user_id: str) -> None:
-    """Print a user's personal access tokens, oldest first.
-
-    Each line has the id, the dates of creation, expiry and last use, and the scopes.
-    """
-    for token in token_queries.list_all(user_id):
-        days = (token.created_at, token.expires_at, token.last_used_at)
-        texts = (f"{day:%Y-%m-%d}" if day else f"{'-':10}" for day in days)
-        click.echo("  ".join((token.id, *texts, " ".join(token.scopes))))
-
-
 @tokens.command("revoke")
-@click.option("--id", "token_id", type=click.UUID, help="The token to revoke; default: all.")
+@click.option("--user", type=click.UUID, help="The user's id.")
+@click.option("--email", help="The user's e-mail address, instead of the id.")
 @one_line_errors
-@of_one_user
-def revoke_tokens(user_id: str, token_id: UUID | None) -> None:
-    """Revoke a user's personal access tokens, or one, and print their ids.
+def revoke_tokens(user: UUID | None, email: str | None) -> None:
+    """Revoke a user's personal access tokens, and print their ids.
 
     Takes effect immediately. Access tokens of a sign-in are not revoked; they expire.
     """
-    revoked = token_queries.revoke(user_id, str(token_id) if token_id else None)
-    if not revoked:
-        raise click.ClickException("there is no such token")
-    for token in revoked:
+    if (user is None) == (email is None):
+        raise click.ClickException("name one user with --user or --email")
+    for token in token_queries.revoke_all(str(user) if email is None else find_user(email)):
         click.echo(token.id)
+
+
+@click.command("purge")
+@click.option(
+    "--days",
+    type=click.IntRange(0, 36_500),
+    default=KEPT_DAYS,
+    show_default=True,
+    help="Days after which deleted rows are removed.",
+)
+@with_appcontext
+@one_line_errors
+def purge(days: int) -> None:
+    """Permanently remove rows deleted long ago, and expired keys and tokens; convert texts to NFC.
+
+    The texts are those that the previous release wrote in the meantime.
+    """
+    for table, count in purging.purge(days):
+        click.echo(f"{table}: {count}")
+    for line in composing.compose(execute):
+        click.echo(line)
+
+
+@click.command("config")
+@with_appcontext
+def show_config() -> None:
+    """Print the settings in effect, with secrets masked."""
+    settings: Settings = current_app.config["SETTINGS"]
+    for variable, value in settings.masked().items():
+        click.echo(f"{variable}={value}")
+
+
+@click.command("version")
+def show_version() -> None:
+    """Print the version of this release."""
+    click.echo(__version__)
+
+
+class Commands(AppGroup):
+    """The commands; `db` is loaded on first use, as Alembic takes a tenth of a worker's memory."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.name)
+        self.app = app
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names for `flask --help`."""
+        return sorted({*super().list_commands(ctx), "db"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or None."""
+        if cmd_name == "db":
+            migrations(self.app)
+        return super().get_command(ctx, cmd_name)
+
+
+def migrations(app: Flask) -> Any:
+    """Initialise Flask-Migrate, which adds `flask db`, and return its extension."""
+    from flask_migrate import Migrate
+
+    Migrate(app, db)
+    return app.extensions["migrate"]
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands to `flask`."""
+    app.cli = Commands(app)
+    for command in (users, tokens, purge, doctor, show_config, show_version):
+        app.cli.add_command(command)
+    app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # initialised on first use

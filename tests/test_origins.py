@@ -3,7 +3,7 @@
 import pytest
 
 from app import create_app
-from app.core.web_origin import NotAnOrigin, origin, origins
+from app.core.hosts import origin
 from tests.conftest import settings_for
 
 TAKEN = {
@@ -18,10 +18,7 @@ TAKEN = {
     "http://[::1]:3000": "http://[::1]:3000",
     "http://[0:0:0:0:0:0:0:1]": "http://[::1]",
     "http://[2001:DB8::0001]": "http://[2001:db8::1]",
-    "https://m\u00fcnchen.de": "https://xn--mnchen-3ya.de",
     "https://xn--mnchen-3ya.de": "https://xn--mnchen-3ya.de",
-    "https://fa\u00df.de": "https://xn--fa-hia.de",
-    "https://\u4f8b\u3048.jp:8443": "https://xn--r8jz45g.jp:8443",
     "https://a_b.example.com": "https://a_b.example.com",
     "capacitor://localhost": "capacitor://localhost",
     "https://tauri.localhost": "https://tauri.localhost",
@@ -35,31 +32,16 @@ TAKEN = {
     ),
 }
 
-REFUSED = {
-    "*": "no wildcards",
-    "https://*.example.com": "no wildcards",
-    "null": "no null",
-    "https://app.example.com/path": "remove the path",
-    "https://app.example.com#top": "remove the path or query",
-    "https://user:hidden@app.example.com": "remove user and password",
-    "app.example.com": "such as https://app.example.com",
-    "//app.example.com": "such as https://app.example.com",
-    "https://": "such as https://app.example.com",
-    "https://app.example.com:0": "ports from 1",
-    "https://app.example.com:port": "such as https://app.example.com",
-    "http://[::1": "such as https://app.example.com",
-    "http://[::g]": "such as https://app.example.com",
-    "http://[:::1]": "an IPv6 address",
-    "http://127.1": "an IPv4 address",
-    "http://0x7f000001": "an IPv4 address",
-    "https://%61.example.com": "letters, digits",
-    "https://a b.example.com": "such as https://app.example.com",
-    "https://-\u00fc.de": "xn--",
-    "file:///index.html": "send null",
-    "data:text/html,hidden": "send null",
-    "https://" + "\u00fc" * 1_000_000 + ".de": "such as https://app.example.com",
-    "a://" * 1_000_000: "remove the path",
-}
+REFUSED = (
+    *("*", "https://*.example.com", "null", "app.example.com", "//app.example.com", "https://"),
+    *("https://app.example.com/path", "https://app.example.com#top", "https://app.example.com?q"),
+    *("https://user:hidden@app.example.com", "https://app.example.com:port"),
+    *("https://app.example.com:0", "https://app.example.com:65536", "https://app.example.com:"),
+    *("http://[::1", "http://[::g]", "http://[:::1]", "http://[::1%25eth0]", "http://[1.2.3.4]"),
+    *("https://%61.example.com", "https://a b.example.com", "https://m\u00fcnchen.de"),
+    *("file:///index.html", "data:text/html,hidden", "about:blank"),
+    *("https://" + "\u00fc" * 1_000_000 + ".de", "a://" * 1_000_000),
+)
 
 
 @pytest.mark.parametrize("text", TAKEN)
@@ -69,22 +51,15 @@ def test_an_origin_is_kept_as_browsers_send_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:40])
-def test_what_no_browser_sends_is_refused_with_a_reason(text: str) -> None:
-    with pytest.raises(NotAnOrigin) as refused:
+def test_what_no_browser_sends_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 the setting says what is expected
         origin(text)
-    assert REFUSED[text] in str(refused.value)
-    assert "hidden" not in str(refused.value)
-
-
-def test_two_forms_of_one_origin_are_one() -> None:
-    assert origins("https://a.example, HTTPS://A.example:443/,") == ("https://a.example",)
 
 
 @pytest.mark.parametrize(
     ("configured", "sent"),
     [
         ("capacitor://localhost", "capacitor://localhost"),
-        ("https://m\u00fcnchen.de", "https://xn--mnchen-3ya.de"),
         ("https://App.Example.com:443/", "https://app.example.com"),
     ],
 )

@@ -1,1 +1,0 @@
-"""Commands for operators: `flask users`, `tokens`, `purge`, `config` and `version`."""
