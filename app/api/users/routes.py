@@ -77,7 +77,7 @@ def sign_in(credentials: Credentials) -> Response:
     known = login.password_hash if login else NO_PASSWORD
     if not check_password_hash(known, credentials.password) or login is None:
         limits.count(keys)
-        raise Problem(INVALID_CREDENTIALS)
+        raise Problem(INVALID_CREDENTIALS, "The e-mail address or the password is wrong.")
     once = idempotency_key.requested(credentials)
     seed, now = secrets.token_bytes(32), int(time.time())
     new_hash = _token(login.user_id, seed, present()).hash
