@@ -9,6 +9,7 @@ from flask import Response
 
 from app.api.users import queries, schemas
 from app.api.users.schemas import (
+    REGISTERED,
     Credentials,
     RefreshRequest,
     Registration,
@@ -45,7 +46,7 @@ NO_PASSWORD: Final = f"scrypt:32768:8:1${secrets.token_hex(8)}${secrets.token_he
 
 @auth.post("/register")
 @auth.input(Registration, arg_name="registration")
-@auth.output(User, status_code=201)
+@auth.output(User, status_code=201, example=REGISTERED)
 def register_account(registration: Registration) -> Response:
     """Create an account
 
