@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     register_blueprints(app)
     places.init_app(app, settings)
     passwords.init_app(app, settings)
-    page.init_app(app)
+    page.init_app(app, issues=secret is not None)
     probe.init_app(app)
     commands.init_app(app)
     admit_browsers(app, settings)

@@ -70,9 +70,9 @@ def test_a_task_is_created_with_a_token_and_nothing_is_wider_than_the_window(
 ) -> None:
     assert not too_wide(page)
     page.press(".authorize")
-    page.find(".modal-ux input").send_keys(alice.token)
-    page.press(".modal-ux button[type=submit]")
-    page.press(".modal-ux .btn-done")
+    page.find(".sign-in [name=token]").send_keys(f"Bearer {alice.token}")
+    page.press(".sign-in button", "Use this token")
+    page.press(".sign-in .close")
     if size == PHONE:
         page.press("#menu")
     page.press("#contents summary", "Tasks")
@@ -84,29 +84,6 @@ def test_a_task_is_created_with_a_token_and_nothing_is_wider_than_the_window(
     assert task["title"] == "Buy milk"
     assert task["id"] in page.find(f"{CREATE} .live-responses-table .microlight").text
     assert not too_wide(page)
-
-
-def test_a_token_is_kept_until_the_tab_is_closed_and_no_longer(
-    page: Browser, alice: Account
-) -> None:
-    page.script("localStorage.setItem('authorized', '{}')")
-    page.press(".authorize")
-    page.find(".modal-ux input").send_keys(alice.token)
-    page.press(".modal-ux button[type=submit]")
-    page.press(".modal-ux .btn-done")
-    page.driver.refresh()
-    page.find("#contract:not([aria-busy=true])")
-    page.find(".authorize.locked")
-    kept = "return [localStorage, sessionStorage].map((store) => JSON.stringify({...store}))"
-    lasting, of_this_tab = page.script(kept)
-    assert alice.token not in lasting
-    assert "authorized" not in lasting
-    assert alice.token in of_this_tab
-    page.press(".authorize")
-    page.press(".modal-ux button", "Logout")
-    page.press(".modal-ux .btn-done")
-    page.find(".authorize.unlocked")
-    assert alice.token not in "".join(page.script(kept))
 
 
 def test_the_contents_lead_to_every_chapter_and_find_every_operation(page: Browser) -> None:

@@ -213,6 +213,7 @@ def test_each_body_has_examples_that_its_schema_admits(
     for content in contents(document, route):
         schema = {**content["schema"], "components": document["components"]}
         named = [example["value"] for example in content.get("examples", {}).values()]
+        named += [content["example"]] if "example" in content else []
         examples = named or resolve(document, content["schema"])["examples"]
         assert examples
         for example in examples:

@@ -17,11 +17,21 @@ from app.api.kinds import KINDS
 from app.api.tasks.kind import TASK
 from app.api.transfer.schemas import EXAMPLE
 from app.core.ids import new_id
+from app.web.response import JSON
+from tests.answers import form
 from tests.conftest import PASSWORD, Account
 from tests.rig.programs import need
 
 EMAIL = "alice@example.com"
 LABELS = ["curl", "Python", "TypeScript"]
+
+SHOWN = {
+    "list_tasks": {"tasks": "Task"},
+    "list_categories": {"categories": "Category"},
+    "get_changes": {"tasks": "Task", "categories": "Category"},
+    "list_trash": {"categories": "Category", "tasks": "Task"},
+}
+"""The rows that the answers of these operations show, in the order in which they are made."""
 
 
 class Sample(NamedTuple):
@@ -92,6 +102,7 @@ def replacements(
     api: httpx.Client, document: dict[str, Any], name: str, path: str
 ) -> dict[str, str]:
     """Makes what the sample is about; what it shows, and what stands there for this account."""
+    fill(api, document, name)
     if name == "update_me":
         return {'"7"': api.get("/v1/me").headers["ETag"]}
     if "{token_id}" in path:
@@ -105,6 +116,19 @@ def replacements(
     if name.startswith(("restore_", "erase_")):
         api.delete(place).raise_for_status()
     return {'"7"': made.headers["ETag"]}
+
+
+def fill(api: httpx.Client, document: dict[str, Any], name: str) -> None:
+    """Makes what the answer of an operation without an id shows."""
+    if name == "get_me":
+        api.patch("/v1/me", json=example(document, "UserPatch")).raise_for_status()
+    if name == "list_tokens":
+        api.post("/v1/tokens", json=example(document, "TokenCreate")).raise_for_status()
+    for plural, kind in SHOWN.get(name, {}).items():
+        place = f"/v1/{plural}/{example(document, kind)['id']}"
+        api.put(place, json=example(document, f"{kind}Replace")).raise_for_status()
+        if name == "list_trash" or (name, kind) == ("get_changes", "Category"):
+            api.delete(place).raise_for_status()
 
 
 def credentials(
@@ -122,6 +146,27 @@ def credentials(
 
 def example(document: dict[str, Any], schema: str) -> dict[str, Any]:
     return document["components"]["schemas"][schema]["examples"][0]
+
+
+def documented(document: dict[str, Any]) -> dict[str, dict[int, Any]]:
+    """The example of each successful answer in JSON, by the operation's name and the status."""
+    found: dict[str, dict[int, Any]] = {}
+    for _, _, operation in operations(document):
+        answers = found.setdefault(operation["operationId"], {})
+        for status, response in operation["responses"].items():
+            if status.startswith("2"):
+                content = response.get("content", {}).get(JSON)
+                answers[int(status)] = answer_example(document, content) if content else None
+    return found
+
+
+def answer_example(document: dict[str, Any], content: dict[str, Any]) -> Any:
+    """The first example of a media type: its own, or that of its schema."""
+    if "example" in content:
+        return content["example"]
+    if "examples" in content:
+        return next(iter(content["examples"].values()))["value"]
+    return example(document, content["schema"]["$ref"].rsplit("/", 1)[-1])
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -168,8 +213,9 @@ def test_every_sample_in_the_shell_succeeds(
     assert (ran.stdout, ran.stderr) == ("", "")
 
 
-def test_every_sample_in_python_succeeds(
+def test_every_sample_in_python_is_answered_as_the_contract_shows(
     samples: Callable[[str], list[Sample]],
+    document: dict[str, Any],
     server: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -178,11 +224,50 @@ def test_every_sample_in_python_succeeds(
     monkeypatch.setenv("API", server)
     context = httpx.create_ssl_context()
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", lambda *_, **__: context)
+    shown = documented(document)
     for sample in samples("Python"):
         monkeypatch.setenv("TOKEN", sample.token)
+        (tmp_path / "export.jsonl").write_text(EXAMPLE)  # which an export has overwritten
         names: dict[str, Any] = {}
         exec(compile(sample.source, sample.name, "exec"), names)
-        assert names["response"].is_success, sample.name
+        response: httpx.Response = names["response"]
+        assert response.is_success, sample.name
+        answer = response.json() if response.headers.get("Content-Type") == JSON else None
+        examples = shown[sample.name]
+        assert response.status_code in examples, sample.name
+        example = examples[response.status_code]
+        assert (sample.name, form(answer)) == (sample.name, form(example))
+
+
+def test_what_follows_a_token_of_changes_is_as_the_contract_shows(
+    document: dict[str, Any], api: httpx.Client, alice: Account
+) -> None:
+    api.headers["Authorization"] = f"Bearer {alice.token}"
+    fill(api, document, "list_categories")
+    token = api.get("/v1/changes").json()["next_token"]
+    fill(api, document, "get_changes")
+    answer = api.get("/v1/changes", params={"since": token}).json()
+    content = document["paths"]["/v1/changes"]["get"]["responses"]["200"]["content"][JSON]
+    assert form(answer) == form(content["examples"]["next"]["value"])
+
+
+def test_no_example_says_what_a_generator_makes_up(document: dict[str, Any]) -> None:
+    found = [text for answers in documented(document).values() for text in leaves(answers)]
+    found += [
+        text
+        for response in document["components"]["responses"].values()
+        for text in leaves(response["content"]["application/problem+json"]["examples"])
+    ]
+    assert len(found) > 300
+    assert not {"string", "", "additionalProp1"} & {text for text in found if isinstance(text, str)}
+
+
+def leaves(value: Any) -> list[Any]:
+    """The values in a document that are neither objects nor arrays."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [leaf for each in inner for leaf in leaves(each)]
+    return [value]
 
 
 def test_every_sample_in_typescript_succeeds(

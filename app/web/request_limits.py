@@ -58,7 +58,7 @@ class RequestLimits:
         most = max(LEAST_PASSWORDS, self.address.amount // PASSWORD_SHARE)
         key = f"password:{caller_address(current())}"
         if self.shared.ask(_count, self.here.hit, key, 1) > most:
-            detail = f"At most {most} passwords a minute are taken of one address."
+            detail = f"At most {most} passwords a minute are checked for one address."
             raise refusal(self.address.name, seconds_left(), detail)
 
     def check(self, incoming: Request, limit: Limit, who: str, weight: int = 1) -> None:
@@ -70,7 +70,7 @@ class RequestLimits:
             return
         count = self._count(incoming, limit, who, min(weight, limit.amount))
         if count > limit.amount:
-            detail = f"At most {limit.amount} requests a minute are taken of one {limit.name}"
+            detail = f"At most {limit.amount} requests a minute are accepted from one {limit.name}"
             detail += f"; this one counts as {weight}." if weight > 1 else "."
             raise refusal(limit.name, seconds_left(), detail)
 

@@ -29,7 +29,8 @@ class SignInLimits:
         for key in keys:
             wait = self.shared.ask(_wait, self.here.wait, key)
             if wait > 0:
-                raise refusal("sign-in", math.ceil(wait))
+                detail = "Too many sign-ins have failed, for this account or from this address."
+                raise refusal("sign-in", math.ceil(wait), detail)
 
     def count(self, keys: list[str]) -> None:
         """Count one failure for each of the keys."""

@@ -13,6 +13,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import union_schema
 
+from app.api.categories import schemas as categories
 from app.api.kinds import KINDS, Item, KindName
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
@@ -49,10 +50,21 @@ EXAMPLE: Final[dict[str, Any]] = {
     ]
 }
 
+IN_CATEGORY: Final[dict[str, Any]] = {
+    **tasks.EXAMPLE,
+    "description": None,
+    "priority": "none",
+    "due_date": None,
+    "category_id": categories.EXAMPLE["id"],
+}
+COMPLETION: Final = {
+    name: tasks.COMPLETED[name] for name in ("complete", "completed_at", "version", "updated_at")
+}
 ANSWER: Final[dict[str, Any]] = {
     "results": [
-        {"status": 200, "etag": '"7"', "body": tasks.EXAMPLE},
-        {"status": 204, "etag": None, "body": None},
+        {"status": 201, "etag": '"3"', "body": {**categories.EXAMPLE, "color": None}},
+        {"status": 201, "etag": '"7"', "body": IN_CATEGORY},
+        {"status": 200, "etag": '"8"', "body": IN_CATEGORY | COMPLETION},
     ]
 }
 

@@ -7,6 +7,7 @@ from flask import Response
 
 from app.api.categories.queries import CATEGORIES, LISTING
 from app.api.categories.schemas import (
+    COLORLESS,
     Category,
     CategoryCreate,
     CategoryPage,
@@ -82,7 +83,7 @@ def replace_category(category_id: str, category: CategoryReplace) -> Response:
 
 @blueprint.patch("/<id:category_id>")
 @blueprint.input(CategoryPatch, arg_name="patch")
-@blueprint.output(Category)
+@blueprint.output(Category, example=COLORLESS)
 def update_category(category_id: str, patch: CategoryPatch) -> Response:
     """Change a category
 

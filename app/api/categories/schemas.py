@@ -20,6 +20,13 @@ EXAMPLE: Final[dict[str, Any]] = {
     "created_at": "2026-11-21T09:30:00.123456Z",
     "updated_at": "2026-11-21T09:30:00.123456Z",
 }
+COLORLESS: Final = {
+    **EXAMPLE,
+    "color": None,
+    "version": 9,
+    "updated_at": "2026-11-22T17:05:00.654321Z",
+}
+"""The category of EXAMPLE after the change that CategoryPatch shows."""
 
 Name = Annotated[str, Line(100)]
 Color = Annotated[

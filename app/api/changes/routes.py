@@ -7,7 +7,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.changes import position, queries
-from app.api.changes.schemas import Changes, ChangesQuery, represent
+from app.api.changes.schemas import EXAMPLES, Changes, ChangesQuery, represent
 from app.api.changes.waiting import first_change
 from app.auth.policies import current_user_id
 from app.web.response import json_response
@@ -17,7 +17,7 @@ blueprint: Final = APIBlueprint("changes", __name__, tag="Changes")
 
 @blueprint.get("")
 @blueprint.input(ChangesQuery, location="query", arg_name="query")
-@blueprint.output(Changes)
+@blueprint.output(Changes, examples=EXAMPLES)
 def get_changes(query: ChangesQuery) -> Response:
     """Get changes
 

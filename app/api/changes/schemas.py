@@ -36,6 +36,11 @@ EXAMPLE: Final[dict[str, Any]] = {
     "next_token": "VhH0rXyHbqCvMw0uFQk5nTgtMA",
     "has_more": False,
 }
+FIRST: Final = {**EXAMPLE, "items": [EXAMPLE["items"][0]]}
+EXAMPLES: Final = {
+    "first": {"summary": "Without since: all that exists", "value": FIRST},
+    "next": {"summary": "With since: what was changed or deleted", "value": EXAMPLE},
+}
 
 
 class Change(BaseModel):

@@ -9,6 +9,7 @@ from flask import Response
 from app.api.tasks import queries
 from app.api.tasks.queries import TASKS
 from app.api.tasks.schemas import (
+    COMPLETED,
     Task,
     TaskCreate,
     TaskFilters,
@@ -91,7 +92,7 @@ def replace_task(task_id: str, task: TaskReplace) -> Response:
 
 @blueprint.patch("/<id:task_id>")
 @blueprint.input(TaskPatch, arg_name="patch")
-@blueprint.output(Task)
+@blueprint.output(Task, example=COMPLETED)
 def update_task(task_id: str, patch: TaskPatch) -> Response:
     """Change a task
 

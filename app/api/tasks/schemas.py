@@ -62,6 +62,15 @@ EXAMPLE: Final[dict[str, Any]] = {
     "created_at": "2026-11-21T09:30:00.123456Z",
     "updated_at": "2026-11-21T09:30:00.123456Z",
 }
+COMPLETED: Final = {
+    **EXAMPLE,
+    "description": None,
+    "complete": True,
+    "completed_at": "2026-11-22T17:05:00.654321Z",
+    "version": 8,
+    "updated_at": "2026-11-22T17:05:00.654321Z",
+}
+"""The task of EXAMPLE after the change that TaskPatch shows."""
 DUE_ONCE: Final[dict[str, Any]] = {
     "not": {
         "properties": {"due_date": {"type": "string"}, "due_at": {"type": "string"}},
@@ -119,7 +128,13 @@ class TaskCreate(Body):
     """A new task."""
 
     model_config = examples(
-        {"title": "Buy milk", "priority": "high", "due_date": "2027-01-31"}, **DUE_ONCE
+        {
+            "title": "Buy milk",
+            "description": "Two litres",
+            "priority": "high",
+            "due_date": "2027-01-31",
+        },
+        **DUE_ONCE,
     )
 
     absent: ClassVar = {

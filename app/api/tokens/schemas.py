@@ -17,12 +17,14 @@ EXAMPLE: Final[dict[str, Any]] = {
     "user_id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
     "name": "Nightly backup",
     "scopes": ["tasks:read"],
-    "last_four": "x3Fq",
-    "expires_at": "2027-11-21T00:00:00Z",
+    "last_four": "DfoY",
+    "expires_at": None,
     "last_used_at": None,
     "version": 4,
     "created_at": "2026-11-21T09:30:00.123456Z",
 }
+
+TOKEN: Final = "tasks_pat_08J8aCtMalKME6jlmDNQFLH9YB8tWxMuLiPR7Zcr79ynL3ji3XXNuJ2rDfoY"  # noqa: S105 an example
 
 
 def _each_once(scopes: list[Permission]) -> list[Permission]:
@@ -68,7 +70,7 @@ FIELDS: Final = tuple(Token.model_fields)
 class NewToken(Token):
     """A token as it is answered once, when it is made."""
 
-    model_config = examples({**EXAMPLE, "token": "tasks_pat_0b7…x3Fq"})
+    model_config = examples({**EXAMPLE, "token": TOKEN})
 
     token: str
 

@@ -126,22 +126,11 @@ class ImportReport(BaseModel):
     model_config = examples(
         {
             "created": 2,
-            "updated": 0,
-            "unchanged": 1,
-            "refused": 1,
+            "updated": 1,
+            "unchanged": 0,
+            "refused": 0,
             "complete": True,
-            "refusals": [
-                {
-                    "line": 3,
-                    "errors": [
-                        {
-                            "pointer": "/data/title",
-                            "code": "string_too_long",
-                            "detail": "String should have at most 200 characters",
-                        }
-                    ],
-                }
-            ],
+            "refusals": [],
         },
         required=["created", "updated", "unchanged", "refused", "complete", "refusals"],
     )

@@ -9,6 +9,7 @@ from flask import Response
 
 from app.api.users import queries, schemas
 from app.api.users.schemas import (
+    REGISTERED,
     Credentials,
     RefreshRequest,
     Registration,
@@ -45,7 +46,7 @@ NO_PASSWORD: Final = f"scrypt:32768:8:1${secrets.token_hex(8)}${secrets.token_he
 
 @auth.post("/register")
 @auth.input(Registration, arg_name="registration")
-@auth.output(User, status_code=201)
+@auth.output(User, status_code=201, example=REGISTERED)
 def register_account(registration: Registration) -> Response:
     """Create an account
 
@@ -77,7 +78,7 @@ def sign_in(credentials: Credentials) -> Response:
     known = login.password_hash if login else NO_PASSWORD
     if not check_password_hash(known, credentials.password) or login is None:
         limits.count(keys)
-        raise Problem(INVALID_CREDENTIALS)
+        raise Problem(INVALID_CREDENTIALS, "The e-mail address or the password is wrong.")
     once = idempotency_key.requested(credentials)
     seed, now = secrets.token_bytes(32), int(time.time())
     new_hash = _token(login.user_id, seed, present()).hash

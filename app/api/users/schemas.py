@@ -64,6 +64,31 @@ class Usage(BaseModel):
     bytes_limit: int | None
 
 
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
+    "email": EMAIL,
+    "name": "Alice",
+    "time_zone": "Europe/Oslo",
+    "version": 2,
+    "created_at": "2026-11-21T09:30:00.123456Z",
+    "updated_at": "2026-11-21T09:45:00.654321Z",
+    "usage": {
+        "rows": 1204,
+        "rows_limit": 250_000,
+        "bytes": 1_310_720,
+        "bytes_limit": 536_870_912,
+    },
+}
+REGISTERED: Final = {
+    **EXAMPLE,
+    "time_zone": "UTC",
+    "version": 0,
+    "updated_at": EXAMPLE["created_at"],
+    "usage": {**EXAMPLE["usage"], "rows": 0, "bytes": 0},
+}
+"""The account of EXAMPLE when it is new."""
+
+
 class User(BaseModel):
     """An account as it is answered.
 
@@ -71,23 +96,7 @@ class User(BaseModel):
     version, and with it the ETag, says nothing of `usage`, which every write changes.
     """
 
-    model_config = examples(
-        {
-            "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
-            "email": EMAIL,
-            "name": "Alice",
-            "time_zone": "Europe/Oslo",
-            "version": 2,
-            "created_at": "2026-11-21T09:30:00.123456Z",
-            "updated_at": "2026-11-21T09:30:00.123456Z",
-            "usage": {
-                "rows": 1204,
-                "rows_limit": 250_000,
-                "bytes": 1_310_720,
-                "bytes_limit": 536_870_912,
-            },
-        }
-    )
+    model_config = examples(EXAMPLE)
 
     id: Id
     email: Email | None

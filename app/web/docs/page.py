@@ -88,7 +88,7 @@ def openapi() -> Response:
 @blueprint.get("/docs")
 def docs() -> Response:
     """The contract as a page that sends requests."""
-    return _page("docs.html", title=TITLE)
+    return _page("docs.html", title=TITLE, issues=current_app.config["ISSUES_TOKENS"])
 
 
 @blueprint.get("/docs/<path:name>")
@@ -126,6 +126,10 @@ def _page(template: str, **context: object) -> Response:
     return response
 
 
-def init_app(app: APIFlask) -> None:
-    """Add the pages; they are not part of the contract."""
+def init_app(app: APIFlask, *, issues: bool) -> None:
+    """Add the pages, which are not part of the contract.
+
+    `issues` says whether this service issues access tokens, so that one can sign in on the page.
+    """
+    app.config["ISSUES_TOKENS"] = issues
     app.register_blueprint(blueprint)

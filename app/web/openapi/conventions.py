@@ -11,11 +11,20 @@ from app.web.response import JSON
 CHECKING: Final = {"sign_in", "refresh_session"}
 """Operations that take credentials in the body: 401 without being secured."""
 
-OWN_FORM: Final = {
-    "get_health": "The service is about to end.",
-    "get_database_health": "The database does not answer.",
+OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "get_health": ("The service is shutting down.", {"status": "draining"}),
+    "get_database_health": (
+        "The database does not answer, or its schema is not that of this release.",
+        {
+            "status": "unavailable",
+            "connect_ms": None,
+            "latency_ms": None,
+            "pool": {"open": 0, "in_use": 0, "limit": 20},
+            "revision": {"current": None, "head": "0001", "up_to_date": False},
+        },
+    ),
 }
-"""What 503 means where its body has the schema of 200 and is no problem document."""
+"""What 503 means and shows where its body has the schema of 200 and is no problem document."""
 
 
 def can_conflict(name: str) -> bool:
@@ -124,5 +133,7 @@ def _add_problems(operation: dict[str, Any], statuses: Iterator[int]) -> None:
     for status in statuses:
         responses[str(status)] = reference("responses", f"Problem{status}")
     if name in OWN_FORM:
-        responses["503"] = {**responses["200"], "description": OWN_FORM[name]}
+        description, example = OWN_FORM[name]
+        content = {JSON: {**responses["200"]["content"][JSON], "example": example}}
+        responses["503"] = {**responses["200"], "description": description, "content": content}
     operation["responses"] = dict(sorted(responses.items()))

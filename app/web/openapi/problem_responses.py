@@ -5,11 +5,15 @@ from typing import Any, Final
 from app.core.problem_kinds import (
     BATCH_FAILED,
     BY_STATUS,
+    CONFLICT,
+    CONTENT_TOO_LARGE,
     IMPORT_INTERRUPTED,
     INSUFFICIENT_SCOPE,
     KINDS,
     PRECONDITION_FAILED,
     QUOTA_EXCEEDED,
+    SEARCH_TOO_SLOW,
+    TOO_MANY_REQUESTS,
     VALIDATION_FAILED,
     ProblemKind,
 )
@@ -55,7 +59,7 @@ PROBLEM: Final = {
         "instance": {"type": ["string", "null"], "description": "The request's id."},
         "errors": {
             "type": "array",
-            "description": "Of validation-failed: each value that is not as it should be.",
+            "description": "Of validation-failed and search-too-slow: each value that is wrong.",
             "items": reference("schemas", "FieldError"),
         },
         "operation": {
@@ -103,15 +107,34 @@ INSTANCE: Final = "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f"
 MEMBERS: Final[dict[ProblemKind, dict[str, Any]]] = {
     VALIDATION_FAILED: {
         "errors": [
-            {"pointer": "/title", "code": "string_too_long", "detail": "at most 200 characters"}
+            {
+                "pointer": "/title",
+                "code": "string_too_long",
+                "detail": "String should have at most 200 characters",
+            }
         ]
     },
-    INSUFFICIENT_SCOPE: {"scope": "tasks:write"},
-    BATCH_FAILED: {"operation": 2, "problem": not_found().document},
+    SEARCH_TOO_SLOW: {
+        "errors": [{"parameter": "q", "code": "too_slow", "detail": "takes too long to look for"}]
+    },
+    INSUFFICIENT_SCOPE: {
+        "detail": "The access token lacks the scope tasks:write.",
+        "scope": "tasks:write",
+    },
+    CONFLICT: {
+        "detail": "Another of your categories has this name, perhaps in other letter case.",
+    },
+    CONTENT_TOO_LARGE: {"detail": "The body may be at most 1048576 bytes long."},
+    TOO_MANY_REQUESTS: {"detail": "At most 1000 requests a minute are accepted from one user."},
+    BATCH_FAILED: {
+        "detail": f"Operation 2 cannot be done, and so nothing was done: {not_found().detail}",
+        "operation": 2,
+        "problem": not_found().document,
+    },
     IMPORT_INTERRUPTED: {"line": 1200},
     QUOTA_EXCEEDED: {"quota": "rows", "limit": 250_000, "used": 250_000},
 }
-"""Members of examples, beyond those that all problems have."""
+"""Members of examples that follow from the case shown; `detail` is otherwise the meaning."""
 
 
 def problem_response(status: int, task: dict[str, Any]) -> dict[str, Any]:

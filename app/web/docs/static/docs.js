@@ -1,6 +1,6 @@
-import { Bearers, restoreBearers } from "./bearers.js";
 import { fillContents } from "./contents.js";
 import { Samples } from "./samples.js";
+import { signIn } from "./sign-in.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -19,22 +19,22 @@ async function contract() {
   return spec;
 }
 
+// Earlier releases had Swagger UI keep tokens here, also after the browser was closed.
+localStorage.removeItem("authorized");
 followColours();
 dark.addEventListener("change", followColours);
 
 const spec = await contract();
+const withPasswords = document.querySelector("#contract").dataset.signIn === "password";
 const ui = SwaggerUIBundle({
   spec,
   dom_id: "#contract",
-  plugins: [Samples, Bearers],
+  plugins: [Samples, signIn("bearer", withPasswords)],
   deepLinking: true,
   tryItOutEnabled: true,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
   syntaxHighlight: false,
   validatorUrl: null,
-  onComplete: () => {
-    restoreBearers(ui);
-    fillContents(ui, spec);
-  },
+  onComplete: () => fillContents(ui, spec),
 });
