@@ -54,7 +54,7 @@ with api.ApiClient(configuration) as client:
     print([result.status for result in results], results[0].body.actual_instance.title)
     page = tasks.list_tasks(complete=True, sort=api.TaskOrder("-due"))
     print([task.title for task in page.items], page.next_cursor)
-    print([change.type.value for change in api.ChangesApi(client).get_changes().items])
+    print([change.type for change in api.ChangesApi(client).get_changes().items])
     deletion = api.DeleteOperation(op="delete", type="task", id=made.id)
     api.BatchApi(client).run_batch(api.Batch(operations=[api.Operation(deletion)]))
     try:

@@ -54,7 +54,12 @@ else:
         Annotated[Literal[tuple(KINDS)], Field(title="Kind", description="What an item is.")],
     )
     Item = Union[tuple(kind.model for kind in KINDS.values())]  # noqa: UP007
-"""The `type` of an item, and what clients see of it, as types of pydantic models."""
+"""The `type` of an item to be written, and what clients see of it, as types of pydantic models."""
+
+AnsweredKind = Annotated[
+    str, Field(description="What an item is; others may come.", examples=[*KINDS])
+]
+"""The `type` of an item in an answer, which is open: a release may add kinds."""
 
 
 def columns_of(kind: Kind) -> list[ColumnElement[Any]]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.api import kinds
 from app.api.categories import schemas as categories
-from app.api.kinds import Item, KindName
+from app.api.kinds import AnsweredKind, Item
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Query, examples
@@ -46,7 +46,7 @@ EXAMPLES: Final = {
 class Change(BaseModel):
     """An item as it now is, or the news that it was deleted."""
 
-    type: KindName
+    type: AnsweredKind
     id: Id
     version: int = Field(ge=1)
     deleted: bool

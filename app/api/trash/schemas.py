@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from app.api import kinds
 from app.api.categories import schemas as categories
-from app.api.kinds import Item, KindName
+from app.api.kinds import AnsweredKind, Item
 from app.api.tasks import schemas as tasks
 from app.rows.restoring import KEPT_DAYS
 from app.web.fields.inputs import examples
@@ -35,7 +35,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 class TrashItem(BaseModel):
     """An item as it was when it was deleted, and when it may go for good."""
 
-    type: KindName
+    type: AnsweredKind
     deleted_at: Timestamp
     purged_after: Timestamp
     data: Item
