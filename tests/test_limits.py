@@ -1,4 +1,4 @@
-"""Rate limits: so many requests a minute of one user and from one address, told in every answer."""
+"""Rate limits: so many requests a minute from one user and from one address, told in every answer."""
 
 import io
 import re
