@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app import create_app
 from app.web.fields.strings import LINE_PATTERN
-from app.web.fields.times import DATE_PATTERN, TIMESTAMP_PATTERN
+from app.web.fields.times import DATE_PATTERN, DAY_OR_INSTANT_PATTERN, TIMESTAMP_PATTERN
 from tests.conftest import ROOT, settings_for
 from tests.contract import NOWHERE
 
@@ -37,6 +37,9 @@ REPLACED: Final = {
     r"(\.[0-9]{1,6})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$": TIMESTAMP_PATTERN,
 }
 """Patterns of the last release and wider ones in their place: nothing here could tell that."""
+
+WIDER: Final = {DATE_PATTERN: DAY_OR_INSTANT_PATTERN}
+"""A pattern that takes all that another one takes, and more, for each such other one."""
 
 TIGHTENED: Final = {r"^[^\x00]*[^\s\x00][^\x00]*$": LINE_PATTERN}
 """A pattern whose successor takes less: what it refuses looks like an empty text."""
@@ -215,7 +218,8 @@ def _tighter(given: Document, taken: Document) -> Iterator[str]:
         elif name in UPPER:
             tighter = before is None or before > after
         else:
-            tighter = after not in (before, (REPLACED | TIGHTENED).get(str(before)))
+            replaced = (REPLACED | TIGHTENED).get(str(before), before)
+            tighter = after not in (before, replaced, WIDER.get(str(replaced)))
         if tighter:
             yield name
 
