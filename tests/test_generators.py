@@ -143,9 +143,8 @@ def test_the_python_client_is_imported_and_calls_the_service(
     compiled = run([sys.executable, "-m", "compileall", "-q", "python"], generated.directory)
     assert (compiled.returncode, compiled.stdout) == (0, "")
     path = str(generated.directory / "python")
-    assert drive(server, [sys.executable, str(CLIENTS / "drive.py")], CLIENTS, PYTHONPATH=path) == (
-        DRIVEN
-    )
+    command = [sys.executable, str(CLIENTS / "drive.py")]
+    assert drive(server, command, generated.directory, PYTHONPATH=path) == DRIVEN
     command = [sys.executable, "-c", TOUR, server, alice.token]
     ended = run(command, generated.directory, PYTHONPATH=path)
     assert (ended.stdout, ended.stderr) == (PRINTED, "")
