@@ -153,6 +153,27 @@ def test_no_member_is_only_ever_null(document: dict[str, Any]) -> None:
             assert member != {}, name
 
 
+def test_a_choice_between_objects_is_a_schema_with_one_of(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    parts = [document["paths"], document["components"]["responses"]]
+    parts += [schema.get("properties", {}) for schema in schemas.values()]
+    for each in objects(parts):
+        options = [*each.get("anyOf", []), *each.get("oneOf", [])]
+        assert len([option for option in options if option != {"type": "null"}]) < 2, each
+    assert [name for name, schema in schemas.items() if "anyOf" in schema] == []
+
+
+def test_responses_have_no_patterns(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("Task", "Category", "User", "Token", "IssuedToken", "Change", "TrashItem"):
+        assert [each for each in objects(schemas[name]) if "pattern" in each] == []
+
+
+def test_no_schema_has_the_name_of_a_constructor_in_go(document: dict[str, Any]) -> None:
+    names = set(document["components"]["schemas"])
+    assert {f"New{name}" for name in names} & names == set()
+
+
 @EACH
 def test_an_operation_lists_the_problems_it_can_have(
     document: dict[str, Any], route: Route

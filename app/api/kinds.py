@@ -45,6 +45,12 @@ COLUMNS: Final = {
 }
 """Picks the values of one kind's columns from those of ANSWERED."""
 
+
+def _exactly_one(schema: dict[str, Any]) -> None:
+    """Say that no item is of two kinds; of `anyOf`, generators make one type with all members."""
+    schema["oneOf"] = schema.pop("anyOf")
+
+
 if TYPE_CHECKING:
     KindName = str
     Item = Any
@@ -53,7 +59,17 @@ else:
         "Kind",
         Annotated[Literal[tuple(KINDS)], Field(title="Kind", description="What an item is.")],
     )
-    Item = Union[tuple(kind.model for kind in KINDS.values())]  # noqa: UP007
+    Item = TypeAliasType(
+        "Item",
+        Annotated[
+            Union[tuple(kind.model for kind in KINDS.values())],  # noqa: UP007
+            Field(
+                title="Item",
+                description="An item of any kind as it is answered.",
+                json_schema_extra=_exactly_one,
+            ),
+        ],
+    )
 """The `type` of an item to be written, and what clients see of it, as types of pydantic models."""
 
 AnsweredKind = Annotated[

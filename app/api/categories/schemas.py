@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Patch, examples
+from app.web.fields.scalars import Int64
 from app.web.fields.strings import KeptLine, Line, Matching
 from app.web.fields.times import Timestamp
 
@@ -43,7 +44,7 @@ class Category(BaseModel):
     user_id: Id
     name: Annotated[str, KeptLine(100)]
     color: Color | None
-    version: int = Field(ge=1)
+    version: Int64 = Field(ge=1)
     created_at: Timestamp
     updated_at: Timestamp
 

@@ -10,7 +10,7 @@ from app.api.kinds import AnsweredKind, Item
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Query, examples
-from app.web.fields.scalars import WholeNumber
+from app.web.fields.scalars import Int64, WholeNumber
 
 DEFAULT_LIMIT: Final = 200
 MAX_LIMIT: Final = 1000
@@ -48,7 +48,7 @@ class Change(BaseModel):
 
     type: AnsweredKind
     id: Id
-    version: int = Field(ge=1)
+    version: Int64 = Field(ge=1)
     deleted: bool
     data: Item | None
 

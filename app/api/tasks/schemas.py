@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 from app.web.cursors import PageQuery
 from app.web.fields.identifiers import UUID_LENGTH, UUID_PATTERN, Id
 from app.web.fields.inputs import Body, Patch, examples
-from app.web.fields.scalars import Flag
+from app.web.fields.scalars import Flag, Int64
 from app.web.fields.strings import KeptLine, Line, LongText, Matching
 from app.web.fields.times import Date, DayOrInstant, Timestamp, TimeZone
 
@@ -97,7 +97,7 @@ class Task(BaseModel):
     due_date: Date | None
     due_at: Timestamp | None
     category_id: Id | None
-    version: int = Field(ge=1)
+    version: Int64 = Field(ge=1)
     created_at: Timestamp
     updated_at: Timestamp
 

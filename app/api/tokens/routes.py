@@ -8,7 +8,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.tokens import queries
-from app.api.tokens.schemas import NewToken, TokenCreate, TokenPage, represent
+from app.api.tokens.schemas import IssuedToken, TokenCreate, TokenPage, represent
 from app.auth.personal_tokens import PersonalToken
 from app.auth.policies import current_principal, current_user_id, provisioning, require_scopes
 from app.core.ids import new_id
@@ -40,7 +40,7 @@ def list_tokens(query: PageQuery) -> Response:
 
 @blueprint.post("")
 @blueprint.input(TokenCreate, arg_name="wanted")
-@blueprint.output(NewToken, status_code=201)
+@blueprint.output(IssuedToken, status_code=201)
 @provisioning
 def create_token(wanted: TokenCreate) -> Response:
     """Create a personal access token

@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 from app.core.principal import PERMISSIONS, Permission
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, examples
+from app.web.fields.scalars import Int64
 from app.web.fields.strings import KeptLine, Line
 from app.web.fields.times import Timestamp
 
@@ -60,14 +61,14 @@ class Token(BaseModel):
     last_four: str
     expires_at: Timestamp | None
     last_used_at: Timestamp | None
-    version: int = Field(ge=1)
+    version: Int64 = Field(ge=1)
     created_at: Timestamp
 
 
 FIELDS: Final = tuple(Token.model_fields)
 
 
-class NewToken(Token):
+class IssuedToken(Token):
     """A token as it is answered once, when it is made."""
 
     model_config = examples({**EXAMPLE, "token": TOKEN})

@@ -10,6 +10,7 @@ from app.core.texts import compatible
 from app.rows import quotas
 from app.web.fields.identifiers import Email, Id
 from app.web.fields.inputs import Body, Patch, examples
+from app.web.fields.scalars import Int64
 from app.web.fields.strings import TEXT_PATTERN, KeptLine, Line, PlainText
 from app.web.fields.times import Timestamp, TimeZone
 
@@ -58,10 +59,10 @@ class Usage(BaseModel):
     `Idempotency-Key`; each counts a thousand bytes and the length of its texts in UTF-8.
     """
 
-    rows: int = Field(ge=0)
-    rows_limit: int | None
-    bytes: int = Field(ge=0)
-    bytes_limit: int | None
+    rows: Int64 = Field(ge=0)
+    rows_limit: Int64 | None
+    bytes: Int64 = Field(ge=0)
+    bytes_limit: Int64 | None
 
 
 EXAMPLE: Final[dict[str, Any]] = {
@@ -102,7 +103,7 @@ class User(BaseModel):
     email: Email | None
     name: Annotated[str, KeptLine(100)] | None
     time_zone: TimeZone
-    version: int = Field(ge=0)
+    version: Int64 = Field(ge=0)
     created_at: Timestamp | None
     updated_at: Timestamp | None
     usage: Usage

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, GroupedMetadata, Le
-from pydantic import BeforeValidator, Strict, WithJsonSchema
+from pydantic import BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -38,3 +38,6 @@ def _flag(value: object) -> object:
 
 Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
 """A boolean, as in JSON or as the text `true` or `false`."""
+
+Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+"""An integer that 32 bits may not hold, which clients in typed languages use without the format."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 from apiflask import APIFlask
 
 from app.core.principal import required
+from app.web.openapi.answers import without_patterns
 from app.web.openapi.components import BEARER, HEADERS, PARAMETERS
 from app.web.openapi.conventions import complete
 from app.web.openapi.problem_responses import SCHEMAS, STATUSES, problem_response
@@ -77,6 +78,13 @@ def document(app: APIFlask) -> dict[str, Any]:
                 scope = _scope(app, method.upper(), rule.endpoint)
                 complete(operation, path, method.upper(), rule.endpoint, scope=scope)
                 spec["paths"][path] = described[path]
+    requests = [
+        [operation.get("parameters"), operation.get("requestBody")]
+        for item in spec["paths"].values()
+        for operation in item.values()
+    ]
+    schemas = spec["components"]["schemas"]
+    spec["components"]["schemas"] = without_patterns(schemas, requests)
     add_samples(spec)
     return spec
 

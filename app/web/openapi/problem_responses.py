@@ -24,6 +24,8 @@ from app.web.openapi.components import LIMITS, TEXT, headers, reference
 STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
 """The statuses of problems that an operation can answer with."""
 
+INTEGER: Final = {"type": "integer", "format": "int64"}
+
 ALONE: Final = {
     "type": {
         "type": "string",
@@ -36,15 +38,15 @@ ALONE: Final = {
     "detail": TEXT,
     "current": {
         "description": "Of precondition-failed: the resource as it is now.",
-        "anyOf": [
-            *(reference("schemas", name) for name in ("Task", "Category", "User", "Token")),
-            {"type": "null"},
-        ],
+        "anyOf": [reference("schemas", "Resource"), {"type": "null"}],
     },
     "quota": {"type": "string", "description": "Of quota-exceeded: `rows` or `bytes`."},
-    "limit": {"type": "integer", "description": "Of quota-exceeded: the most that may be stored."},
+    "limit": {
+        **INTEGER,
+        "description": "Of quota-exceeded: the most that may be stored.",
+    },
     "used": {
-        "type": "integer",
+        **INTEGER,
         "description": "Of quota-exceeded: how much is stored, which the request would add to.",
     },
 }
@@ -93,6 +95,10 @@ SCHEMAS: Final = {
             "code": TEXT,
             "detail": TEXT,
         },
+    },
+    "Resource": {
+        "description": "A resource as it is answered.",
+        "oneOf": [reference("schemas", name) for name in ("Task", "Category", "User", "Token")],
     },
     "OperationProblem": {
         "type": "object",
