@@ -86,7 +86,7 @@ def refused(answer: TestResponse, whose: str) -> bool:
         return False
     assert answer.mimetype == "application/problem+json"
     assert answer.json["type"] == "/problems/too-many-requests"
-    assert f"of one {whose}" in answer.json["detail"]
+    assert f"from one {whose}" in answer.json["detail"]
     name, left, seconds = told(answer)
     assert (name, left, str(seconds)) == (whose, 0, answer.headers["Retry-After"])
     return True
