@@ -1,7 +1,7 @@
 // Folds the problems of an operation: each shows its status and title, and the rest when opened.
 
 /** The plugin of Swagger UI. */
-export function Problems({ React }) {
+export function FoldedProblems({ React }) {
   const create = React.createElement;
 
   const folding = (Response) => (properties) => {
