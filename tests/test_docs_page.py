@@ -112,6 +112,16 @@ def test_the_language_of_the_samples_is_chosen_once_for_all(page: Browser) -> No
     page.find("#operations-Tasks-list_tasks .samples code", "httpx.get")
 
 
+def test_a_problem_of_an_operation_is_shown_when_it_is_opened(page: Browser) -> None:
+    open_operation(page, "create_task")
+    assert "at most 200 characters" not in page.find(f"{CREATE} .responses-table").text
+    page.press(f"{CREATE} .problem button", "Validation failed")
+    page.find(f"{CREATE} .problem + .response .microlight", "at most 200 characters")
+    assert texts(page, f"{CREATE} .problem [aria-expanded=true]", "textContent") == [
+        "Validation failed"
+    ]
+
+
 def test_no_field_of_a_header_is_filled_in_beforehand(page: Browser) -> None:
     """An If-Match that nobody wrote would be answered with 412."""
     open_operation(page, "replace_task")

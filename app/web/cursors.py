@@ -25,13 +25,13 @@ MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 50
 
 Limit = Annotated[
-    int, WholeNumber(1, MAX_LIMIT), Field(description="How many items a page holds at most.")
+    int, WholeNumber(1, MAX_LIMIT), Field(description="The maximum number of items on the page.")
 ]
 Cursor = Annotated[
     Annotated[str, Field(max_length=2000)] | None,
     Field(
-        description="`next_cursor` of the page before; all other parameters but `limit` stay the"
-        " same."
+        description="`next_cursor` of the previous page. Send the other parameters unchanged; only"
+        " `limit` may differ."
     ),
 ]
 

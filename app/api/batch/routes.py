@@ -23,13 +23,14 @@ blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
 def run_batch(batch: Batch) -> Response:
     """Run a batch
 
-    Up to a hundred writes of items in their order, all of them or none. Each is what a request
-    would be alone: `create` is PUT with `If-None-Match: *`, `replace` PUT, `update`
-    PATCH, `delete` DELETE, and `if_match` its `If-Match`. Later ones may name what earlier ones
-    create, as the ids are the client's.
+    Up to a hundred writes. Either all of them are done, in their order, or
+    none. Each operation does what a single request does: `create` is PUT with `If-None-Match: *`,
+    `replace` is PUT, `update` is PATCH, `delete` is DELETE, and `if_match` is `If-Match`. The
+    client chooses the ids, so an operation can refer to what an earlier one creates.
 
-    If one cannot be done, nothing is: 422 with pointers to what is wrong, or 409 and `batch-failed`
-    with the number of the operation and the problem that it would have been answered with alone.
+    If an operation is not valid, the response is 422 and points to the wrong values. If one cannot
+    be done, it is 409 `batch-failed`, with the index of the `operation` and the `problem` that it
+    has as a single request.
     """
     user_id = current_user_id()
     planned = writes(user_id, batch.operations)  # refuses what cannot be fingerprinted

@@ -47,7 +47,7 @@ def list_categories(query: PageQuery) -> Response:
 def create_category(category: CategoryCreate) -> Response:
     """Create a category
 
-    With an `Idempotency-Key`, the same request sent again is answered again and done once.
+    Send an `Idempotency-Key`, and you can repeat the request: the category is created once.
     """
     once = idempotency_key.requested(category)
     representation, replayed = CATEGORIES.create(current_user_id(), new_id(), category.all(), once)
@@ -59,8 +59,8 @@ def create_category(category: CategoryCreate) -> Response:
 def get_category(category_id: str) -> Response:
     """Get a category
 
-    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
-    `If-Match`, 412 if it is another version by now.
+    Returns its ETag as well, for a later `If-Match`. With `If-None-Match` the response is 304 if
+    the category still has this version, with `If-Match` it is 412 if it has another one.
     """
     return resource(CATEGORIES.get(current_user_id(), category_id))
 
@@ -72,8 +72,8 @@ def get_category(category_id: str) -> Response:
 def replace_category(category_id: str, category: CategoryReplace) -> Response:
     """Create or replace a category
 
-    The category is written under an id that the client made, so that it can be sent again safely.
-    With `If-None-Match: *` it is only created, with `If-Match` only replaced.
+    The client chooses the id, so the request can be repeated safely. With `If-None-Match: *` the
+    category is only created, with `If-Match` only replaced.
     """
     representation, new = CATEGORIES.replace(
         current_user_id(), category_id, category.all(), preconditions()
@@ -87,8 +87,8 @@ def replace_category(category_id: str, category: CategoryReplace) -> Response:
 def update_category(category_id: str, patch: CategoryPatch) -> Response:
     """Change a category
 
-    A JSON merge patch: absent fields stay as they are, null clears. Send the category's ETag as
-    `If-Match`, and nobody's change is lost.
+    A JSON merge patch: absent fields stay as they are, null clears a field. Send the category's
+    ETag as `If-Match`, so that you do not overwrite the change of another client.
     """
     return resource(
         CATEGORIES.update(current_user_id(), category_id, patch.given(), preconditions())
@@ -100,7 +100,7 @@ def update_category(category_id: str, patch: CategoryPatch) -> Response:
 def delete_category(category_id: str) -> Response:
     """Delete a category
 
-    Its tasks stay, uncategorised.
+    Moves it to the trash. Its tasks stay, without a category.
     """
     CATEGORIES.delete(current_user_id(), category_id, preconditions())
     return no_content()
@@ -111,10 +111,10 @@ def delete_category(category_id: str) -> Response:
 def restore_category(category_id: str) -> Response:
     """Restore a category
 
-    Take it out of the trash: it is live again, with a new version. The tasks that were in it when
-    it was deleted stay uncategorised. One that is live already is answered as it is. If another
-    category has its name by now, the answer is 409: rename or delete that one first. `If-Match`
-    takes the version that the trash shows.
+    Takes the category out of the trash and gives it a new version. The tasks that were in it stay
+    without a category. If another category has the same name by now, the response is 409: rename or
+    delete that one first. A category that is not deleted is returned unchanged. `If-Match` compares
+    with the version that the trash shows.
     """
     once = idempotency_key.requested({"id": category_id})
     representation, replayed = CATEGORIES.restore(

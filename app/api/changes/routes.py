@@ -21,15 +21,17 @@ blueprint: Final = APIBlueprint("changes", __name__, tag="Changes")
 def get_changes(query: ChangesQuery) -> Response:
     """Get changes
 
-    Everything of the user's that was created, changed or deleted after `since`, in the order of
-    its versions: nothing is missed and nothing comes twice, whatever is written meanwhile. What
-    was changed several times comes once, as it is now.
+    Everything that was created, changed or deleted after `since`, in the order of versions. A
+    resource that was changed several times is returned once, as it is now. No change is missed and
+    none is returned twice.
 
-    Without `since` a first copy begins: all that is live, page by page. Keep `next_token`, and go
-    on with it at once while `has_more` is true. With `wait`, the answer comes as soon as there is
-    a change, or empty after so many seconds or at once where too many wait already: leave a second
-    between two requests. A token that is older than what `flask purge` has removed, or of another
-    account or secret, is answered with 410 and `changes-gone`: drop the copy and start over.
+    Without `since` you get all existing resources, page by page. Store `next_token` and send it as
+    `since` the next time; while `has_more` is true, do so immediately. With `wait` the response
+    comes as soon as there is a change, or without items after that many seconds. If too many
+    clients wait already, it comes at once, so leave a second between two requests.
+
+    A token that is too old, or of another account, gets 410 `changes-gone`: delete the copy and
+    start again without `since`.
     """
     user_id = current_user_id()
     since = position.decode(query.since, user_id)

@@ -68,15 +68,15 @@ class ChangesQuery(Query):
 
     since: Annotated[
         Annotated[str, Field(max_length=200)] | None,
-        Field(description="`next_token` of the answer before; without it, from the beginning."),
+        Field(description="`next_token` of the previous response; without it, from the beginning."),
     ] = None
     limit: Annotated[
-        int, WholeNumber(1, MAX_LIMIT), Field(description="How many changes at most.")
+        int, WholeNumber(1, MAX_LIMIT), Field(description="The maximum number of changes.")
     ] = DEFAULT_LIMIT
     wait: Annotated[
         int,
         WholeNumber(0, LONGEST_WAIT),
-        Field(description="How many seconds to wait for a change where there is none yet."),
+        Field(description="The seconds to wait for a change if there is none yet."),
     ] = 0
 
 

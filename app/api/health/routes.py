@@ -20,9 +20,8 @@ blueprint: Final = APIBlueprint("health", __name__, tag="Health")
 def get_health() -> Response:
     """Whether the process takes requests
 
-    Never touches the database, so that a balancer may ask often without keeping it awake. Once the
-    service is told to end, an answer of 503 has the same form and says `draining`; requests are
-    still served, but not for long.
+    Does not ask the database, so that a load balancer can check often. While the service shuts
+    down, the response is 503 with the status `draining`; requests are still served for a while.
     """
     if lifecycle.stopping():
         return json_response({"status": "draining"}, 503)
@@ -34,9 +33,9 @@ def get_health() -> Response:
 def get_database_health() -> Response:
     """Whether the database answers
 
-    Within a second, whatever the database does; looked at once a second at most. An answer of 503
-    has the same form. In production, times, pool and names of revisions are shown to the bearer of
-    METRICS_TOKEN alone. Anyone else is told `status` and `up_to_date`, with null or 0 for the rest.
+    Responds within a second, whatever the database does, and asks it at most once a second. A
+    response of 503 has the same form. In production, times, the pool and the revisions are shown
+    only with METRICS_TOKEN. Others see `status` and `up_to_date`, with null or 0 for the rest.
     """
     found = current_app.extensions[EXTENSION].look()
     status = 200 if found["status"] == "ok" else 503

@@ -34,11 +34,11 @@ blueprint: Final = APIBlueprint("tasks", __name__, tag="Tasks")
 def list_tasks(filters: TaskFilters) -> Response:
     """List tasks
 
-    A page of the user's tasks. Walk on with `next_cursor` until it is null; the walk misses and
-    repeats nothing while others insert and delete.
+    A page of the user's tasks. To get the next page, send `next_cursor` as `cursor`, until it is
+    null.
 
-    A task with a `due_date` is due when that day begins, in the order and in the filters. Days are
-    those of the account's `time_zone`, as it is now, or of the one that the query names.
+    For sorting and filtering, a task with a `due_date` is due when that day begins: in the
+    account's `time_zone`, or in the one given in the query.
     """
     user_id = current_user_id()
     listing = [user_id, filters.criteria()]
@@ -56,7 +56,7 @@ def list_tasks(filters: TaskFilters) -> Response:
 def create_task(task: TaskCreate) -> Response:
     """Create a task
 
-    With an `Idempotency-Key`, the same request sent again is answered again and done once.
+    Send an `Idempotency-Key`, and you can repeat the request: the task is created once.
     """
     once = idempotency_key.requested(task)
     values = columns(task.all())
@@ -69,8 +69,8 @@ def create_task(task: TaskCreate) -> Response:
 def get_task(task_id: str) -> Response:
     """Get a task
 
-    With its ETag, for a later `If-Match`; with `If-None-Match`, 304 while it is the same. With
-    `If-Match`, 412 if it is another version by now.
+    Returns its ETag as well, for a later `If-Match`. With `If-None-Match` the response is 304 if
+    the task still has this version, with `If-Match` it is 412 if it has another one.
     """
     return resource(TASKS.get(current_user_id(), task_id))
 
@@ -82,8 +82,8 @@ def get_task(task_id: str) -> Response:
 def replace_task(task_id: str, task: TaskReplace) -> Response:
     """Create or replace a task
 
-    The task is written under an id that the client made, so that it can be sent again safely. With
-    `If-None-Match: *` it is only created, with `If-Match` only replaced.
+    The client chooses the id, so the request can be repeated safely. With `If-None-Match: *` the
+    task is only created, with `If-Match` only replaced.
     """
     values = columns(task.all())
     representation, new = TASKS.replace(current_user_id(), task_id, values, preconditions())
@@ -96,8 +96,8 @@ def replace_task(task_id: str, task: TaskReplace) -> Response:
 def update_task(task_id: str, patch: TaskPatch) -> Response:
     """Change a task
 
-    A JSON merge patch: absent fields stay as they are, null clears. Send the task's ETag as
-    `If-Match`, and nobody's change is lost.
+    A JSON merge patch: absent fields stay as they are, null clears a field. Send the task's ETag as
+    `If-Match`, so that you do not overwrite the change of another client.
     """
     values = columns(patch.given())
     return resource(TASKS.update(current_user_id(), task_id, values, preconditions()))
@@ -108,7 +108,7 @@ def update_task(task_id: str, patch: TaskPatch) -> Response:
 def delete_task(task_id: str) -> Response:
     """Delete a task
 
-    It goes to the trash, from where it can be restored for 30 days.
+    Moves it to the trash, from where it can be restored for 30 days.
     """
     TASKS.delete(current_user_id(), task_id, preconditions())
     return no_content()
@@ -119,9 +119,9 @@ def delete_task(task_id: str) -> Response:
 def restore_task(task_id: str) -> Response:
     """Restore a task
 
-    Take it out of the trash: it is live again, with a new version. It is in no category if its own
-    was deleted meanwhile. One that is live already is answered as it is. `If-Match` takes the
-    version that the trash shows.
+    Takes the task out of the trash and gives it a new version. If its category was deleted
+    meanwhile, it is in none. A task that is not deleted is returned unchanged. `If-Match` compares
+    with the version that the trash shows.
     """
     once = idempotency_key.requested({"id": task_id})
     representation, replayed = TASKS.restore(current_user_id(), task_id, preconditions(), once)

@@ -175,22 +175,20 @@ CategoryFilter = Annotated[
 
 
 SORT: Final = """
-What to sort by, ties by id; in descending order with `-`. By `due`, a day counts as the instant
-when it begins, and tasks that are not due come last in both directions.
+The field to sort by, then the id; `-` sorts in descending order. With `due`, tasks without a due
+date come last in both directions.
 """
 DUE_BEFORE: Final = """
-Only tasks that are due before this. A day such as `2027-03-02` means before it begins: at an
-earlier instant, or on an earlier day. An instant such as `2027-03-02T12:00:00Z` means at an earlier
-instant, or on a day that has begun earlier.
+Only tasks that are due before this day or instant, for example `2027-03-02` or
+`2027-03-02T12:00:00Z`. A day counts as the instant when it begins.
 """
 DUE_AFTER: Final = """
-Only tasks that are due after this. A day such as `2027-03-02` means after it begins: at a later
-instant, or on a later day. An instant such as `2027-03-02T12:00:00Z` means at a later instant, or
-on a day that begins later.
+Only tasks that are due after this day or instant, for example `2027-03-02` or
+`2027-03-02T12:00:00Z`. A day counts as the instant when it begins.
 """
 TIME_ZONE: Final = """
-The IANA name of the time zone whose days count in `sort=due`, `due_before` and `due_after`. Without
-it, they are those of the account's `time_zone`.
+The IANA name of the time zone in which days begin, for `sort=due`, `due_before` and `due_after`.
+Without it, the account's `time_zone` counts.
 """
 
 
@@ -201,22 +199,22 @@ class TaskFilters(PageQuery):
     complete: Annotated[
         Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")
     ] = None
-    priority: Annotated[
-        Priority | None, Field(description="Only tasks of exactly this priority.")
-    ] = None
+    priority: Annotated[Priority | None, Field(description="Only tasks with this priority.")] = None
     category_id: Annotated[
         CategoryFilter | None,
-        Field(description="Only tasks of this category; `none`: only tasks that are in none."),
+        Field(description="Only tasks of this category; `none`: only tasks without a category."),
     ] = None
     due_before: Annotated[DayOrInstant | None, Field(description=DUE_BEFORE)] = None
     due_after: Annotated[DayOrInstant | None, Field(description=DUE_AFTER)] = None
     time_zone: Annotated[TimeZone | None, Field(description=TIME_ZONE)] = None
     updated_after: Annotated[
-        Timestamp | None, Field(description="Only tasks that were changed later than this.")
+        Timestamp | None, Field(description="Only tasks that were changed after this instant.")
     ] = None
     q: Annotated[
         Annotated[str, Line(200)] | None,
-        Field(description="Only tasks with this text in title or description, in any letter case."),
+        Field(
+            description="Only tasks with this text in title or description; letter case is ignored."
+        ),
     ] = None
 
     @property

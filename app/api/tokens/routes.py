@@ -28,8 +28,8 @@ blueprint: Final = APIBlueprint("tokens", __name__, tag="Personal access tokens"
 def list_tokens(query: PageQuery) -> Response:
     """List personal access tokens
 
-    A page of the user's tokens, oldest first; the tokens themselves are never shown again. The time
-    of the last use is right to ten minutes.
+    A page of the user's tokens, oldest first; the tokens themselves are never shown again.
+    `last_used_at` is accurate to ten minutes.
     """
     user_id = current_user_id()
     listing = [user_id, "tokens"]
@@ -45,10 +45,10 @@ def list_tokens(query: PageQuery) -> Response:
 def create_token(wanted: TokenCreate) -> Response:
     """Create a personal access token
 
-    For scripts: sent as `Authorization: Bearer …`, like the access token of a sign-in. It may do
-    what its scopes say, `tasks:write` including `tasks:read`, until it expires or is revoked. The
-    `token` is in this answer alone. A token can make no other that may do more or lives longer.
-    One of another issuer's user lives for 365 days at most, whatever `expires_at` asks for.
+    For scripts, which send it as `Authorization: Bearer …`. It is valid until it expires or is
+    revoked, and its scopes limit what it may do; `tasks:write` includes `tasks:read`. Only this
+    response shows the `token`. A personal token cannot create one with more scopes or a later
+    expiry. For users of another issuer it expires after 365 days at the latest.
     """
     require_scopes(*wanted.scopes)
     _require_no_longer_life(wanted.expires_at)
@@ -66,7 +66,7 @@ def create_token(wanted: TokenCreate) -> Response:
 def delete_token(token_id: str) -> Response:
     """Revoke a personal access token
 
-    From now on it is refused, wherever it is in use.
+    Takes effect immediately, on every server.
     """
     queries.delete_token(current_user_id(), token_id, preconditions())
     return no_content()

@@ -33,13 +33,13 @@ FILES_GIVEN["transfer.export_account"] = {
 def export_account(query: ExportQuery) -> Response:
     """Export the account
 
-    All that is the user's, as it was at one instant, as a file of JSON lines: the account, its
-    rows, kind by kind, each ordered by id, and last their counts, without which the file is not
-    whole. `POST /v1/import` takes it back. What was deleted is not in it.
+    The account as a file of JSON lines: the account itself and its rows, kind by kind, each ordered
+    by id, as they were at one instant. The last line counts them; a file without it is incomplete.
+    Deleted resources are left out. `POST /v1/import` reads the file.
 
-    With `format=csv` the tasks alone for a spreadsheet: UTF-8 with a byte order mark; a text that
-    could be taken for a formula begins with an apostrophe. With `format=ics` for a calendar, each
-    task a VTODO whose UID is the task's id. A user has one export or import at a time.
+    `format=csv` exports only the tasks, for a spreadsheet: in UTF-8 with a byte order mark, and
+    with an apostrophe before text that looks like a formula. `format=ics` exports them for a
+    calendar, each as a VTODO whose UID is the id. A user can run one export or import at a time.
     """
     return export(current_user_id(), query.format)
 
@@ -49,17 +49,17 @@ def export_account(query: ExportQuery) -> Response:
 def import_account() -> Response:
     """Import an account
 
-    Takes the JSON lines of an export back, up to 64 times MAX_BODY_BYTES of them; a larger file is
-    split between two lines, categories first. Each row is written under its id as by PUT, with its
-    times: the same lines sent again change nothing. A task's category has to be there before it.
-    The account takes the name and the time zone; its address stays.
+    Imports the JSON lines of an export. Each task and category is written under its id, as by PUT,
+    with its times, so the same file sent again changes nothing. A category has to come before its
+    tasks. The account gets the name and the time zone of the file and keeps its e-mail address.
 
-    The body is UTF-8, with or without a byte order mark; another encoding or a compressed file is
-    refused as a whole. A name may pass from one category to another in any order of lines.
+    The body is UTF-8, with or without a byte order mark, and at most 64 times MAX_BODY_BYTES long;
+    split a larger file between two lines. A body in another encoding, or a compressed one, is
+    refused as a whole. Categories may exchange names, in any order of lines.
 
-    A line that is not accepted is refused and told of, the others are imported. Lines are written
-    some hundred at a time, for at most 50 seconds: where it breaks off, what is written stays, and
-    the same body sent again does the rest. A user has one export or import at a time.
+    A line that is not valid is reported in `refusals`; the others are imported. An import takes at
+    most 50 seconds. If it is interrupted, what is written stays, and sending the same body again
+    imports the rest. A user can run one export or import at a time.
     """
     key, user_id = requested_key(), current_user_id()
     with take_place(user_id):

@@ -38,7 +38,7 @@ def list_trash(query: PageQuery) -> Response:
 def erase_item(item_id: str) -> Response:
     """Erase what is in the trash
 
-    Its content is removed for good and cannot be restored.
+    Removes its content permanently; it cannot be restored.
     """
     erasing.erase_item(current_user_id(), item_id, preconditions())
     return no_content()
@@ -49,9 +49,9 @@ def erase_item(item_id: str) -> Response:
 def empty_trash() -> Response:
     """Empty the trash
 
-    All that is in the trash when this begins is erased. A large trash is erased in steps; if there
-    is no time for all of them, the answer is 503 and `unfinished`: repeat the request, and it goes
-    on. The trash has no ETag, so an `If-Match` that names one is answered with 412.
+    Erases everything that is in the trash when the request begins. A large trash is erased in
+    steps. If there is no time for all of them, the response is 503 `unfinished`: repeat the request
+    to erase the rest. The trash has no ETag, so an `If-Match` with one gets 412.
     """
     if preconditions().versions is not None:
         raise precondition_failed(None)

@@ -50,7 +50,8 @@ NO_PASSWORD: Final = f"scrypt:32768:8:1${secrets.token_hex(8)}${secrets.token_he
 def register_account(registration: Registration) -> Response:
     """Create an account
 
-    The e-mail address is the user's name here, in whatever letter case; nothing is sent to it.
+    Users sign in with their e-mail address. Its letter case does not matter, and no mail is sent
+    to it.
     """
     once = idempotency_key.requested(registration)
     request_limits().by_password()
@@ -68,8 +69,8 @@ def register_account(registration: Registration) -> Response:
 def sign_in(credentials: Credentials) -> Response:
     """Sign in
 
-    Ten failures within a minute, from one address or for one account, and the next attempts are
-    refused for a while.
+    Returns an access token and a refresh token. After ten failures within a minute, for one account
+    or from one address, further attempts get 429 for up to a minute.
     """
     limits, keys = sign_in_limits(), sign_in_keys(credentials.email)
     limits.check(keys)
@@ -94,8 +95,8 @@ def sign_in(credentials: Credentials) -> Response:
 def refresh_session(presented: RefreshRequest) -> Response:
     """Exchange a refresh token
 
-    The token is spent for a new pair. A token that comes back when it is spent already ends the
-    session; with an `Idempotency-Key`, a retry is no such reuse.
+    Returns a new pair of tokens. A refresh token can be used once: if it is sent again, the session
+    ends. A retry with the same `Idempotency-Key` is safe.
     """
     once = idempotency_key.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
@@ -115,7 +116,7 @@ def refresh_session(presented: RefreshRequest) -> Response:
 def sign_out(presented: RefreshRequest) -> Response:
     """Sign out
 
-    Ends the session that the refresh token belongs to; access tokens run out by themselves.
+    Ends the session of the refresh token. Access tokens stay valid until they expire.
     """
     once = idempotency_key.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
@@ -130,8 +131,8 @@ def sign_out(presented: RefreshRequest) -> Response:
 def get_me() -> Response:
     """Get the account
 
-    Name, address and time zone of the user whose token it is, and how much the user stores. The
-    ETag does not change with the latter, so send no `If-None-Match` to read it.
+    The user of the access token, and how much this user stores. A change of `usage` does not change
+    the ETag, so send no `If-None-Match` if you want to read it.
     """
     user = queries.get_user(current_user_id())
     if user is None and current_principal().external:
@@ -148,7 +149,7 @@ def get_me() -> Response:
 def update_me(patch: UserPatch) -> Response:
     """Change the account
 
-    A JSON merge patch: absent fields stay as they are, null clears.
+    A JSON merge patch: absent fields stay as they are, null clears a field.
     """
     return resource(queries.update_user(current_user_id(), patch.given(), preconditions()))
 
@@ -159,7 +160,7 @@ def update_me(patch: UserPatch) -> Response:
 def delete_me() -> Response:
     """Erase the account
 
-    The account and all its rows are gone at once and for good.
+    Removes the account and everything in it, immediately and permanently.
     """
     queries.delete_user(current_user_id(), preconditions())
     return no_content()

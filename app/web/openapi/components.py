@@ -14,7 +14,10 @@ BEARER: Final = {
 }
 
 HEADERS: Final = {
-    "RequestId": {"description": "The request's id, as in the logs.", "schema": TEXT},
+    "RequestId": {
+        "description": "The id of the request, which the operator finds in the logs.",
+        "schema": TEXT,
+    },
     "ETag": {
         "description": "The version, as a strong entity tag (RFC 9110, section 8.8.3).",
         "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
@@ -26,19 +29,20 @@ HEADERS: Final = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "RateLimit": {
-        "description": "Under `/v1/`: the limit that is nearest, the requests that are left of it, "
-        "and for how many seconds (draft-ietf-httpapi-ratelimit-headers).",
+        "description": "Under `/v1/`: the requests that are left (`r`) and the seconds until the "
+        "limit starts anew (`t`), for the limit with the fewest left "
+        "(draft-ietf-httpapi-ratelimit-headers).",
         "schema": {"type": "string", "pattern": '^"(user|address)";r=[0-9]+;t=[0-9]+$'},
         "example": '"user";r=998;t=42',
     },
     "RateLimitPolicy": {
-        "description": "Under `/v1/`: the limits that were met, their requests and seconds.",
+        "description": "Under `/v1/`: the limits that apply, each with its requests and seconds.",
         "schema": TEXT,
         "example": '"address";q=3000;w=60, "user";q=1000;w=60',
     },
     "WWWAuthenticate": {"description": "The challenge (RFC 6750).", "schema": TEXT},
     "IdempotencyReplayed": {
-        "description": "The answer is that of an earlier request with the same key.",
+        "description": "The response is that of an earlier request with the same key.",
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
@@ -47,29 +51,30 @@ PARAMETERS: Final = {
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Done once and answered alike for 24 hours; for each user and route.",
+        "description": "A key of your choice. For 24 hours, the same request with it is done once "
+        "and gets the same response.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
         "example": "6b1f0c1e-7d0b-4b6e-9f3c-2f8e1a7c5d90",
     },
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "Only if the resource stands at this version; else 412.",
+        "description": "Only if the resource has this version; otherwise 412.",
         "schema": {"type": "string", "pattern": ENTITY_TAGS},
         "example": '"7"',
     },
     "IfNoneMatch": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "304 if the resource still stands at this version.",
+        "description": "304 if the resource still has this version.",
         "schema": {"type": "string", "pattern": ENTITY_TAGS},
         "example": '"7"',
     },
     "IfNoneMatchToWrite": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "Only if the resource stands at none of these versions; `*`: only if there "
-        "is no such resource; else 412.",
+        "description": "Only if the resource has another version; `*`: only if it does not exist; "
+        "otherwise 412.",
         "schema": {"type": "string", "pattern": ENTITY_TAGS},
         "example": "*",
     },

@@ -1,4 +1,5 @@
 import { fillContents } from "./contents.js";
+import { FoldedProblems } from "./responses.js";
 import { Samples } from "./samples.js";
 import { signIn } from "./sign-in.js";
 
@@ -29,7 +30,7 @@ const withPasswords = document.querySelector("#contract").dataset.signIn === "pa
 const ui = SwaggerUIBundle({
   spec,
   dom_id: "#contract",
-  plugins: [Samples, signIn("bearer", withPasswords)],
+  plugins: [Samples, FoldedProblems, signIn("bearer", withPasswords)],
   deepLinking: true,
   tryItOutEnabled: true,
   displayRequestDuration: true,
