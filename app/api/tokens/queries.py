@@ -70,8 +70,7 @@ def create_token(
         values |= {**once.parameters, "seed": seed, **quota()}
 
     def write() -> tuple[Row, PersonalToken, bool]:
-        statement = CREATE_ONCE if once else CREATE
-        [row] = execute(scope, statement, user_id=user_id, **values)
+        [row] = execute(scope, CREATE[scope.once], user_id=user_id, **values)
         keys = once.require_same(row.fingerprint) if once else present()
         if row.id is None and not row.has_room:
             raise Problem(TOO_MANY_TOKENS)
@@ -159,8 +158,7 @@ def _expired_removed() -> Any:
     return removal.returning(Token.id).cte("expired")
 
 
-CREATE: Final = Statement(_create(once=False))
-CREATE_ONCE: Final = Statement(_create(once=True))
+CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
 DELETE: Final = Statement(
     statements.if_expected(delete(Token).where(*THIS), select(*PUBLIC).where(*THIS))
 )

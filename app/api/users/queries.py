@@ -50,16 +50,11 @@ def create_user(
     user_id: str, email: str, password_hash: str, name: str | None, once: Once | None
 ) -> Representation | None:
     """Create an account; return None if the address is taken."""
-    rows = execute(
-        Scope(Role.AUTH, user_id, writes=True, once=once is not None),
-        CREATE_ONCE if once else CREATE,
-        user_id=user_id,
-        email=email,
-        password_hash=password_hash,
-        name=name,
-        **(once.parameters if once else {}),
-    )
-    row = first(rows)
+    values: dict[str, Any] = {"email": email, "password_hash": password_hash, "name": name}
+    if once:
+        values |= once.parameters
+    scope = Scope(Role.AUTH, user_id, writes=True, once=once is not None)
+    row = first(execute(scope, CREATE[scope.once], user_id=user_id, **values))
     return represent(row) if row else None
 
 
@@ -137,7 +132,6 @@ FIND_LOGIN: Final = Statement(
     )
 )
 GET: Final = Statement(OWN)
-CREATE: Final = Statement(_create(once=False))
-CREATE_ONCE: Final = Statement(_create(once=True))
+CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
 REPLAY: Final = Statement(_replay())
 DELETE: Final = Statement(statements.if_expected(delete(User).where(User.id == USER_ID), OWN))

@@ -53,11 +53,10 @@ def register_account(registration: Registration) -> Response:
     once = idempotency_key.requested(registration)
     request_limits().by_password()
     password_hash = generate_password_hash(registration.password)
-    name = registration.name
-    user = queries.create_user(new_id(), registration.email, password_hash, name, once)
-    replayed = user is None
+    email, name = registration.email, registration.name
+    user = queries.create_user(new_id(), email, password_hash, name, once)
     account = user or _registered_before(registration, once)
-    return idempotency_key.mark(created_at("/v1/me", account), replayed)
+    return idempotency_key.mark(created_at("/v1/me", account), user is None)
 
 
 @auth.post("/token")
