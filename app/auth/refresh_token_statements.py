@@ -118,7 +118,7 @@ def _surplus_kept(work: CTE) -> CTE:
 def _surplus(
     name: str, model: Any, key: Any, others: Iterable[Any], most: int, *conditions: Any
 ) -> CTE:
-    """Delete the user's rows with the keys of the others behind the first, newest first."""
+    """Keep the new row and the newest of the others, `most` in all; delete the rest by key."""
     own = model.user_id == USER_ID
     newest_first = select(key).where(own, *others).order_by(model.created_at.desc(), key.desc())
     old = newest_first.offset(most - 1).limit(MOST_REMOVED)
