@@ -72,17 +72,13 @@ class TokenVerifier:
 
     def __init__(self, settings: Settings, own: Sequence[Keys]) -> None:
         self.own = own
+        """The keys of this service, without which it issues no tokens."""
         self.issuer = settings.jwt_issuer
         self.audience = settings.jwt_audience
         self.scopes = settings.jwt_scopes
         self.keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         self.verified: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self.lock = Lock()
-
-    @property
-    def issues(self) -> bool:
-        """Whether this service issues tokens of its own."""
-        return bool(self.own)
 
     def verify(self, token: str) -> Principal:
         """Return the user of a valid token. Raises Problem 401, or 503 without issuer keys."""

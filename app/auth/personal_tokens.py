@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, func, literal_column, or_, select
 from app.auth.models import PersonalAccessToken as Token
 from app.core.principal import Principal, granted
 from app.core.problems import invalid_token
+from app.core.secrets import Keys
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading
 from app.db.statement import Statement
@@ -42,9 +43,10 @@ class PersonalToken(NamedTuple):
     secret: bytes
 
     @classmethod
-    def derive(cls, user_id: str, seed: bytes, key: bytes) -> Self:
-        """Return the token of this seed and key; the same arguments give the same token."""
-        return cls(user_id, hmac.digest(key, seed, hashlib.sha256)[:SECRET_BYTES])
+    def derive(cls, user_id: str, seed: str, keys: Keys) -> Self:
+        """Return the token of this seed, in hex; the same arguments give the same token."""
+        digest = hmac.digest(keys.personal_token, bytes.fromhex(seed), hashlib.sha256)
+        return cls(user_id, digest[:SECRET_BYTES])
 
     @classmethod
     def parse(cls, text: str) -> Self | None:

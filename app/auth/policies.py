@@ -39,7 +39,7 @@ def public() -> None:
 
 def issuing() -> None:
     """Let anyone call, if this service issues tokens itself. Raises Problem 404 if it does not."""
-    if not token_verifier().issues:
+    if not token_verifier().own:
         raise Problem(NOT_FOUND, "This service takes another issuer's tokens only.")
 
 
@@ -51,11 +51,9 @@ def signed_in() -> None:
     incoming = current()
     if incoming.method == "OPTIONS":
         return
-    authorization: str = incoming.environ.get("HTTP_AUTHORIZATION", "")
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer_token(incoming)
+    if not token:
         raise Problem(UNAUTHENTICATED)
-    token = token.strip()
     if token.startswith(PREFIX):
         incoming.principal = current_app.extensions[BEARERS](token)
         if token_id := incoming.principal.token_id:
@@ -64,6 +62,12 @@ def signed_in() -> None:
         incoming.principal = token_verifier().verify(token)
     if not may_go_on(incoming.principal.user_id):
         raise places.refusal("As many requests of this user are under way as one user may have.")
+
+
+def bearer_token(incoming: Request) -> str:
+    """Return the bearer token of a request (RFC 6750, section 2.1); empty if it has none."""
+    scheme, _, token = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def for_tasks() -> None:
@@ -152,10 +156,8 @@ def provisioning(view: Callable[..., Result]) -> Callable[..., Result]:
 def bears_metrics_token(incoming: Request) -> bool:
     """Whether METRICS_TOKEN is set and is the request's bearer token."""
     settings: Settings = current_app.config["SETTINGS"]
-    expected = settings.metrics_token or ""
-    scheme, _, given = incoming.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    right = hmac.compare_digest(given.strip().encode(), expected.encode())
-    return bool(expected) and right and scheme.lower() == "bearer"
+    given, expected = bearer_token(incoming), settings.metrics_token or ""
+    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
 
 
 def token_verifier() -> TokenVerifier:

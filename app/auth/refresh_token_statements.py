@@ -3,13 +3,13 @@
 Each has a variant, by True, for requests with an Idempotency-Key, which also keeps the response.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
     BindParameter,
     ColumnElement,
-    Delete,
     Select,
     bindparam,
     delete,
@@ -94,34 +94,35 @@ def _end(once: bool) -> Select[Any]:
 
 def _superseded(issued: CTE) -> CTE:
     """Delete the oldest sessions beyond MOST_SESSIONS, counting the new one."""
-    live = select(RefreshToken.family_id).where(
-        RefreshToken.user_id == USER_ID,
-        RefreshToken.spent_at.is_(None),
-        RefreshToken.token_hash != NEW_HASH,
-    )
-    newest_first = live.order_by(RefreshToken.created_at.desc(), RefreshToken.family_id.desc())
-    removal = delete(RefreshToken).where(RefreshToken.user_id == USER_ID, exists(select(issued)))
-    return _surplus("superseded", removal, RefreshToken.family_id, newest_first, MOST_SESSIONS)
+    others = (RefreshToken.spent_at.is_(None), RefreshToken.token_hash != NEW_HASH)
+    key, new = RefreshToken.family_id, exists(select(issued))
+    return _surplus("superseded", RefreshToken, key, others, MOST_SESSIONS, new)
 
 
 def _surplus_spent(spent: CTE) -> CTE:
     """Delete the oldest spent tokens of a family beyond MOST_SPENT, counting the one just spent."""
-    family = select(spent.c.family_id).scalar_subquery()
-    before = select(RefreshToken.token_hash).where(
-        RefreshToken.user_id == USER_ID,
-        RefreshToken.family_id == family,
-        RefreshToken.spent_at.is_not(None),
-        RefreshToken.token_hash != HASH,
-    )
-    newest_first = before.order_by(RefreshToken.created_at.desc(), RefreshToken.token_hash)
-    removal = delete(RefreshToken).where(RefreshToken.user_id == USER_ID)
-    return _surplus("surplus_spent", removal, RefreshToken.token_hash, newest_first, MOST_SPENT)
+    family = RefreshToken.family_id == select(spent.c.family_id).scalar_subquery()
+    others = (family, RefreshToken.spent_at.is_not(None), RefreshToken.token_hash != HASH)
+    key = RefreshToken.token_hash
+    return _surplus("surplus_spent", RefreshToken, key, others, MOST_SPENT)
 
 
-def _surplus(name: str, removal: Delete, key: Any, newest_first: Select[Any], most: int) -> CTE:
-    """Remove the rows with keys behind the first `most`, of which a new row is one."""
+def _surplus_kept(work: CTE) -> CTE:
+    """Delete the oldest kept responses of this route beyond MOST_KEPT, counting the new one."""
+    key, route = IdempotencyKey.key, IdempotencyKey.route == bindparam("route")
+    others = (route, key != bindparam("key"))
+    new = exists(select(work))
+    return _surplus("surplus_kept", IdempotencyKey, key, others, MOST_KEPT, route, new)
+
+
+def _surplus(
+    name: str, model: Any, key: Any, others: Iterable[Any], most: int, *conditions: Any
+) -> CTE:
+    """Keep the new row and the newest of the others, `most` in all; delete the rest by key."""
+    own = model.user_id == USER_ID
+    newest_first = select(key).where(own, *others).order_by(model.created_at.desc(), key.desc())
     old = newest_first.offset(most - 1).limit(MOST_REMOVED)
-    return removal.where(key.in_(old)).returning(key).cte(name)
+    return delete(model).where(own, *conditions, key.in_(old)).returning(key).cte(name)
 
 
 def _claim(once: bool) -> tuple[CTE | None, Any]:
@@ -166,18 +167,6 @@ def _answer(work: CTE, replayed: CTE | None, known: ColumnElement[bool]) -> Sele
         select(replayed.c.fingerprint).scalar_subquery().label("fingerprint"),
         known.label("known"),
     ).add_cte(idempotency.kept(bindparam("answer"), work), _surplus_kept(work))
-
-
-def _surplus_kept(work: CTE) -> CTE:
-    """Delete the oldest kept responses of this route beyond MOST_KEPT."""
-    own = (
-        IdempotencyKey.user_id == USER_ID,
-        IdempotencyKey.route == bindparam("route"),
-    )
-    others = select(IdempotencyKey.key).where(*own, IdempotencyKey.key != bindparam("key"))
-    newest_first = others.order_by(IdempotencyKey.created_at.desc(), IdempotencyKey.key)
-    removal = delete(IdempotencyKey).where(*own, exists(select(work)))
-    return _surplus("surplus_kept", removal, IdempotencyKey.key, newest_first, MOST_KEPT)
 
 
 START: Final = {once: Statement(_start(once)) for once in (False, True)}

@@ -13,9 +13,11 @@ from sqlalchemy import (
     CTE,
     Boolean,
     ColumnElement,
+    Delete,
     FromClause,
     Select,
     Table,
+    Update,
     all_,
     and_,
     any_,
@@ -39,6 +41,9 @@ from app.rows import idempotency
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
 from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape
+
+MUST_EXIST: ColumnElement[bool] = bindparam("must_exist", type_=Boolean)
+MUST_BE_NEW: ColumnElement[bool] = bindparam("must_be_new", type_=Boolean)
 
 
 def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
@@ -69,14 +74,13 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Insert the row or write all its fields; `existed` tells which it was."""
     table, guards, before = shape.table, shape.guards_of(fields), live(shape).cte("before")
     differs = exists().where(is_expected(before), _differs(before, fields))
-    acceptable = case(
-        (exists().select_from(before), and_(~_flag("must_be_new"), differs)),
-        else_=~_flag("must_exist"),
-    )
-    growth = growth_of_one(exists().select_from(before), _longer(shape, fields, before))
+    existed = exists().select_from(before)
+    acceptable = case((existed, and_(~MUST_BE_NEW, differs)), else_=~MUST_EXIST)
+    growth = growth_of_one(existed, _longer(shape, fields, before))
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     row = _new_row(shape, fields, bump)
-    statement = insert_or_update(table).from_select(list(row), _selected(row, bump))
+    new_row = select(*row.values()).select_from(bump)
+    statement = insert_or_update(table).from_select(list(row), new_row)
     new, alive = statement.excluded, table.c.deleted_at.is_(None)
     changes = {name: new[name] for name in [*fields, "version", "updated_at"]} | {
         "created_at": case((alive, table.c.created_at), else_=new.created_at),
@@ -90,9 +94,8 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     }
     upserted = statement.on_conflict_do_update(index_elements=["user_id", "id"], set_=changes)
     after = upserted.returning(*shape.columns).cte("after")
-    existed = exists().select_from(before).label("existed")
     outcome = answer(guards, after, shape.answered, otherwise=before)
-    return outcome.add_columns(existed, acceptable.label("acceptable"))
+    return outcome.add_columns(existed.label("existed"), acceptable.label("acceptable"))
 
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
@@ -119,6 +122,14 @@ def delete(shape: Shape) -> Select[Any]:
     bump = count_change(exists().where(is_expected(before)).select_from(before))
     after = changed_row(shape, bump, {"deleted_at": bump.c.at})
     return answer([], after, shape.answered, otherwise=before)
+
+
+def if_expected(write: Update | Delete, row: Select[Any]) -> Select[Any]:
+    """Update or delete a row that leaves no tombstone; `row` selects its columns as it stands."""
+    before = row.cte("before")
+    expected = exists().where(is_expected(before)).select_from(before)
+    after = write.where(expected).returning(*row.selected_columns).cte("after")
+    return answer([], after, before.c.keys(), otherwise=before)
 
 
 def stored_answer(table: Table, replayed: CTE) -> Select[Any]:
@@ -213,7 +224,7 @@ def answer(
 
 def _inserted(shape: Shape, fields: Sequence[str], bump: CTE, columns: Iterable[Element]) -> CTE:
     row = _new_row(shape, fields, bump)
-    statement = insert(shape.table).from_select(list(row), _selected(row, bump))
+    statement = insert(shape.table).from_select(list(row), select(*row.values()).select_from(bump))
     return statement.returning(*columns).cte("after")
 
 
@@ -229,10 +240,6 @@ def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Elemen
     }
 
 
-def _selected(row: Mapping[str, Element], bump: CTE) -> Select[Any]:
-    return select(*row.values()).select_from(bump)
-
-
 def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
     """How many bytes longer the texts of the row become; its present ones are null if it is new."""
     stored = select(stored_size(before, texts_of(shape.table, fields))).scalar_subquery()
@@ -241,7 +248,3 @@ def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
 
 def _differs(before: FromClause, fields: Sequence[str]) -> Element:
     return or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
-
-
-def _flag(name: str) -> ColumnElement[bool]:
-    return bindparam(name, type_=Boolean)

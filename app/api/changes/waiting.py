@@ -33,21 +33,14 @@ def first_change(look: Callable[[], Feed], user_id: str, seconds: float) -> Feed
     with suppress(NoPlace), places.take(user_id):
         tally.add(LONG_POLLS)
         try:
-            while not feed.rows and (left := end - time.monotonic()) > 0 and not is_in_vain():
-                sleep(min(LOOK_SECONDS, left))
+            while not feed.rows and (left := end - time.monotonic()) > 0:
+                if lifecycle.leaving() or is_closed(current()):
+                    break
+                pause = min(LOOK_SECONDS, left)
+                time.sleep(pause)
+                current().slept += pause  # not counted as the time that the answer takes
                 deadline.renew()
                 feed = look()
         finally:
             tally.add(LONG_POLLS, amount=-1)
     return feed
-
-
-def is_in_vain() -> bool:
-    """Whether nobody should wait any longer: this process ends, or the client has gone."""
-    return lifecycle.leaving() or is_closed(current())
-
-
-def sleep(seconds: float) -> None:
-    """Let the time pass, which is the client's and not what the answer takes."""
-    time.sleep(seconds)
-    current().slept += seconds

@@ -121,9 +121,6 @@ def due_once(due_at: datetime | None, info: ValidationInfo) -> datetime | None:
     return due_at
 
 
-DueAt = Annotated[Timestamp | None, AfterValidator(due_once)]
-
-
 class TaskCreate(Body):
     """A new task."""
 
@@ -151,7 +148,7 @@ class TaskCreate(Body):
     complete: bool = False
     priority: Priority = "none"
     due_date: Date | None = None
-    due_at: DueAt = None
+    due_at: Annotated[Timestamp | None, AfterValidator(due_once)] = None
     category_id: Id | None = None
 
 
@@ -172,7 +169,6 @@ CategoryFilter = Annotated[
     AfterValidator(str.lower),
     Matching(f"^none$|{UUID_PATTERN}", "uuid", "must be a UUID with hyphens, or none", UUID_LENGTH),
 ]
-
 
 SORT: Final = """
 The field to sort by, then the id; `-` sorts in descending order. With `due`, tasks without a due

@@ -1,7 +1,8 @@
 """Queries of personal access tokens; each function is one statement and one round trip."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from secrets import token_hex
+from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
@@ -24,10 +25,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from app.api.tokens.schemas import FIELDS, represent
 from app.auth.models import PersonalAccessToken as Token
-from app.auth.personal_tokens import UNEXPIRED
+from app.auth.personal_tokens import UNEXPIRED, PersonalToken
 from app.core.problem_kinds import TOO_MANY_TOKENS
 from app.core.problems import Problem, invalid, not_found, precondition_failed
-from app.core.secrets import Keys, present
+from app.core.secrets import present
 from app.db.run import execute
 from app.db.scope import writing
 from app.db.sending import Row
@@ -47,40 +48,36 @@ EXTERNAL_DAYS: Final = 365
 """The longest life of an external user's token."""
 
 PUBLIC: Final = [getattr(Token, name) for name in FIELDS]
+THIS: Final = (Token.user_id == USER_ID, Token.id == ID)
 
 CONSTRAINTS["ck_personal_access_tokens_expires_at"] = invalid(
     "must be in the future", "past", pointer="/expires_at"
 )
 
 
-class Made(NamedTuple):
-    """A token's row, seed and keys of its secret, and whether an earlier request made it."""
-
-    row: Row
-    seed: str
-    keys: Keys
-    replayed: bool
-
-
 def create_token(
-    user_id: str, token_id: str, values: dict[str, Any], seed: str, once: Once | None
-) -> Made:
-    """Create a token, or return that of an earlier request with the same key.
+    user_id: str, token_id: str, values: dict[str, Any], once: Once | None
+) -> tuple[Row, PersonalToken, bool]:
+    """Create a token, or return that of an earlier request with the same key, and whether it is.
 
+    A replay derives the token from its stored seed, which is worth nothing without the keys.
     Raises NoAccount, NoRoom for the stored answer, Problem 409 if the user has too many, 422.
     """
-    statement = CREATE_ONCE if once else CREATE
-    rest = {**once.parameters, "seed": seed, **quota()} if once else {}
-    scope = writing(user_id, once=once is not None)
+    seed, scope = token_hex(32), writing(user_id, once=once is not None)
+    token = PersonalToken.derive(user_id, seed, present())
+    values = {**values, "id": token_id, "token_hash": token.hash, "last_four": str(token)[-4:]}
+    if once:
+        values |= {**once.parameters, "seed": seed, **quota()}
 
-    def write() -> Made:
-        [row] = execute(scope, statement, user_id=user_id, id=token_id, **values, **rest)
+    def write() -> tuple[Row, PersonalToken, bool]:
+        [row] = execute(scope, CREATE[scope.once], user_id=user_id, **values)
         keys = once.require_same(row.fingerprint) if once else present()
         if row.id is None and not row.has_room:
             raise Problem(TOO_MANY_TOKENS)
         if row.id is None:
             raise NoRoom(rows=1) if once else NoAccount
-        return Made(row, seed if row.changed else row.seed, keys, not row.changed)
+        made = PersonalToken.derive(user_id, seed if row.changed else row.seed, keys)
+        return row, made, not row.changed
 
     return within_quota(user_id, write)
 
@@ -161,17 +158,10 @@ def _expired_removed() -> Any:
     return removal.returning(Token.id).cte("expired")
 
 
-def _delete() -> Select[Any]:
-    this = (Token.user_id == USER_ID, Token.id == ID)
-    before = select(*PUBLIC).where(*this).cte("before")
-    expected = exists(select(before.c.id).where(statements.is_expected(before)))
-    after = delete(Token).where(*this, expected).returning(*PUBLIC).cte("after")
-    return statements.answer([], after, FIELDS, otherwise=before)
-
-
-CREATE: Final = Statement(_create(once=False))
-CREATE_ONCE: Final = Statement(_create(once=True))
-DELETE: Final = Statement(_delete())
+CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
+DELETE: Final = Statement(
+    statements.if_expected(delete(Token).where(*THIS), select(*PUBLIC).where(*THIS))
+)
 REVOKE_ALL: Final = Statement(delete(Token).where(Token.user_id == USER_ID).returning(Token.id))
 LISTING: Final = OldestFirst(
     select(*PUBLIC).where(Token.user_id == USER_ID), Token.created_at, Token.id

@@ -1,6 +1,5 @@
 """/v1/tokens"""
 
-import secrets
 from datetime import datetime
 from typing import Final
 
@@ -9,11 +8,9 @@ from flask import Response
 
 from app.api.tokens import queries
 from app.api.tokens.schemas import IssuedToken, TokenCreate, TokenPage, represent
-from app.auth.personal_tokens import PersonalToken
 from app.auth.policies import current_principal, current_user_id, provisioning, require_scopes
 from app.core.ids import new_id
 from app.core.problems import invalid
-from app.core.secrets import Keys, present
 from app.web import cursors, idempotency_key
 from app.web.conditional import created, preconditions
 from app.web.cursors import PageQuery
@@ -53,12 +50,8 @@ def create_token(wanted: TokenCreate) -> Response:
     require_scopes(*wanted.scopes)
     _require_no_longer_life(wanted.expires_at)
     once = idempotency_key.requested(wanted)
-    user_id, seed = current_user_id(), secrets.token_hex(32)
-    token = _token(user_id, seed, present())
-    values = wanted.all() | {"token_hash": token.hash, "last_four": str(token)[-4:]}
-    made = queries.create_token(user_id, new_id(), values, seed, once)
-    text = str(_token(user_id, made.seed, made.keys))
-    return idempotency_key.mark(created({**represent(made.row), "token": text}), made.replayed)
+    row, token, replayed = queries.create_token(current_user_id(), new_id(), wanted.all(), once)
+    return idempotency_key.mark(created({**represent(row), "token": str(token)}), replayed)
 
 
 @blueprint.delete("/<id:token_id>")
@@ -78,8 +71,3 @@ def _require_no_longer_life(expires_at: datetime | None) -> None:
     if limit and (expires_at is None or expires_at > limit):
         detail = "must not be after the expiry of the token that this request came with"
         raise invalid(detail, "too_late", pointer="/expires_at")
-
-
-def _token(user_id: str, seed: str, under: Keys) -> PersonalToken:
-    """What a replay makes again; the seed is worth nothing without the key."""
-    return PersonalToken.derive(user_id, bytes.fromhex(seed), under.personal_token)

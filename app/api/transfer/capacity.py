@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final
@@ -21,23 +21,20 @@ PIECE: Final = 256 * 1024
 FREE_SECONDS: Final = 60.0
 BYTES_PER_SECOND: Final = 256 * 1024
 
-RETRY_AFTER: Final = {"Retry-After": "5"}
-
 logger = logging.getLogger(__name__)
 
 
-class Pace:
-    """How fast a file has to move: after FREE_SECONDS, BYTES_PER_SECOND on average.
+def in_pace(pieces: Iterable[bytes], too_slow: Exception) -> Iterator[bytes]:
+    """Yield the pieces of a file, after FREE_SECONDS at BYTES_PER_SECOND on average.
 
-    Time counts from the creation of this object.
+    Raises the exception if they move more slowly.
     """
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-
-    def is_too_slow(self, moved: int) -> bool:
-        """Return whether more time has passed than this many bytes may take."""
-        return time.monotonic() - self.began > FREE_SECONDS + moved / BYTES_PER_SECOND
+    began, moved = time.monotonic(), 0
+    for piece in pieces:
+        if time.monotonic() - began > FREE_SECONDS + moved / BYTES_PER_SECOND:
+            raise too_slow
+        yield piece
+        moved += len(piece)
 
 
 def take_place(user_id: str) -> Place:
@@ -50,11 +47,11 @@ def take_place(user_id: str) -> Place:
         return places.take(user_id)
     except OwnPlaceTaken:
         tally.add(REFUSALS, "transfer")
-        detail = "Another export or import of this user is under way."
-        raise Problem(TOO_MANY_REQUESTS, detail, headers=RETRY_AFTER) from None
+        kind, detail = TOO_MANY_REQUESTS, "Another export or import of this user is under way."
     except NoPlace:
+        kind = OVERLOADED
         detail = "As many exports and imports are under way as this process takes at once."
-        raise Problem(OVERLOADED, detail, headers=RETRY_AFTER) from None
+    raise Problem(kind, detail, headers={"Retry-After": "5"})
 
 
 @contextmanager

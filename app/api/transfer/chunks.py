@@ -23,12 +23,11 @@ Line = dict[str, Any]
 class Writer:
     """Writes the chunks of the import of a file and reports the outcome of each line."""
 
-    def __init__(self, user_id: str, file: IO[bytes], report: Report, budget: Budget) -> None:
-        self.user_id = user_id
+    def __init__(self, file: IO[bytes], report: Report, budget: Budget) -> None:
         self.report = report
         self.budget = budget
         self.renamings = {
-            kind.name: Renaming(user_id, kind, file, budget) for kind in IN_ORDER if kind.unique
+            kind.name: Renaming(kind, file, budget) for kind in IN_ORDER if kind.unique
         }
         self.made: dict[tuple[str, str], int] = {}
         """Rows that this chunk created, by kind and id, and the places of their lines."""
@@ -38,7 +37,7 @@ class Writer:
         self.report.unwritten = {line["place"] for chunk in chunks.values() for line in chunk}
         self.made = {}
         for kind in IN_ORDER:
-            chunk = chunks[kind.name]
+            chunk = chunks.get(kind.name, [])
             self._write_all(kind, [line for line in chunk if not self._comes_too_early(kind, line)])
 
     def last_line(self) -> int:
@@ -97,7 +96,7 @@ class Writer:
         self, kind: Kind, chunk: list[Line], how: Callable[[str, Kind, list[Line]], list[Outcome]]
     ) -> int:
         """Write the lines, the first of them or none, and report their outcomes."""
-        outcomes = self.budget.run(lambda: how(self.user_id, kind, chunk))
+        outcomes = self.budget.run(lambda: how(self.budget.user_id, kind, chunk))
         ids = {line["place"]: line["id"] for line in chunk}
         for outcome in outcomes:
             self._note(kind, ids[outcome.place], outcome)

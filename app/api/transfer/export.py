@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import IO, Final
 
-from app.api.transfer.capacity import PIECE, Pace, take_place, temporary_file
+from app.api.transfer.capacity import PIECE, in_pace, take_place, temporary_file
 from app.api.transfer.formats import JSON_LINES, Form
 from app.api.transfer.tasks_alone import CALENDAR, TABLE
 from app.core import deadline
@@ -57,13 +57,9 @@ def pieces(file: IO[bytes], held: ExitStack) -> Iterator[bytes]:
 
     Raises ConnectionResetError if the client reads too slowly.
     """
-    pace, taken = Pace(), 0
+    too_slow = ConnectionResetError(errno.ECONNRESET, "the client is too slow")
     with held:
-        while piece := file.read(PIECE):
-            if pace.is_too_slow(taken):
-                raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
-            yield piece
-            taken += len(piece)
+        yield from in_pace(iter(lambda: file.read(PIECE), b""), too_slow)
 
 
 def write(file: IO[bytes], snapshot: Snapshot, user_id: str, form: Form) -> None:

@@ -4,11 +4,12 @@ Each chunk is a transaction: what is written stays when a later chunk fails, and
 body again changes nothing that is there already.
 """
 
+from collections import defaultdict
 from typing import IO, Any, Final
 
 import psycopg2
 
-from app.api.kinds import IN_ORDER, KINDS
+from app.api.kinds import KINDS
 from app.api.transfer.chunks import Line, Writer
 from app.api.transfer.progress import Budget, Report
 from app.api.transfer.reading import Defects, defect, lines
@@ -40,15 +41,11 @@ class Import:
         self.file = file
         self.report = Report()
         self.budget = Budget(user_id)
-        self.writer = Writer(user_id, file, self.report, self.budget)
-        self.begin_chunks()
+        self.writer = Writer(file, self.report, self.budget)
+        self.waiting: defaultdict[str, list[Line]] = defaultdict(list)
+        self.characters = 0
         self.rows = 0
         self.has_account = False
-
-    def begin_chunks(self) -> None:
-        """Begin an empty chunk of each kind."""
-        self.waiting: dict[str, list[Line]] = {kind.name: [] for kind in IN_ORDER}
-        self.characters = 0
 
     def run(self) -> dict[str, Any]:
         """Import the lines and return the report. Raises NoRoom, Problem 401, 503."""
@@ -121,8 +118,7 @@ class Import:
 
     def flush(self, number: int) -> None:
         """Write the waiting lines, all up to this number. Raises NoRoom, Problem 503."""
-        chunks = self.waiting
-        self.begin_chunks()
-        if any(chunks.values()):
+        chunks, self.waiting, self.characters = self.waiting, defaultdict(list), 0
+        if chunks:
             self.writer.write_chunks(chunks)
             self.budget.finish_chunk(number)

@@ -65,17 +65,9 @@ def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
         file.seek(0)
     longest = LONGEST_LINE + 1
     for number, line in enumerate(iter(lambda: file.readline(longest), b""), 1):
-        if len(line) > LONGEST_LINE:
-            skip_rest(file, line)
-            yield number, None
-        else:
-            yield number, line
-
-
-def skip_rest(file: IO[bytes], line: bytes) -> None:
-    """Seek to the beginning of the next line."""
-    while line and not line.endswith(b"\n"):
-        line = file.readline(LONGEST_LINE)
+        yield number, line if len(line) <= LONGEST_LINE else None
+        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+            line = file.readline(longest)
 
 
 def parsed(line: bytes) -> AnyLine | Defects:

@@ -9,6 +9,7 @@ name that the file gives it.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import IO, Any, Final, NamedTuple
 
 from psycopg2.errors import QueryCanceled
@@ -62,16 +63,13 @@ NO_PLAN: Final = Plan({})
 class Renaming:
     """The names of one kind's rows during an import from this file."""
 
-    def __init__(self, user_id: str, kind: Kind, file: IO[bytes], budget: Budget) -> None:
-        self.user_id = user_id
+    def __init__(self, kind: Kind, file: IO[bytes], budget: Budget) -> None:
         self.kind = kind
         self.file = file
         self.budget = budget
         self.plan: Plan | None = None
         """Which names rows have in the end; None until a name is taken."""
         self.plans = 0
-        self.last_lines: list[Line] = []
-        """The last line of each row in the file, once there is a plan."""
         self.early: dict[str, int] = {}
         """Rows whose last lines were written early, and the places of these lines."""
 
@@ -81,17 +79,17 @@ class Renaming:
         All names stay taken if that takes the database too long or was done too often. Raises
         NoRoom, Problem 503, or psycopg2.Error for what the database refused.
         """
-        if not self.plans:
-            self.last_lines = self._last_lines()
+        last = self.last_lines
         self.plans += 1
         self.plan, self.budget.begun = NO_PLAN, True
         if self.plans > MOST_PLANS:
             return
         with suppress(QueryCanceled):
-            self.plan = self.budget.run(lambda: self._planned_for(line))
+            self.plan = self.budget.run(lambda: self._planned_for(last, line))
         self.early |= {row_id: self.plan.names[row_id].place for row_id in self.plan.renamed}
 
-    def _last_lines(self) -> list[Line]:
+    @cached_property
+    def last_lines(self) -> list[Line]:
         """Return the last line of each of the first MOST_ROWS rows, by place."""
         last: dict[str, Line] = {}
         for place, line in self.budget.in_time(lines_of(self.kind.name, self.file)):
@@ -100,19 +98,19 @@ class Renaming:
                 last[values["id"]] = {"place": place, **values}
         return sorted(last.values(), key=lambda line: line["place"])
 
-    def _planned_for(self, line: Line) -> Plan:
+    def _planned_for(self, last: Sequence[Line], line: Line) -> Plan:
         """Plan for the last lines, and write those that have to come before this line."""
-        last, asked = self.last_lines, {**line, "place": AFTER_ALL}
+        user_id, asked = self.budget.user_id, {**line, "place": AFTER_ALL}
 
         def work(transaction: Transaction) -> Plan:
-            *found, taken = names.look_up(transaction, self.user_id, self.kind, [*last, asked])
+            *found, taken = names.look_up(transaction, user_id, self.kind, [*last, asked])
             plan = planned(last, found, taken.holder)
             if plan.renamed:
                 lines = [each for each in last if each["id"] in plan.renamed]
-                names.write(transaction, self.user_id, self.kind, lines, plan.renamed)
+                names.write(transaction, user_id, self.kind, lines, plan.renamed)
             return plan
 
-        return in_transaction(writing(self.user_id, once=True), work)
+        return in_transaction(writing(user_id, once=True), work)
 
 
 def planned(last: Sequence[Line], found: Sequence[Row], asked: str | None) -> Plan:

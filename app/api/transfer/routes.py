@@ -1,6 +1,6 @@
 """/v1/export and /v1/import"""
 
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -72,14 +72,8 @@ def import_account() -> Response:
 def answer(user_id: str, file: IO[bytes], once: Once | None) -> Response:
     """Import the file, or answer with the report that its idempotency key has already."""
     earlier = with_account(lambda: keys.claim(user_id, once)) if once else None
-    if earlier:
-        return mark(report(earlier), True)
-    outcome = Import(user_id, file).run()
-    if once:
+    outcome = earlier or Import(user_id, file).run()
+    if once and not earlier:
         earlier = keys.settle(user_id, once, outcome)
-    return mark(report(earlier or outcome), bool(earlier))
-
-
-def report(outcome: dict[str, Any]) -> Response:
-    """Return the report with its members in the order of the contract."""
-    return json_response(ImportReport.model_validate(outcome).model_dump())
+    report = ImportReport.model_validate(earlier or outcome)  # in the order of the contract
+    return mark(json_response(report.model_dump()), bool(earlier))

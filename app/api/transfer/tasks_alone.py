@@ -7,7 +7,7 @@ import codecs
 import csv
 import io
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import and_
@@ -18,9 +18,6 @@ from app.api.transfer.formats import Form, Part, rows_of
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.shape import USER_ID
-
-if TYPE_CHECKING:
-    from icalendar import Todo
 
 NAMED_TASKS: Final = Statement(
     rows_of(TASK)
@@ -34,6 +31,7 @@ NAMED_TASKS: Final = Statement(
 """Tasks with the names of their categories."""
 
 FIELDS: Final = ["category" if name == "category_id" else name for name in TASK.exported]
+TEXTS: Final = {"title", "description", "category"}
 
 BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 """Without it, Excel reads the file in its host's code page instead of UTF-8."""
@@ -44,25 +42,21 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 def table_lines(rows: list[Row]) -> bytes:
     """Write a line for each task."""
-    return written([cells({**TASK.represent(row), "category": row.category}) for row in rows])
+    tasks = [{**TASK.represent(row), "category": row.category} for row in rows]
+    return written([[cell(task, name) for name in FIELDS] for task in tasks])
 
 
-def cells(task: dict[str, Any]) -> list[str]:
-    """Return the cells of a task's line."""
-    task |= {name: harmless(task[name]) for name in ("title", "description", "category")}
-    return [cell(task[name]) for name in FIELDS]
+def cell(task: dict[str, Any], name: str) -> str:
+    """Return the text of a cell: empty for null, otherwise as in JSON."""
+    value = harmless(task[name]) if name in TEXTS else task[name]
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"')
 
 
 def harmless(text: str | None) -> str | None:
     """Return the text, after an apostrophe if it could be a formula."""
     return f"'{text}" if text and text.startswith(FORMULA) else text
-
-
-def cell(value: Any) -> str:
-    """Return the text of a cell: empty for null, otherwise as in JSON."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"')
 
 
 def written(lines: list[list[str]]) -> bytes:
@@ -96,11 +90,11 @@ CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 def todos(rows: list[Row]) -> bytes:
     """Write a VTODO for each task."""
-    return b"".join([todo(row).to_ical() for row in rows])
+    return b"".join([todo(row) for row in rows])
 
 
-def todo(row: Row) -> "Todo":
-    """Return a task as a VTODO. Its UID is the task's id, by which calendars recognise it.
+def todo(row: Row) -> bytes:
+    """Write a task as a VTODO. Its UID is the task's id, by which calendars recognise it.
 
     Without a METHOD, DTSTAMP is the time of the last change (RFC 5545, section 3.8.7.2).
     """
@@ -125,7 +119,8 @@ def todo(row: Row) -> "Todo":
     for name, value in values.items():
         if value not in (None, ""):
             made.add(name, value)
-    return made
+    text: bytes = made.to_ical()
+    return text
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from flask import current_app
 
-from app.api.transfer.capacity import PIECE, Pace, temporary_file
+from app.api.transfer.capacity import PIECE, in_pace, temporary_file
 from app.api.transfer.formats import JSON_LINES
 from app.core import deadline
 from app.core.problem_kinds import OVERLOADED, UNSUPPORTED_MEDIA_TYPE
@@ -22,6 +22,8 @@ from app.web.idempotency_key import Fingerprint
 from app.web.request import Request
 
 MEDIA_TYPES: Final = (JSON_LINES.media_type, "application/x-ndjson")
+
+TOO_SLOW: Final = "The body came too slowly, and was not read to its end; nothing was changed."
 
 MARKS: Final = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
@@ -45,8 +47,9 @@ def receive(incoming: Request) -> tuple[IO[bytes], Fingerprint]:
     """
     require_media_type(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPES[0]}`.")
     fingerprint = Fingerprint()
+    received = pieces(incoming, current_app.config["MAX_IMPORT_BYTES"])
     with temporary_file("import") as file:
-        for piece in pieces(incoming, current_app.config["MAX_IMPORT_BYTES"]):
+        for piece in in_pace(received, Problem(OVERLOADED, TOO_SLOW)):
             fingerprint.update(piece)
             file.write(piece)
         require_utf_8(file)
@@ -54,10 +57,10 @@ def receive(incoming: Request) -> tuple[IO[bytes], Fingerprint]:
 
 
 def pieces(incoming: Request, most: int) -> Iterator[bytes]:
-    """Yield the pieces of the body. Raises Problem 400, 411, 413, 503."""
+    """Yield the pieces of the body. Raises Problem 400, 411, 413."""
     length = declared_length(incoming, most)
     wanted = most + 1 if length is None else length
-    taken, pace = 0, Pace()
+    taken = 0
     while taken < wanted:
         deadline.renew()  # for each piece
         piece = read_piece(incoming, min(PIECE, wanted - taken))
@@ -66,9 +69,6 @@ def pieces(incoming: Request, most: int) -> Iterator[bytes]:
         taken += len(piece)
         if taken > most:
             raise too_large(most)
-        if pace.is_too_slow(taken):
-            detail = "The body came too slowly, and was not read to its end; nothing was changed."
-            raise Problem(OVERLOADED, detail)
         yield piece
     require_whole(taken, length)
 
@@ -76,14 +76,8 @@ def pieces(incoming: Request, most: int) -> Iterator[bytes]:
 def require_utf_8(file: IO[bytes]) -> None:
     """Raise Problem 415 with the name of the encoding if the file is clearly in another one."""
     file.seek(0)
-    if encoding := other_encoding(file.read(max(map(len, MARKS)))):
+    head = file.read(max(map(len, MARKS)))
+    unmarked = {0: None, 2: "UTF-16", 3: "UTF-32"}.get(head[:4].count(0), "binary")
+    if encoding := next((MARKS[mark] for mark in MARKS if head.startswith(mark)), unmarked):
         detail = f"The body is {encoding}. Send JSON lines as text in UTF-8, not compressed."
         raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
-
-
-def other_encoding(head: bytes) -> str | None:
-    """Return the encoding of a file that begins like this, or None for UTF-8."""
-    for mark, encoding in MARKS.items():
-        if head.startswith(mark):
-            return encoding
-    return {0: None, 2: "UTF-16", 3: "UTF-32"}.get(head[:4].count(0), "binary")

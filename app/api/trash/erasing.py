@@ -50,17 +50,12 @@ def erase() -> Select[Any]:
     """
     items = union_all(*(items_of(kind).where(kind.table.c.id == ID) for kind in KINDS.values()))
     found = items.cte("found")
-    erased = [
-        _erased(
-            kind,
-            kind.table.c.id == ID,
-            in_trash(kind.table),
-            is_expected(kind.table),
-            exists(select(found.c.type).where(found.c.type == kind.name)),
-        )
-        for kind in KINDS.values()
-    ]
-    return select(found).add_cte(*erased)
+    statement = select(found)
+    for kind in KINDS.values():
+        this = (kind.table.c.id == ID, in_trash(kind.table), is_expected(kind.table))
+        is_found = exists(select(found.c.type).where(found.c.type == kind.name))
+        statement = statement.add_cte(_erased(kind, *this, is_found))
+    return statement
 
 
 def bounds() -> Select[Any]:

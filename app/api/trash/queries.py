@@ -3,17 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    literal,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import Select, Text, Uuid, bindparam, cast, literal, select, tuple_, union_all
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.api.kinds import KINDS, columns_of

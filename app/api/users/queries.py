@@ -3,21 +3,7 @@
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    CTE,
-    Select,
-    bindparam,
-    delete,
-    exists,
-    false,
-    func,
-    null,
-    or_,
-    select,
-    text,
-    true,
-    update,
-)
+from sqlalchemy import Select, bindparam, delete, false, func, null, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.api.users.schemas import FIELDS, represent
@@ -34,6 +20,7 @@ from app.rows.shape import USER_ID, Preconditions
 from app.rows.versioned import Representation
 
 PUBLIC: Final = [getattr(User, name) for name in (*FIELDS, "used_rows", "used_bytes")]
+OWN: Final = select(*PUBLIC).where(User.id == USER_ID)
 
 KEPT_UPDATES: Final = 64
 """Cached statements: one for each set of fields that a patch can have."""
@@ -63,16 +50,11 @@ def create_user(
     user_id: str, email: str, password_hash: str, name: str | None, once: Once | None
 ) -> Representation | None:
     """Create an account; return None if the address is taken."""
-    rows = execute(
-        Scope(Role.AUTH, user_id, writes=True, once=once is not None),
-        CREATE_ONCE if once else CREATE,
-        user_id=user_id,
-        email=email,
-        password_hash=password_hash,
-        name=name,
-        **(once.parameters if once else {}),
-    )
-    row = first(rows)
+    values: dict[str, Any] = {"email": email, "password_hash": password_hash, "name": name}
+    if once:
+        values |= once.parameters
+    scope = Scope(Role.AUTH, user_id, writes=True, once=once is not None)
+    row = first(execute(scope, CREATE[scope.once], user_id=user_id, **values))
     return represent(row) if row else None
 
 
@@ -91,7 +73,7 @@ def get_user(user_id: str) -> Representation | None:
 def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
     """Change the given fields and return the account. Raises NoAccount, Problem 412."""
     parameters = {"user_id": user_id, **conditions._asdict(), **values}
-    [row] = execute(writing(user_id), _update_of(frozenset(values)), **parameters)
+    [row] = execute(writing(user_id), _update(frozenset(values)), **parameters)
     return represent(_settle(row, conditions))
 
 
@@ -127,45 +109,21 @@ def _replay() -> Select[Any]:
     return select(record, replayed.c.fingerprint).select_from(replayed.join(record, true()))
 
 
-def _before() -> CTE:
-    return select(*PUBLIC).where(User.id == USER_ID).cte("before")
-
-
-def _update(fields: list[str]) -> Select[Any]:
-    before = _before()
-    differs = or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
-    after = (
+@lru_cache(maxsize=KEPT_UPDATES)
+def _update(fields: frozenset[str]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(name) for name in sorted(fields)}
+    differs = (getattr(User, name).is_distinct_from(value) for name, value in values.items())
+    write = (
         update(User)
-        .where(
-            User.id == USER_ID,
-            exists(select(before).where(statements.is_expected(before), differs)),
-        )
+        .where(User.id == USER_ID, or_(false(), *differs))
         .values(
-            **{name: bindparam(name) for name in fields},
+            **values,
             change_seq=User.change_seq + 1,
             version=User.change_seq + 1,
             updated_at=func.clock_timestamp(),
         )
-        .returning(*PUBLIC)
-        .cte("after")
     )
-    return statements.answer([], after, before.c.keys(), otherwise=before)
-
-
-@lru_cache(maxsize=KEPT_UPDATES)
-def _update_of(fields: frozenset[str]) -> Statement:
-    return Statement(_update(sorted(fields)))
-
-
-def _delete() -> Select[Any]:
-    before = _before()
-    after = (
-        delete(User)
-        .where(User.id == USER_ID, exists(select(before).where(statements.is_expected(before))))
-        .returning(*PUBLIC)
-        .cte("after")
-    )
-    return statements.answer([], after, before.c.keys(), otherwise=before)
+    return Statement(statements.if_expected(write, OWN))
 
 
 FIND_LOGIN: Final = Statement(
@@ -173,8 +131,7 @@ FIND_LOGIN: Final = Statement(
         func.lower(User.email) == func.lower(bindparam("email")), User.password_hash.is_not(null())
     )
 )
-GET: Final = Statement(select(*PUBLIC).where(User.id == USER_ID))
-CREATE: Final = Statement(_create(once=False))
-CREATE_ONCE: Final = Statement(_create(once=True))
+GET: Final = Statement(OWN)
+CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
 REPLAY: Final = Statement(_replay())
-DELETE: Final = Statement(_delete())
+DELETE: Final = Statement(statements.if_expected(delete(User).where(User.id == USER_ID), OWN))

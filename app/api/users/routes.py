@@ -1,8 +1,7 @@
 """/v1/auth and /v1/me"""
 
 import secrets
-import time
-from typing import Any, Final
+from typing import Final
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -21,11 +20,10 @@ from app.auth import refresh_tokens
 from app.auth.access_tokens import ACCESS_SECONDS
 from app.auth.passwords import check_password_hash, generate_password_hash
 from app.auth.policies import current_principal, current_user_id, provisioning, token_verifier
-from app.auth.refresh_tokens import RefreshToken
+from app.auth.refresh_tokens import Issued, RefreshToken
 from app.core.ids import new_id
 from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS
 from app.core.problems import Problem
-from app.core.secrets import Keys, present
 from app.rows.idempotency import Once
 from app.rows.quotas import NoAccount
 from app.rows.versioned import Representation
@@ -56,11 +54,10 @@ def register_account(registration: Registration) -> Response:
     once = idempotency_key.requested(registration)
     request_limits().by_password()
     password_hash = generate_password_hash(registration.password)
-    name = registration.name
-    user = queries.create_user(new_id(), registration.email, password_hash, name, once)
-    replayed = user is None
+    email, name = registration.email, registration.name
+    user = queries.create_user(new_id(), email, password_hash, name, once)
     account = user or _registered_before(registration, once)
-    return idempotency_key.mark(created_at("/v1/me", account), replayed)
+    return idempotency_key.mark(created_at("/v1/me", account), user is None)
 
 
 @auth.post("/token")
@@ -81,12 +78,7 @@ def sign_in(credentials: Credentials) -> Response:
         limits.count(keys)
         raise Problem(INVALID_CREDENTIALS, "The e-mail address or the password is wrong.")
     once = idempotency_key.requested(credentials)
-    seed, now = secrets.token_bytes(32), int(time.time())
-    new_hash = _token(login.user_id, seed, present()).hash
-    outcome = refresh_tokens.start_session(
-        login.user_id, new_hash, new_id(), _kept(seed, now), once
-    )
-    return _pair(login.user_id, seed, now, outcome)
+    return _pair(refresh_tokens.start_session(login.user_id, once))
 
 
 @auth.post("/refresh")
@@ -102,12 +94,7 @@ def refresh_session(presented: RefreshRequest) -> Response:
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         raise Problem(INVALID_CREDENTIALS)
-    seed, now = secrets.token_bytes(32), int(time.time())
-    new_hash = _token(token.user_id, seed, present()).hash
-    outcome = refresh_tokens.rotate(token.user_id, token.hash, new_hash, _kept(seed, now), once)
-    if not outcome.done and outcome.earlier is None:
-        raise Problem(INVALID_CREDENTIALS)
-    return _pair(token.user_id, seed, now, outcome)
+    return _pair(refresh_tokens.rotate(token, once))
 
 
 @auth.post("/logout")
@@ -122,8 +109,7 @@ def sign_out(presented: RefreshRequest) -> Response:
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         return no_content()
-    outcome = refresh_tokens.end_session(token.user_id, token.hash, once)
-    return idempotency_key.mark(no_content(), outcome.earlier is not None)
+    return idempotency_key.mark(no_content(), refresh_tokens.end_session(token, once))
 
 
 @me.get("")
@@ -191,22 +177,12 @@ def _registered_before(registration: Registration, once: Once | None) -> Represe
     raise taken
 
 
-def _token(user_id: str, seed: bytes, under: Keys) -> RefreshToken:
-    return RefreshToken.derive(user_id, seed, under.refresh_token)
-
-
-def _kept(seed: bytes, now: int) -> dict[str, Any]:
-    """What a replay is made of; worth nothing to a reader of the database without the key."""
-    return {"seed": seed.hex(), "issued": now}
-
-
-def _pair(user_id: str, seed: bytes, now: int, outcome: refresh_tokens.Outcome) -> Response:
-    if earlier := outcome.earlier:
-        seed, now = bytes.fromhex(earlier["seed"]), earlier["issued"]
+def _pair(issued: Issued) -> Response:
+    access_token = token_verifier().issue(issued.token.user_id, now=issued.at, under=issued.keys)
     pair = {
-        "access_token": token_verifier().issue(user_id, now=now, under=outcome.keys),
+        "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": ACCESS_SECONDS,
-        "refresh_token": str(_token(user_id, seed, outcome.keys)),
+        "refresh_token": str(issued.token),
     }
-    return idempotency_key.mark(json_response(pair), outcome.earlier is not None)
+    return idempotency_key.mark(json_response(pair), issued.replayed)

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Final
 
-from annotated_types import MinLen
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticKnownError
 
 from app.core.texts import compatible
@@ -11,11 +10,13 @@ from app.rows import quotas
 from app.web.fields.identifiers import Email, Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Int64
-from app.web.fields.strings import TEXT_PATTERN, KeptLine, Line, PlainText
+from app.web.fields.strings import KeptLine, Line, PlainText
 from app.web.fields.times import Timestamp, TimeZone
 
-PASSWORD_LENGTHS: Final = (8, 200)
-"""At least eight characters, no other rule: NIST SP 800-63B, section 5.1.1.2."""
+SHORTEST: Final = 8
+"""Characters of a password, without any other rule: NIST SP 800-63B, section 5.1.1.2."""
+
+LONGEST: Final = 200
 
 EMAIL: Final = "alice@example.com"
 PASSWORD: Final = "correct horse battery"  # noqa: S105 an example
@@ -23,13 +24,12 @@ REFRESH_TOKEN: Final = "AZgdLH86fUCKPi9rnB0OT3mC1x9Rk0vUqf3sW2b7yTn4LhQpZc5dEaJ8
 
 
 def _fitting(password: str) -> str:
-    """Return the password if the form that is hashed has a permitted length, too."""
-    shortest, longest = PASSWORD_LENGTHS
-    length = len(compatible(password))
-    if length < shortest:
-        raise PydanticKnownError("string_too_short", {"min_length": shortest})
-    if length > longest:
-        raise PydanticKnownError("string_too_long", {"max_length": longest})
+    """Return the password if its length is permitted, also in the form that is hashed."""
+    lengths = (len(password), len(compatible(password)))
+    if min(lengths) < SHORTEST:
+        raise PydanticKnownError("string_too_short", {"min_length": SHORTEST})
+    if max(lengths) > LONGEST:
+        raise PydanticKnownError("string_too_long", {"max_length": LONGEST})
     return password
 
 
@@ -37,17 +37,8 @@ Name = Annotated[str, Line(100)]
 Password = Annotated[
     str,
     AfterValidator(_fitting),
-    MinLen(PASSWORD_LENGTHS[0]),
-    PlainText(PASSWORD_LENGTHS[1]),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "format": "password",
-            "minLength": PASSWORD_LENGTHS[0],
-            "maxLength": PASSWORD_LENGTHS[1],
-            "pattern": TEXT_PATTERN,
-        }
-    ),
+    PlainText(LONGEST),
+    Field(json_schema_extra={"format": "password", "minLength": SHORTEST}),
 ]
 
 
@@ -130,7 +121,7 @@ class Credentials(Body):
     model_config = examples({"email": EMAIL, "password": PASSWORD})
 
     email: Email
-    password: Annotated[str, PlainText(PASSWORD_LENGTHS[1])]
+    password: Annotated[str, PlainText(LONGEST)]
 
 
 class RefreshRequest(Body):
