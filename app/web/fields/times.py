@@ -32,6 +32,9 @@ Digits beyond microseconds are cut off. The RFC sets no limit to them; .NET writ
 
 DATE_PATTERN: Final = f"^{DAY}$"
 
+TIMESTAMP: Final = {"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN}
+DATE: Final = {"type": "string", "format": "date", "pattern": DATE_PATTERN}
+
 
 def _timestamp(value: str) -> datetime:
     """The instant in UTC; Python cuts digits beyond microseconds off and does not round."""
@@ -75,13 +78,13 @@ Timestamp = Annotated[
         "must be an RFC 3339 date-time with an offset",
         LONGEST_TIMESTAMP,
     ),
-    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN}),
+    WithJsonSchema(TIMESTAMP),
 ]
 Date = Annotated[
     date,
     BeforeValidator(_date),
     Matching(DATE_PATTERN, "date", "must be a date as YYYY-MM-DD", DATE_LENGTH),
-    WithJsonSchema({"type": "string", "format": "date", "pattern": DATE_PATTERN}),
+    WithJsonSchema(DATE),
 ]
 DayOrInstant = Annotated[
     date | datetime,
@@ -92,14 +95,7 @@ DayOrInstant = Annotated[
         "must be an RFC 3339 date-time with an offset, or a date as YYYY-MM-DD",
         LONGEST_TIMESTAMP,
     ),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN},
-                {"type": "string", "format": "date", "pattern": DATE_PATTERN},
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [TIMESTAMP, DATE]}),
 ]
 TimeZone = Annotated[
     str,
