@@ -9,7 +9,7 @@ from app.core import lifecycle, logs
 from app.core.environment import exposed_development, load, misspelt_settings
 from app.core.metrics import tally
 from app.core.version import __version__
-from app.db.pool import warm_up
+from app.db.first_connection import warm_up
 from app.server.master import Logger, announce_end
 from app.server.worker import Worker
 from app.web import errors

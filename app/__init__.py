@@ -25,10 +25,10 @@ from app.ops import commands, telemetry
 from app.rows import quotas
 from app.web import (
     access_log,
-    counters,
     edge,
     errors,
     request_limits,
+    shared_counts,
     sign_in_limits,
 )
 from app.web.application import Application
@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     access_log.init_app(app)
     telemetry.init_app(app, os.environ)
     deadline.init_app(app, settings)
-    shared = counters.connect(settings.ratelimit_storage_uri)
+    shared = shared_counts.Shared(settings.ratelimit_storage_uri)
     request_limits.init_app(app, settings, shared)
     sign_in_limits.init_app(app, shared)
     quotas.init_app(app, settings, (kind.table for kind in kinds.KINDS.values()))
@@ -104,7 +104,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     admit_browsers(app, settings)
     app.after_request(policies.confirm)  # first of all that follow a request, as it may answer anew
     trust_proxies(app, settings)
-    app.wsgi_app = edge.ShortHeaders(app.wsgi_app)  # type: ignore[method-assign]
     if settings.metrics_token:
         measure(app)
     return app

@@ -15,6 +15,7 @@ import pytest
 from app import create_app
 from app.core.problems import Problem
 from app.db import breaker
+from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import AWAY, Cause, Failure, while_connecting, while_waiting
 from tests.conftest import Account, settings_for
@@ -26,7 +27,7 @@ PATIENCE_SECONDS = 30.0
 
 
 def state(account: Account) -> Breaker:
-    found: Breaker = account.client.application.extensions["database_breaker"]
+    found: Breaker = account.client.application.extensions[GATE].breaker
     return found
 
 

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.core import deadline
-from app.db.base import db
+from app.db.base import GATE, db
 from tests.conftest import Account, sending, settings_for
 from tests.databases import migrate
 from tests.locks import until
@@ -77,7 +77,7 @@ def test_a_connection_that_was_given_up_is_never_used_again(cluster_to_freeze: C
         assert is_problem(caller.get("/v1/tasks"), "database-unavailable")
     with application.app_context():
         assert (db.engine.pool.checkedin(), db.engine.pool.checkedout()) == (1, 0)
-    breaker = application.extensions["database_breaker"]
+    breaker = application.extensions[GATE].breaker
     until(lambda: breaker.failure is None)
     assert caller.get("/v1/tasks").json["items"] == []
 

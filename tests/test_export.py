@@ -17,7 +17,7 @@ from app import create_app
 from app.api.transfer.capacity import BYTES_PER_SECOND, FREE_SECONDS, PIECE
 from app.api.transfer.tasks_alone import harmless
 from app.db.base import db
-from app.db.sending import PIECE_ROWS
+from app.db.transactions import PIECE_ROWS
 from tests.conftest import Account, gunicorn_process, sending, settings_for
 from tests.lines import counted, exported, parsed
 from tests.locks import until
@@ -260,7 +260,7 @@ def test_an_account_that_cannot_be_read_in_time_is_503(
     alice: Account, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(connection, alice, PIECE_ROWS)
-    monkeypatch.setattr("app.db.sending.LONGEST_SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr("app.db.transactions.LONGEST_SNAPSHOT_SECONDS", 0.0)
     response = alice.get("/v1/export")
     assert (response.status_code, response.json["type"]) == (503, "/problems/database-busy")
     monkeypatch.undo()

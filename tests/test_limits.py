@@ -15,9 +15,10 @@ from app import create_app
 from app.auth.personal_tokens import PersonalToken
 from app.core.ids import new_id
 from app.core.problems import Problem
-from app.web import counters, request_limits
-from app.web.counters import LastMinute, PresentMinute, Shared
-from app.web.request_limits import network
+from app.web import counters, request_limits, shared_counts
+from app.web.counters import LastMinute, PresentMinute
+from app.web.networks import network
+from app.web.shared_counts import Shared
 from app.web.sign_in_limits import SignInLimits
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
@@ -556,7 +557,7 @@ def test_while_redis_is_away_this_process_counts_and_no_request_fails(
         assert "open-sesame" not in logged
         server.start()
         assert refused(user.get("/v1/me"), "user"), "asked again only after ten seconds"
-        clock.forward(counters.AWAY_SECONDS)
+        clock.forward(shared_counts.AWAY_SECONDS)
         assert told(user.get("/v1/me"))[1] == 2
 
 
@@ -580,7 +581,7 @@ def test_a_storage_that_never_answers_is_asked_by_one_request_at_a_time(clock: C
         shared = Shared(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         here = PresentMinute()
         assert shared.ask(request_limits._count, here.hit, "someone") == 1
-        clock.forward(counters.AWAY_SECONDS)
+        clock.forward(shared_counts.AWAY_SECONDS)
         asked: list[str] = []
 
         def question(_redis: object, key: str) -> int:

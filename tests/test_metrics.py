@@ -23,7 +23,6 @@ from app.core.metrics.families import (
 from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import Cause
-from app.db.pool import BREAKER
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
 from tests.locks import held, until
@@ -307,7 +306,7 @@ def test_an_open_breaker_and_its_cause_are_told(
     assert found.sum("tasks_database_breakers_open") == 1
     assert found.sum("tasks_database_failures_total", cause="away") == 1
     assert found.sum("tasks_problems_total", type="database-unavailable") == 3
-    caller.client.application.extensions[BREAKER].failure = None
+    caller.client.application.extensions[GATE].breaker.failure = None
     assert told(caller.client).sum("tasks_database_breakers_open") == 0
 
 

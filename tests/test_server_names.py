@@ -9,7 +9,20 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.server import GUNICORN_NAMES
+GUNICORN_NAMES = {
+    "worker": "accept alive enqueue_req get_thread_pool handle handle_error handle_exit"
+    " handle_quit handle_request keepalived_conns method_queue nr_conns"
+    " on_client_socket_readable pending_conns poller set_accept_enabled sockets tpool"
+    " wait_for_and_dispatch_events",
+    "connection": "close data_ready parser sock timeout",
+    "parser": "unreader",
+    "unreader": "buf",
+    "request": "body force_close",
+    "body": "reader",
+    "reader": "length",
+    "master": "reexec_pid signal",
+}
+"""What gunicorn does not document and app/server uses, by the object that has it."""
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\none"
 

@@ -18,8 +18,8 @@ from app.core import deadline
 from app.core.config import ConfigurationError, Settings
 from app.core.ids import new_id
 from app.core.places import for_passwords
-from app.web import counters, sign_in_limits
-from app.web.counters import Shared
+from app.web import shared_counts, sign_in_limits
+from app.web.shared_counts import Shared
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, settings_for
 from tests.parallel import at_once
@@ -338,7 +338,7 @@ def test_a_storage_that_was_away_is_asked_again_later(clock: Callable[[float], N
         return 1
 
     assert shared.ask(question, lambda _: -1, "someone") == -1
-    clock(counters.AWAY_SECONDS)
+    clock(shared_counts.AWAY_SECONDS)
     assert shared.ask(question, lambda _: -1, "someone") == 1
     assert asked == ["someone"]
 
@@ -354,9 +354,9 @@ def test_a_storage_without_its_client_stops_the_start(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_client(*_: object, **__: object) -> None:
-        raise counters.StorageConfigurationError
+        raise shared_counts.StorageConfigurationError
 
-    monkeypatch.setattr(counters, "storage_from_string", without_client)
+    monkeypatch.setattr(shared_counts, "storage_from_string", without_client)
     with pytest.raises(ConfigurationError, match="RATELIMIT_STORAGE_URI"):
         create_app(settings_for(database_url, RATELIMIT_STORAGE_URI=nowhere()))
 

@@ -80,8 +80,6 @@ def init_app(app: Flask, settings: Settings, url: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = pool.options(settings)
     db.init_app(app)
     with app.app_context():
-        breaker = pool.init_app(app, db.engine, settings)
-        app.extensions[GATE] = Gate(
-            breaker, cast(Pool, db.engine.pool), settings.db_statement_timeout
-        )
+        breaker, connections = pool.guard(db.engine, settings), cast(Pool, db.engine.pool)
+        app.extensions[GATE] = Gate(breaker, connections, settings.db_statement_timeout)
         event.listen(db.engine, "before_cursor_execute", put_scope, retval=True)

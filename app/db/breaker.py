@@ -6,7 +6,7 @@ request finds out for itself. Source: M. Nygard, "Release It!".
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import SystemRandom
 from threading import Lock, Thread
 from time import monotonic, sleep
@@ -59,31 +59,29 @@ class Breaker:
     def _run(self) -> None:
         try:
             self._find_the_way_back()
-        except BaseException:
-            self.failure = None  # or nothing would close the breaker again
-            raise
+        finally:  # however it ends, or nothing would close the breaker again
+            self.failure = None
 
     def _find_the_way_back(self) -> None:
         opened = told_at = monotonic()
-        failure = told = self.failure
-        pauses = _pauses()
-        while failure:
-            sleep(LASTING_PAUSE_SECONDS if failure.lasting else next(pauses))
+        told, pause = self.failure, FIRST_PAUSE_SECONDS
+        while failure := self.failure:
+            # With jitter, so that processes do not probe at the same moment.
+            passing = pause * JITTER.uniform(0.8, 1.2)
+            sleep(LASTING_PAUSE_SECONDS if failure.lasting else passing)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             if monotonic() - self.asked_at > UNASKED_SECONDS:
-                self.failure = None
                 return
-            self.failure = failure = self._failure_now()
-            if failure and (failure != told or monotonic() - told_at > REMINDER_SECONDS):
-                _warn(failure)
-                told, told_at = failure, monotonic()
-        logger.info("the database is back after %.1f s", monotonic() - opened)
-
-    def _failure_now(self) -> Failure | None:
-        try:
-            self.probe()
-        except psycopg2.Error as error:
-            return while_connecting(error)
-        return None
+            try:
+                self.probe()
+            except psycopg2.Error as error:
+                self.failure = while_connecting(error)
+            else:
+                logger.info("the database is back after %.1f s", monotonic() - opened)
+                return
+            if self.failure != told or monotonic() - told_at > REMINDER_SECONDS:
+                _warn(self.failure)
+                told, told_at = self.failure, monotonic()
 
 
 def _warn(failure: Failure) -> None:
@@ -91,11 +89,3 @@ def _warn(failure: Failure) -> None:
         logger.error("the database refuses this service; as for DATABASE_URL: %s", failure.advice)
     else:
         logger.warning("the database is not available: %s", failure.advice)
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds between probes, with jitter, so that processes do not probe at the same moment."""
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        yield pause * JITTER.uniform(0.8, 1.2)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -57,72 +57,38 @@ FULL: Final = re.compile(
     re.IGNORECASE,
 )
 
-LASTING: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), Failure(cause, advice))
-    for cause, pattern, advice in (
-        (
-            Cause.TLS,
-            "certificate verify failed|root certificate",
-            "its sslrootcert does not hold the authority that signed the server's certificate",
+LASTING: Final = {
+    Cause.TLS: {
+        "certificate verify failed|root certificate": (
+            "its sslrootcert does not hold the authority that signed the server's certificate"
         ),
-        (
-            Cause.TLS,
-            "does not match host name",
-            "the server's certificate is for another host name",
+        "does not match host name": "the server's certificate is for another host name",
+        "does not support SSL|server refused TLS|no pg_hba.conf entry.*no encryption": (
+            "its sslmode asks for TLS, which the server does not speak"
         ),
-        (
-            Cause.TLS,
-            "does not support SSL|server refused TLS|no pg_hba.conf entry.*no encryption",
-            "its sslmode asks for TLS, which the server does not speak",
+        "channel binding": "its channel_binding asks for what the server does not offer",
+    },
+    Cause.REFUSED: {
+        "(?:password|SASL|SCRAM) authentication failed|no password supplied|no such user"
+        "|role .* does not exist|wrong password": "its user or password is not accepted",
+        "database .* does not exist|no such database": "there is no database of that name",
+        "no pg_hba.conf entry|not permitted to log in|permission denied for database": (
+            "its user may not log in from here"
         ),
-        (
-            Cause.TLS,
-            "channel binding",
-            "its channel_binding asks for what the server does not offer",
+        "Name or service not known|nodename nor servname|No address associated": (
+            "no host of that name is known"
         ),
-        (
-            Cause.REFUSED,
-            "(?:password|SASL|SCRAM) authentication failed|no password supplied|no such user"
-            "|role .* does not exist|wrong password",
-            "its user or password is not accepted",
+        r"invalid \w+ value": "libpq does not take the value of one of its parameters",
+        "endpoint (?:has been|is) disabled": (
+            "the Neon endpoint is disabled; enable it in the console"
         ),
-        (
-            Cause.REFUSED,
-            "database .* does not exist|no such database",
-            "there is no database of that name",
+        "quota": "a quota of the Neon project is used up; see its usage in the console",
+        "endpoint could not be found|Endpoint ID is not specified": (
+            "the Neon endpoint does not exist"
         ),
-        (
-            Cause.REFUSED,
-            "no pg_hba.conf entry|not permitted to log in|permission denied for database",
-            "its user may not log in from here",
-        ),
-        (
-            Cause.REFUSED,
-            "Name or service not known|nodename nor servname|No address associated",
-            "no host of that name is known",
-        ),
-        (
-            Cause.REFUSED,
-            r"invalid \w+ value",
-            "libpq does not take the value of one of its parameters",
-        ),
-        (
-            Cause.REFUSED,
-            "endpoint (?:has been|is) disabled",
-            "the Neon endpoint is disabled; enable it in the console",
-        ),
-        (
-            Cause.REFUSED,
-            "quota",
-            "a quota of the Neon project is used up; see its usage in the console",
-        ),
-        (
-            Cause.REFUSED,
-            "endpoint could not be found|Endpoint ID is not specified",
-            "the Neon endpoint does not exist",
-        ),
-    )
-)
+    },
+}
+"""The advice for each cause that an operator has to remove, by what the message matches first."""
 
 # Sent in answer to a statement, and meaning that there was no server to send it on to.
 NOT_SENT_ON: Final = re.compile(
@@ -155,14 +121,16 @@ def while_connecting(error: BaseException | None) -> Failure:
     text = str(error)
     if FULL.search(text):
         return NO_ROOM
-    return next((failure for pattern, failure in LASTING if pattern.search(text)), AWAY)
+    for cause, advices in LASTING.items():
+        for pattern, advice in advices.items():
+            if re.search(pattern, text, re.IGNORECASE):
+                return Failure(cause, advice)
+    return AWAY
 
 
 def while_waiting(error: BaseException | None) -> Failure:
     """Classify the error of a connection on which a statement had been sent."""
-    if isinstance(error, DeadlineExceeded):
-        return SILENT
-    text = str(error)
-    if FULL.search(text):
-        return NO_ROOM
-    return AWAY if NOT_SENT_ON.search(text) else LOST
+    failure = while_connecting(error)
+    if failure in {SILENT, NO_ROOM}:
+        return failure
+    return AWAY if NOT_SENT_ON.search(str(error)) else LOST

@@ -1,38 +1,35 @@
 """The engine and its connection pool: how connections are opened, checked and closed."""
 
 import logging
-import os
 import select
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
 from typing import Any, Final
 
 import psycopg2
-from flask import Flask
 from psycopg2.extensions import UNICODE, new_type, register_type
 from sqlalchemy import Dialect, Engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from app.core import deadline
-from app.core.config import FAILED_TO_LOAD, Settings
+from app.core.config import Settings
 from app.core.database_url import overrule_environment
 from app.core.metrics import tally
 from app.core.metrics.families import POOL_TIMEOUTS, POOL_WAIT_SECONDS, POOL_WAITS
 from app.db.breaker import Breaker
-from app.db.failures import Cause, while_connecting
 
 APPLICATION_NAME: Final = "tasks-api"
-BREAKER: Final = "database_breaker"
 UUID_OID: Final = (2950,)
 
 
 class Pool(QueuePool):
-    """A LIFO pool in which a request waits for a connection no longer than its deadline allows."""
+    """A LIFO pool in which a request waits for a connection no longer than its deadline allows.
+
+    It counts the waits, for the metrics.
+    """
 
     # SQLAlchemy's QueuePool reads this private attribute whenever a caller has to wait.
     @property
@@ -42,10 +39,6 @@ class Pool(QueuePool):
     @_timeout.setter
     def _timeout(self, seconds: float) -> None:
         self._patience = seconds
-
-
-class CountedPool(Pool):
-    """A pool that counts waits for a connection, for the metrics."""
 
     def _do_get(self) -> Any:
         if self._overflow < self._max_overflow or not self._pool.empty():
@@ -70,7 +63,7 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "isolation_level": "AUTOCOMMIT",
         "skip_autocommit_rollback": True,
-        "poolclass": CountedPool if settings.metrics_token else Pool,
+        "poolclass": Pool,
         "pool_size": settings.db_pool_size,
         "max_overflow": settings.db_max_overflow,
         "pool_timeout": settings.db_pool_timeout,
@@ -119,7 +112,7 @@ def beside_the_pool(parameters: dict[str, Any], seconds: float) -> Iterator[Any]
             connection.close()
 
 
-def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
+def guard(engine: Engine, settings: Settings) -> Breaker:
     """Check connections as they leave the pool, and create the breaker that guards the engine."""
     overrule_environment()
     parameters = connect_parameters(engine, settings)
@@ -136,8 +129,7 @@ def init_app(app: Flask, engine: Engine, settings: Settings) -> Breaker:
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _read_ids_as_text)
     event.listen(engine, "checkout", _refuse_dead)
-    app.extensions[BREAKER] = breaker = Breaker(probe)
-    return breaker
+    return Breaker(probe)
 
 
 def _read_ids_as_text(connection: Any, record: object) -> None:
@@ -155,26 +147,3 @@ def _refuse_dead(connection: Any, record: object, fairy: object) -> None:
     poller.register(connection.fileno(), select.POLLIN)
     if poller.poll(0):
         raise DisconnectionError("closed by the server")
-
-
-def warm_up(app: Flask, *, first: bool) -> None:
-    """Open a connection in a background thread, so that the first request finds one.
-
-    Where TLS shows that the server is not the one it should be, the first worker ends the service
-    with one line for the operator, as a wrong setting does.
-    """
-    Thread(target=_warm_up, args=(app, first), name="warm-up", daemon=True).start()
-
-
-def _warm_up(app: Flask, first: bool) -> None:
-    try:
-        with app.app_context():
-            app.extensions["sqlalchemy"].engine.connect().close()
-    except DBAPIError as error:
-        failure = while_connecting(error.orig)
-        if first and failure.cause is Cause.TLS:
-            sys.stderr.write(f"Configuration: DATABASE_URL: {failure.advice}\n")
-            sys.stderr.flush()
-            os._exit(FAILED_TO_LOAD)
-        if failure.for_all:
-            app.extensions[BREAKER].open(failure)

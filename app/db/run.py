@@ -23,7 +23,7 @@ from app.core.problems import Problem
 from app.db.base import Gate, db, gate
 from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
 from app.db.scope import Scope
-from app.db.sending import Row, Rows, Sending, Snapshot, Transaction
+from app.db.sending import Row, Rows, Sending
 from app.db.statement import Statement
 
 Result = TypeVar("Result")
@@ -40,13 +40,17 @@ class Broken(Exception):
         self.failure = failure
         self.may_be_done = sending.may_be_done and (failure.sent or bool(sending.begins))
 
+    def reported(self) -> Problem:
+        """The problem that a client is answered, after operators were told."""
+        return report(self.failure, may_be_done=self.may_be_done)
+
 
 def execute(scope: Scope, statement: Statement, **parameters: object) -> Rows:
     """The rows of a statement, run in the scope and committed in one round trip.
 
     Raises Problem 503, or psycopg2.Error for what the database refused.
     """
-    return run(scope, Sending, lambda sending: sending.execute(statement, parameters))
+    return perform(scope, Sending, lambda sending: sending.execute(statement, parameters))
 
 
 def first(rows: Rows) -> Row | None:
@@ -54,27 +58,11 @@ def first(rows: Rows) -> Row | None:
     return rows[0] if rows else None
 
 
-def in_transaction(scope: Scope, work: Callable[[Transaction], Result]) -> Result:
+def perform(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
     """What the work returns; all that it sent is committed then, and nothing of it if it raises.
 
-    The work is called again if the connection dies before the commit. Raises as `execute` does.
-    """
-    return run(scope, Transaction, work)
-
-
-def in_snapshot(scope: Scope, work: Callable[[Snapshot], Result]) -> Result:
-    """What the work returns, which only reads, and reads everything as it was at one instant.
-
-    The work is called again if the connection dies. Raises as `execute` does.
-    """
-    return run(scope, Snapshot, work)
-
-
-def run(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
-    """Have the work done on a connection; once more, on another, if the first one died.
-
-    Its time counts as time that the request waited for the database. Raises Problem 503, or
-    psycopg2.Error for what the database refused.
+    The work is called once more, on another connection, if the first one died before the commit.
+    Its time counts as time that the request waited for the database. Raises as `execute` does.
     """
     started = time.perf_counter()
     try:
@@ -82,14 +70,14 @@ def run(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Result:
             return _attempt(scope, way, work)
         except Broken as broken:
             if broken.failure.cause is not Cause.LOST or (broken.may_be_done and not scope.once):
-                raise _reported(broken) from broken
+                raise broken.reported() from broken
             lost = broken
         logger.info("a connection to the database died; its work is done again")
         tally.add(RETRIES)
         try:
             return _attempt(scope, way, work)
         except (Broken, psycopg2.Error, Problem) as error:
-            problem = _reported(error) if isinstance(error, Broken) else error
+            problem = error.reported() if isinstance(error, Broken) else error
             raise (Problem(OUTCOME_UNKNOWN) if lost.may_be_done else problem) from error
     finally:
         deadline.note_wait(time.perf_counter() - started)
@@ -133,37 +121,25 @@ def _connect(passed: Gate) -> Connection:
         with deadline.Within(left):
             return db.session.connection()
     except PoolTimeout:
-        report(POOL_FULL)
-        raise Problem(DATABASE_BUSY) from None
+        raise report(POOL_FULL) from None
     except InvalidRequestError:  # each new connection died before it was used; the pool gave up
-        report(LOST)
-        raise Problem(DATABASE_UNAVAILABLE) from None
+        raise report(LOST) from None
     except DBAPIError as error:
-        failure = while_connecting(error.orig)
-        report(failure)
-        raise _problem(failure) from error
+        raise report(while_connecting(error.orig)) from error
 
 
-def _reported(broken: Broken) -> Problem:
-    """The problem that a client is answered, after operators were told."""
-    report(broken.failure)
-    return Problem(OUTCOME_UNKNOWN) if broken.may_be_done else _problem(broken.failure)
+def report(failure: Failure, *, may_be_done: bool = False) -> Problem:
+    """The problem that a client is answered, after operators were told of the failure.
 
-
-def report(failure: Failure) -> None:
-    """Open the breaker for a failure that every request would meet, log any other one.
-
-    An operator's command, which has no deadline, prints its failure itself.
+    It opens the breaker if every request would meet it, and is logged otherwise. An operator's
+    command, which has no deadline, prints its failure itself.
     """
-    if math.isinf(deadline.left()):
-        return
-    tally.add(FAILURES, failure.cause.name.lower())
-    if failure.for_all:
-        gate().breaker.open(failure)
-    else:
-        logger.warning("the database did not serve a request: %s", failure.advice)
-
-
-def _problem(failure: Failure) -> Problem:
-    """The problem that a client is answered where nothing was changed."""
+    if not math.isinf(deadline.left()):
+        tally.add(FAILURES, failure.cause.name.lower())
+        if failure.for_all:
+            gate().breaker.open(failure)
+        else:
+            logger.warning("the database did not serve a request: %s", failure.advice)
+    if may_be_done:
+        return Problem(OUTCOME_UNKNOWN)
     return Problem(DATABASE_BUSY if failure.cause is Cause.FULL else DATABASE_UNAVAILABLE)

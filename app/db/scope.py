@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from math import inf
 from typing import Final
 from uuid import UUID
@@ -55,34 +54,25 @@ class Scope:
     token_id: str | None = field(default_factory=presented_token)
     """The personal access token that must still be valid when the statement runs."""
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether a statement may be sent again when it is unknown whether it was committed."""
-        return self.once or not self.writes
-
     def prefix(self, timeout: int) -> str:
         """The SQL to send before the statement; timeout in milliseconds.
 
         Formatted, not bound: nothing but a role, a parsed UUID and an integer gets in.
         """
-        identity = _identity(self.role, self.user_id)
-        settings = f"{identity} set local statement_timeout = {timeout:d}; "
+        user = UUID(self.user_id) if self.user_id else ""
+        settings = (
+            f"set local role {self.role}; set local app.user_id = '{user}';"
+            f" set local statement_timeout = {timeout:d}; "
+        )
         if self.sessions:
             settings += _session_lock(self.user_id)
         elif self.writes:
-            user = UUID(self.user_id) if self.user_id else ""
             settings += f"select from users where id = '{user}' for no key update; "
         if self.one_at_a_time:
             settings += _turn(self.user_id)
         if self.token_id:  # after waiting for the lock: the token may be revoked meanwhile
             settings += f"select require_token('{UUID(self.token_id)}'); "
         return settings
-
-
-@lru_cache(maxsize=4096)
-def _identity(role: Role, user_id: str | None) -> str:
-    user = UUID(user_id) if user_id else ""
-    return f"set local role {role}; set local app.user_id = '{user}';"
 
 
 def _session_lock(user_id: str | None) -> str:

@@ -18,14 +18,13 @@ class Client(socket.socket):
     next bytes, the head of a response, are sent together with its body.
     """
 
-    head = held = b""
+    held = b""
     holds = False
     discarded = 0
     arrived = until = 0.0  # when a request became readable, and until when it is read at least
 
     def __init__(self, accepted: socket.socket, patience: float) -> None:
-        family, kind, protocol = accepted.family, accepted.type, accepted.proto
-        super().__init__(family, kind, protocol, accepted.detach())
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
         super().setblocking(False)
         self.patience = patience
 

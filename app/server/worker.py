@@ -45,7 +45,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     grace = 0.0  # SHUTDOWN_GRACE
     patience = 30.0  # REQUEST_DEADLINE
     error_response: Callable[[int], bytes]  # to what gunicorn refuses with this status
-    leaving: float | None = None  # since when
+    leaving = 0.0  # since when it shuts down
     reported = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -57,61 +57,49 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return Lanes(self.cfg.threads)
 
     def enqueue_req(self, conn: Any) -> None:
-        """Have a request handled that has begun to arrive; a new connection waits for one."""
+        """Have a request handled that has begun to arrive; otherwise the connection waits for one.
+
+        Threads call this too: gthread would wake its main loop after each response.
+        """
         if not conn.data_ready:
             conn.data_ready = True
             conn.sock = Client(conn.sock, self.patience)
         client = conn.sock
         try:
             # What was read together with the request before is not in the socket any more.
-            client.head = conn.parser.unreader.buf.getvalue() if conn.parser else b""
-            client.head = client.head or socket.socket.recv(client, HEAD_BYTES, socket.MSG_PEEK)
+            head = conn.parser.unreader.buf.getvalue() if conn.parser else b""
+            head = head or socket.socket.recv(client, HEAD_BYTES, socket.MSG_PEEK)
         except BlockingIOError:
-            self._await_request(conn)
+            conn.timeout = time.monotonic() + (self.cfg.keepalive if self.alive else LINGER_SECONDS)
+            self.keepalived_conns.append(conn)
+            on_readable = partial(self.on_client_socket_readable, conn)
+            self.poller.register(client, EVENT_READ, on_readable)
             return
         except OSError:
-            client.head = b""
-        if client.head:
+            head = b""
+        if head:
             client.arrived = time.monotonic()
-            self.tpool.submit(client.head, partial(self._serve, conn))
+            self.tpool.submit(head, partial(self._serve, conn))
         else:
-            self._close(conn)
-
-    def _await_request(self, conn: Any) -> None:
-        conn.set_timeout()
-        if not self.alive:
-            conn.timeout = time.monotonic() + LINGER_SECONDS
-        self.keepalived_conns.append(conn)
-        on_readable = partial(self.on_client_socket_readable, conn)
-        self.poller.register(conn.sock, EVENT_READ, on_readable)
+            self.method_queue.defer(self._close, conn)
 
     def _serve(self, conn: Any) -> None:
-        """Handle one request, in a thread, and have the connection wait for the next one.
-
-        gthread would wake its main loop for that.
-        """
+        """Handle one request in a thread, until its deadline."""
+        client = conn.sock
+        client.until = max(client.arrived + self.patience, time.monotonic() + LATE_SECONDS)
+        deadline.note_arrival(client.arrived)
         kept = False
         try:
             kept = self.handle(conn)
         finally:
-            if not kept:
-                self.method_queue.defer(self._part, conn)
-            elif conn.parser.unreader.buf.getvalue():
-                self.method_queue.defer(self.enqueue_req, conn)
+            if kept:
+                self.enqueue_req(conn)
             else:
-                self._await_request(conn)
-
-    def handle(self, conn: Any) -> Any:
-        """Handle one request, until its deadline."""
-        client = conn.sock
-        client.until = max(client.arrived + self.patience, time.monotonic() + LATE_SECONDS)
-        deadline.note_arrival(client.arrived)
-        return super().handle(conn)
+                self.method_queue.defer(self._part, conn)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer, with the head and the beginning of the body in one piece."""
-        ends = self.leaving is not None or lifecycle.stopping()
-        if ends or getattr(req.body.reader, "length", math.inf) > BODY_BYTES:
+        if lifecycle.leaving() or getattr(req.body.reader, "length", math.inf) > BODY_BYTES:
             req.force_close()
         conn.sock.holds = True
         try:
@@ -160,34 +148,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_exit(self, sig: int, frame: object) -> None:
         """SIGTERM: begin to shut down; a second one changes nothing."""
-        if self.leaving is None:
-            self.leaving = time.monotonic()
-            lifecycle.leave()
-            self.method_queue.defer(lambda: None)
+        lifecycle.leave()
+        self.method_queue.defer(lambda: None)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """As many turns of the main loop as fit: gthread has much to do after each call."""
-        end = time.monotonic() + timeout
-        while True:
-            super().wait_for_and_dispatch_events(max(0.0, end - time.monotonic()))
-            self._after_turn()
-            if not self.alive or time.monotonic() >= end:
-                return
-
-    def _after_turn(self) -> None:
+        """One turn of the main loop, after which the worker may end, and reports its load."""
+        super().wait_for_and_dispatch_events(timeout)
+        now = time.monotonic()
         if lifecycle.interrupted():
             self.handle_quit(signal.SIGQUIT, None)
-        if lifecycle.stopping() and self.leaving is None:
-            self.leaving = time.monotonic()
-        if self.alive and self.leaving is not None:
+        if self.alive and lifecycle.leaving():
+            self.leaving = self.leaving or now
             replaced = not lifecycle.stopping() and lifecycle.newest() > self.age
-            if replaced or time.monotonic() - self.leaving >= self.grace:
+            if replaced or now - self.leaving >= self.grace:
                 self.alive = False
                 self._stop_listening()
-        if self.alive:
-            self.set_accept_enabled(self.nr_conns < self.worker_connections)
-        if (ledger := tally.ledger()) and time.monotonic() - self.reported > REPORT_SECONDS:
-            self.reported = time.monotonic()
+        if (ledger := tally.ledger()) and now - self.reported > REPORT_SECONDS:
+            self.reported = now
             running, waiting = self.tpool.load()
             ledger.note_threads(self.cfg.threads, running + waiting, waiting)
 

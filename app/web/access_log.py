@@ -8,19 +8,20 @@ from flask import Flask, has_request_context
 
 from app.core import deadline
 from app.core.logs import shown_path
-from app.web.request import Request, current
+from app.web.request import current
 from app.web.response import Response
 
 access: Final = logging.getLogger("app.access")
 
 
 def context() -> dict[str, Any]:
-    """The log fields that identify the current request; empty outside of requests."""
-    return about(current()) if has_request_context() else {}
+    """The log fields that identify the current request; empty outside of requests.
 
-
-def about(incoming: Request) -> dict[str, Any]:
-    """Request and trace ids, method and route (OpenTelemetry, "Trace Context in Log Formats")."""
+    Source of the names: OpenTelemetry, "Trace Context in Log Formats".
+    """
+    if not has_request_context():
+        return {}
+    incoming = current()
     rule, trace = incoming.url_rule, incoming.trace
     return {
         "request_id": incoming.id,
@@ -37,7 +38,7 @@ def finish_request(response: Response) -> Response:
         incoming = current()
         principal = incoming.principal
         fields = {
-            **about(incoming),
+            **context(),
             "status": response.status_code,
             "duration_ms": round((time.perf_counter() - incoming.started) * 1000, 2),
             "database_ms": round(deadline.waited() * 1000, 2),

@@ -8,7 +8,6 @@ from typing import Any
 
 import flask
 from apiflask import APIFlask
-from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter, UUIDConverter
 
 from app.web.request import Request
@@ -22,22 +21,11 @@ class IdConverter(UUIDConverter):
         return value.lower()
 
 
-class NoSessions(SessionInterface):
-    """No cookie is read or set."""
-
-    empty = NullSession()
-
-    def open_session(self, app: flask.Flask, request: flask.Request) -> NullSession:
-        """The same empty session for every request."""
-        return self.empty
-
-
 class Application(APIFlask):
-    """APIFlask with synchronous views, no sessions and routes that do not depend on the host."""
+    """APIFlask with synchronous views, and routes that do not depend on the host."""
 
     request_class = Request
     response_class = Response
-    session_interface = NoSessions()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -77,15 +77,14 @@ def require_media_type(
     incoming: Request, allowed: Container[str], detail: str | None = None
 ) -> None:
     """Raise Problem 415 unless the body has one of these types, is in UTF-8 and uncompressed."""
-    short = len(incoming.environ.get("CONTENT_TYPE", "")) <= LONGEST
-    if not short or incoming.mimetype not in allowed or not _is_utf8(incoming):
+    if (
+        len(incoming.environ.get("CONTENT_TYPE", "")) > LONGEST
+        or incoming.mimetype not in allowed
+        or incoming.mimetype_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}
+    ):
         raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)
     if incoming.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed.")
-
-
-def _is_utf8(incoming: Request) -> bool:
-    return incoming.mimetype_params.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
 
 
 def read_body(incoming: Request) -> bytes:

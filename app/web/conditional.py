@@ -44,36 +44,30 @@ def preconditions() -> Preconditions:
     return Preconditions(versions, match is not None, none_match == "*", other_than)
 
 
-def require_match(incoming: Request, representation: Mapping[str, Any]) -> None:
-    """Raise Problem 412 if the If-Match of a read names other versions, 422 if it is malformed."""
-    tags = _entity_tags(incoming, "If-Match")
-    if isinstance(tags, list) and ("", str(representation["version"])) not in tags:
-        raise precondition_failed(representation)
+def is_unchanged(representation: Mapping[str, Any]) -> bool:
+    """Whether 304 answers this read, as If-None-Match names the version. Raises Problem 412, 422.
 
-
-def unchanged_since(incoming: Request, version: int) -> bool:
-    """Whether If-None-Match names this version, so that 304 answers the read. Raises Problem 422.
-
-    Resources have no Last-Modified, so If-Modified-Since is ignored (RFC 9110, section 13.1.3).
+    If-Match is evaluated before If-None-Match (RFC 9110, section 13.2.2). Resources have no
+    Last-Modified, so If-Modified-Since is ignored (section 13.1.3).
     """
-    tags = _entity_tags(incoming, "If-None-Match")
-    return tags == "*" or (isinstance(tags, list) and str(version) in {tag for _, tag in tags})
+    version = str(representation["version"])
+    tags = _entity_tags(current(), "If-Match")
+    if isinstance(tags, list) and ("", version) not in tags:
+        raise precondition_failed(representation)
+    tags = _entity_tags(current(), "If-None-Match")
+    return tags == "*" or (isinstance(tags, list) and version in {tag for _, tag in tags})
 
 
 def resource(representation: Mapping[str, Any], status: int = 200) -> Response:
-    """The resource with its ETag, or 304 if the client has this version.
+    """The resource with its ETag, or 304 if the client has this version. Raises as `is_unchanged`.
 
-    If-Match is evaluated before If-None-Match (RFC 9110, section 13.2.2). Raises Problem 412, 422.
+    Only reads are compared with what the client has; writes have checked their preconditions.
     """
-    version = representation["version"]
-    incoming = current()
-    response = None
-    if incoming.method in {"GET", "HEAD"}:
-        require_match(incoming, representation)
-        if unchanged_since(incoming, version):
-            response = Response(status=304)
-    response = response or json_response(representation, status)
-    response.headers["ETag"] = entity_tag(version)
+    if current().method in {"GET", "HEAD"} and is_unchanged(representation):
+        response = Response(status=304)
+    else:
+        response = json_response(representation, status)
+    response.headers["ETag"] = entity_tag(representation["version"])
     return response
 
 

@@ -1,34 +1,13 @@
-"""Counts of events: in the memory of this process, or shared by all processes in Redis.
+"""Counts of events in the memory of this process, for a fixed number of keys (decision 0055)."""
 
-The package `limits` talks to Redis, in one round trip for each count. Decision 0055 says why those
-in memory, which have a fixed number of keys, are not of that package.
-"""
-
-import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from threading import Lock
-from typing import Final, TypeVar
-
-from limits.errors import ConfigurationError as StorageConfigurationError
-from limits.errors import StorageError
-from limits.storage import storage_from_string
-from limits.strategies import MovingWindowRateLimiter
-
-from app.core.config import ConfigurationError
-
-MEMORY: Final = "memory://"
-PATIENCE_SECONDS: Final = 0.5
-AWAY_SECONDS: Final = 10
+from typing import Final
 
 MINUTE: Final = 60
 MOST_KEYS: Final = 50_000
 """Keys that one counter holds, in some 10 MB."""
-
-Answer = TypeVar("Answer")
-
-logger = logging.getLogger(__name__)
 
 
 def minute() -> int:
@@ -102,54 +81,3 @@ class LastMinute:
         if times is None or len(times) < self.most:
             return 0
         return max(0, times[0] + MINUTE - time.monotonic())
-
-
-class Shared:
-    """The storage at `uri`; without one, or while it is unavailable, this process counts."""
-
-    def __init__(self, uri: str) -> None:
-        options = {"socket_connect_timeout": PATIENCE_SECONDS, "socket_timeout": PATIENCE_SECONDS}
-        self.limiter: MovingWindowRateLimiter | None = None
-        if uri != MEMORY:
-            storage = storage_from_string(uri, wrap_exceptions=True, **options)
-            self.limiter = MovingWindowRateLimiter(storage)
-        self.retry_at = 0.0
-        """When a storage that failed is tried again; 0 while it answers."""
-
-    def ask(
-        self,
-        question: Callable[..., Answer],
-        here: Callable[..., Answer],
-        key: str,
-        *arguments: object,
-    ) -> Answer:
-        """`question(limiter, key, *arguments)`, or `here(key, *arguments)` without the storage.
-
-        A storage that failed is tried again after AWAY_SECONDS, by one thread at a time.
-        """
-        if self.limiter is None or time.monotonic() < self.retry_at:
-            return here(key, *arguments)
-        if self.retry_at:  # other threads count here while this one tries
-            self.retry_at = time.monotonic() + AWAY_SECONDS
-        try:
-            answer = question(self.limiter, key, *arguments)
-        except StorageError:
-            self.retry_at = time.monotonic() + AWAY_SECONDS
-            logger.warning("the storage of rate limits is away; counting in this process")
-            return here(key, *arguments)
-        self.retry_at = 0.0
-        return answer
-
-
-def connect(uri: str) -> Shared:
-    """The counts at RATELIMIT_STORAGE_URI. Raises ConfigurationError for a URI that cannot be used.
-
-    Whether the storage answers shows only when something is counted.
-    """
-    try:
-        return Shared(uri)
-    except StorageConfigurationError:
-        message = "RATELIMIT_STORAGE_URI names a storage whose client is not installed"
-        raise ConfigurationError(message) from None
-    except ValueError:
-        raise ConfigurationError("RATELIMIT_STORAGE_URI expects a valid URL") from None

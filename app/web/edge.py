@@ -1,7 +1,6 @@
 """Requests refused before any view runs: long headers or URIs, invalid or untrusted hosts."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from flask import Flask, Request, current_app
@@ -10,9 +9,6 @@ from app.core.hosts import host_of, is_trusted
 from app.core.problem_kinds import BAD_REQUEST, HEADERS_TOO_LARGE, URI_TOO_LONG
 from app.core.problems import Problem
 from app.web.request import current
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MOST_PARAMETERS: Final = 100
 """Parameters of a query; the widest route has fewer than a quarter of that."""
@@ -24,44 +20,28 @@ LONGEST_HEADER: Final = 8190
 """Characters; gunicorn's limit for a header field."""
 
 CREDENTIALS: Final = "HTTP_AUTHORIZATION"
-HAS_LONG_HEADERS: Final = "tasks.has_long_headers"
 
 WATCHED_PATHS: Final = {"/health", "/health/db", "/metrics"}
 """Monitoring endpoints, which balancers and monitors may reach under any host name."""
 
 
-class ShortHeaders:
-    """WSGI middleware that removes headers longer than LONGEST_HEADER before they are parsed.
-
-    gunicorn refuses such requests itself (`limit_request_field_size`), but other servers may not.
-    Authorization stays: a token that is too long is answered like any invalid token.
-    """
-
-    def __init__(self, application: "WSGIApplication") -> None:
-        self.application = application
-
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Call the application, which answers 431 if a header was removed."""
-        long = [
-            name
-            for name, value in environ.items()
-            if name[:5] == "HTTP_" and len(value) > LONGEST_HEADER and name != CREDENTIALS
-        ]
-        for name in long:
-            del environ[name]
-        environ[HAS_LONG_HEADERS] = bool(long)
-        return self.application(environ, start_response)
-
-
 def refuse_malformed() -> None:
     """Raise Problem 400, 414 or 431 for a request that no route can accept."""
     incoming = current()
-    if incoming.environ.get(HAS_LONG_HEADERS):  # RFC 6585, section 5
-        raise Problem(HEADERS_TOO_LARGE)
+    _require_short_headers(incoming)
     _require_host(incoming)
     _require_target(incoming)
+
+
+def _require_short_headers(incoming: Request) -> None:
+    """Raise Problem 431 for a header longer than LONGEST_HEADER (RFC 6585, section 5).
+
+    gunicorn refuses such requests itself (`limit_request_field_size`), but other servers may not.
+    Authorization may be longer: such a token is answered like any invalid one.
+    """
+    for name, value in incoming.environ.items():
+        if name[:5] == "HTTP_" and len(value) > LONGEST_HEADER and name != CREDENTIALS:
+            raise Problem(HEADERS_TOO_LARGE)
 
 
 def _require_host(incoming: Request) -> None:

@@ -1,8 +1,7 @@
 """Error responses: every error as `application/problem+json` (RFC 9457)."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import psycopg2
@@ -18,7 +17,6 @@ from app.core.problem_kinds import (
     DATABASE_BUSY,
     DATABASE_UNAVAILABLE,
     INTERNAL_ERROR,
-    ProblemKind,
 )
 from app.core.problems import Problem, invalid_token
 from app.web.request import current
@@ -45,27 +43,17 @@ UNABLE: Final = ("25006", "57P", "58")
 logger = logging.getLogger(__name__)
 
 
-def document(
-    kind: ProblemKind, detail: str, instance: str | None, members: Mapping[str, Any]
-) -> bytes:
-    """The problem document of RFC 9457, section 3.1."""
-    fields = {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-        "instance": instance,
-        **members,
-    }
-    return orjson.dumps(fields, option=orjson.OPT_UTC_Z)
+def document(problem: Problem, instance: str) -> bytes:
+    """The problem document of RFC 9457, section 3.1, for the request with this id; counts it."""
+    tally.add(PROBLEMS, problem.kind.slug)
+    return orjson.dumps({**problem.document, "instance": instance}, option=orjson.OPT_UTC_Z)
 
 
 def respond(problem: Problem) -> Response:
     """The response that reports a problem."""
     incoming = current()
     incoming.problem = problem.kind.slug
-    tally.add(PROBLEMS, problem.kind.slug)
-    body = document(problem.kind, problem.detail, incoming.id, problem.members)
+    body = document(problem, incoming.id)
     response = Document(body, problem.kind.status, PROBLEM_JSON)
     response.headers.update(problem.headers)
     if problem.kind.status == 401:
@@ -78,9 +66,8 @@ def respond(problem: Problem) -> Response:
 def of_server(status: int) -> bytes:
     """The raw HTTP response to a request that gunicorn refuses before the application sees it."""
     kind = BY_STATUS.get(status, BAD_REQUEST)
-    tally.add(PROBLEMS, kind.slug)
     request_id = new_id()
-    body = document(kind, kind.meaning, request_id, {})
+    body = document(Problem(kind), request_id)
     head = (
         f"HTTP/1.1 {kind.status} {kind.title}\r\n"
         "Connection: close\r\n"

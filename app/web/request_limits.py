@@ -3,10 +3,6 @@
 Headers follow draft-ietf-httpapi-ratelimit-headers (11), the status 429 RFC 6585.
 """
 
-import re
-from contextlib import suppress
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from flask import Flask, current_app
@@ -17,8 +13,10 @@ from app.core.metrics import tally
 from app.core.metrics.families import REFUSALS
 from app.core.problem_kinds import TOO_MANY_REQUESTS
 from app.core.problems import Problem
-from app.web.counters import MINUTE, Limit, PresentMinute, Shared, minute, seconds_left
+from app.web.counters import MINUTE, Limit, PresentMinute, minute, seconds_left
+from app.web.networks import caller_address
 from app.web.request import Request, current
+from app.web.shared_counts import Shared
 
 LIMITED_PATH: Final = "/v1/"
 WEIGHED_BYTES: Final = 16 * 1024
@@ -27,13 +25,6 @@ PASSWORD_SHARE: Final = 10
 LEAST_PASSWORDS: Final = 60
 """A tenth of an address's requests, and at least 60 a minute, may have a password hashed."""
 REQUESTS: Final = "request_limits"
-
-NO_ADDRESS: Final = "unknown"
-LONGEST_NODE: Final = 128
-"""Characters; an IPv6 address with zone, port and quotation marks has half as many."""
-LONGEST_ADDRESS: Final = 64
-"""Characters of REMOTE_ADDR that are read; no address has as many."""
-BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?")
 
 
 class RequestLimits:
@@ -124,45 +115,10 @@ def weight_of_bytes(length: int) -> int:
 
 def count_length(length: int) -> None:
     """Count a chunked body by its length, once it is read. Raises Problem 429."""
-    principal = current().principal
-    if principal is None:
-        return
-    if wait := request_limits().count_more(principal.user_id, weight_of_bytes(length) - 1):
-        raise refusal("user", wait)
-
-
-def caller_address(incoming: Request) -> str:
-    """The network that the request comes from."""
-    return network((incoming.remote_addr or "")[:LONGEST_ADDRESS])
-
-
-def network(node: str) -> str:
-    """The client behind a node of X-Forwarded-For: an IPv4 address or the /64 of an IPv6 address.
-
-    A single subscriber has a whole /64 (RFC 6177). Nodes may have a port, brackets, quotation marks
-    or a zone (RFC 7239, section 6). All that are no addresses (`unknown`, `_hidden`, anything else)
-    are one client: who can choose such a name would otherwise meet no limit.
-    """
-    return _network(node) if len(node) <= LONGEST_NODE else NO_ADDRESS
-
-
-@lru_cache(maxsize=1024)
-def _network(node: str) -> str:
-    bare = node.strip(' \t"')
-    if not bare:
-        return ""  # a Unix socket has no address
-    bracketed = BRACKETED.fullmatch(bare)
-    host = (bracketed[1] if bracketed else bare).partition("%")[0]
-    for candidate in (host, host.rpartition(":")[0]):  # as it is, or without a port
-        with suppress(ValueError):
-            return _subscriber(ip_address(candidate))
-    return NO_ADDRESS
-
-
-def _subscriber(address: IPv4Address | IPv6Address) -> str:
-    if isinstance(address, IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or address.packed[:8].hex(":", 2))
+    if principal := current().principal:
+        wait = request_limits().count_more(principal.user_id, weight_of_bytes(length) - 1)
+        if wait:
+            raise refusal("user", wait)
 
 
 def request_limits() -> RequestLimits:

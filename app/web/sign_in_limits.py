@@ -9,9 +9,11 @@ from flask import Flask, current_app
 from limits import RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
-from app.web.counters import LastMinute, Shared
+from app.web.counters import LastMinute
+from app.web.networks import caller_address
 from app.web.request import current
-from app.web.request_limits import caller_address, refusal
+from app.web.request_limits import refusal
+from app.web.shared_counts import Shared
 
 FAILED_SIGN_INS: Final = RateLimitItemPerMinute(10)
 SIGN_INS: Final = "sign_in_limits"
@@ -35,17 +37,13 @@ class SignInLimits:
     def count(self, keys: list[str]) -> None:
         """Count one failure for each of the keys."""
         for key in keys:
-            self.shared.ask(_fail, self.here.hit, key)
+            self.shared.ask(lambda redis, key: redis.hit(FAILED_SIGN_INS, key), self.here.hit, key)
 
 
 def _wait(redis: MovingWindowRateLimiter, key: str) -> float:
     if redis.test(FAILED_SIGN_INS, key):
         return 0
     return max(1, redis.get_window_stats(FAILED_SIGN_INS, key).reset_time - time.time())
-
-
-def _fail(redis: MovingWindowRateLimiter, key: str) -> None:
-    redis.hit(FAILED_SIGN_INS, key)
 
 
 def sign_in_keys(email: str) -> list[str]:

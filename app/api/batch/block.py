@@ -13,8 +13,8 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, bindparam, func, select, text
 from sqlalchemy.types import TypeEngine
 
 from app.api.kinds import TYPES
-from app.db.sending import Sent
 from app.db.statement import DIALECT, Statement
+from app.db.transactions import Sent
 from app.rows.owner import User
 from app.rows.shape import USER_ID
 from app.rows.versioned import Write

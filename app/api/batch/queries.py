@@ -29,10 +29,11 @@ from app.api.batch.operations import failed
 from app.api.batch.schemas import Operation
 from app.api.kinds import KINDS, TYPES
 from app.core.problems import Problem
-from app.db.run import first, in_transaction
+from app.db.run import first, perform
 from app.db.scope import writing
-from app.db.sending import Row, Transaction
+from app.db.sending import Row
 from app.db.statement import Statement
+from app.db.transactions import Transaction
 from app.rows import idempotency
 from app.rows.idempotency import Once
 from app.rows.owner import User
@@ -101,7 +102,7 @@ def run(
 
     scope = writing(user_id, once=once is not None)
     try:
-        return within_quota(user_id, lambda: in_transaction(scope, work))
+        return within_quota(user_id, lambda: perform(scope, Transaction, work))
     except NoRoom as full:
         if full.operation is None:
             raise

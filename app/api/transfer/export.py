@@ -14,9 +14,9 @@ from app.api.transfer.capacity import PIECE, in_pace, take_place, temporary_file
 from app.api.transfer.formats import JSON_LINES, Form
 from app.api.transfer.tasks_alone import CALENDAR, TABLE
 from app.core import deadline
-from app.db.run import in_snapshot
+from app.db.run import perform
 from app.db.scope import reading
-from app.db.sending import Snapshot
+from app.db.transactions import Snapshot
 from app.web.request import current
 from app.web.response import Document, Response
 
@@ -39,7 +39,9 @@ def delivered(user_id: str, form: Form) -> Response:
     with ExitStack() as stack:
         stack.enter_context(take_place(user_id))
         with temporary_file("export") as file:
-            in_snapshot(reading(user_id), lambda snapshot: write(file, snapshot, user_id, form))
+            perform(
+                reading(user_id), Snapshot, lambda snapshot: write(file, snapshot, user_id, form)
+            )
         stack.enter_context(file)
         size = file.tell()
         file.seek(0)

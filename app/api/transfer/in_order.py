@@ -10,9 +10,10 @@ from typing import Any
 from app.api.transfer import names
 from app.api.transfer.renaming import Plan
 from app.api.transfer.rows import Outcome
-from app.db.run import in_transaction
+from app.db.run import perform
 from app.db.scope import writing
-from app.db.sending import Row, Transaction
+from app.db.sending import Row
+from app.db.transactions import Transaction
 from app.rows.kind import Kind
 
 Line = Mapping[str, Any]
@@ -61,7 +62,7 @@ def write(
             names.write(transaction, user_id, kind, changed, renamed)
         return outcomes
 
-    return in_transaction(writing(user_id, once=True), work)
+    return perform(writing(user_id, once=True), Transaction, work)
 
 
 def work_out(

@@ -20,8 +20,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.api.kinds import KINDS
 from app.api.transfer.rows import IMPORTS, bound, matched, refused, require_written
-from app.db.sending import Row, Transaction
+from app.db.sending import Row
 from app.db.statement import Statement
+from app.db.transactions import Transaction
 from app.rows.kind import Kind
 from app.rows.owner import User
 from app.rows.shape import USER_ID

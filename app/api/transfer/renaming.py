@@ -17,9 +17,10 @@ from psycopg2.errors import QueryCanceled
 from app.api.transfer import names
 from app.api.transfer.progress import Budget
 from app.api.transfer.reading import lines_of
-from app.db.run import in_transaction
+from app.db.run import perform
 from app.db.scope import writing
-from app.db.sending import Row, Transaction
+from app.db.sending import Row
+from app.db.transactions import Transaction
 from app.rows.kind import Kind
 
 MOST_ROWS: Final = 10_000
@@ -110,7 +111,7 @@ class Renaming:
                 names.write(transaction, user_id, self.kind, lines, plan.renamed)
             return plan
 
-        return in_transaction(writing(user_id, once=True), work)
+        return perform(writing(user_id, once=True), Transaction, work)
 
 
 def planned(last: Sequence[Line], found: Sequence[Row], asked: str | None) -> Plan:

@@ -12,7 +12,7 @@ from app.core.database_url import is_here, is_pooled, without_credentials
 from app.db.failures import while_connecting
 from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
-from app.web.counters import MEMORY
+from app.web.shared_counts import MEMORY
 
 SKEW_SECONDS: Final = 1.0
 

@@ -66,7 +66,13 @@ FILES_GIVEN: Final[dict[str, Content]] = {}
 def document(app: APIFlask) -> dict[str, Any]:
     """The whole document."""
     spec: dict[str, Any] = dict(app.spec)  # type: ignore[arg-type]
-    spec |= introduction()
+    # Descriptions of the tags, and their groups as Redoc and Scalar read them.
+    spec["tags"] = [
+        {"name": name, "description": text}
+        for tags in GROUPS.values()
+        for name, text in tags.items()
+    ]
+    spec["x-tagGroups"] = [{"name": name, "tags": [*tags]} for name, tags in GROUPS.items()]
     spec["components"] = _components(spec["components"]["schemas"])
     described, spec["paths"] = spec["paths"], {}
     places = list(app.view_functions)  # paths have the order in which their views are written
@@ -117,15 +123,3 @@ def _scope(app: APIFlask, method: str, endpoint: str) -> str | None:
     if blueprint in app.config["ACCOUNT_BLUEPRINTS"]:
         return "account"
     return required(method) if blueprint in app.config["SECURED_BLUEPRINTS"] else None
-
-
-def introduction() -> dict[str, Any]:
-    """Descriptions of the tags, and their groups as Redoc and Scalar read them."""
-    return {
-        "tags": [
-            {"name": name, "description": text}
-            for tags in GROUPS.values()
-            for name, text in tags.items()
-        ],
-        "x-tagGroups": [{"name": group, "tags": list(tags)} for group, tags in GROUPS.items()],
-    }

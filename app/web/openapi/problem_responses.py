@@ -17,7 +17,7 @@ from app.core.problem_kinds import (
     VALIDATION_FAILED,
     ProblemKind,
 )
-from app.core.problems import Problem, not_found
+from app.core.problems import Problem, invalid, not_found
 from app.web.errors import PROBLEM_JSON
 from app.web.openapi.components import LIMITS, TEXT, headers, reference
 
@@ -111,15 +111,9 @@ SCHEMAS: Final = {
 INSTANCE: Final = "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f"
 
 MEMBERS: Final[dict[ProblemKind, dict[str, Any]]] = {
-    VALIDATION_FAILED: {
-        "errors": [
-            {
-                "pointer": "/title",
-                "code": "string_too_long",
-                "detail": "String should have at most 200 characters",
-            }
-        ]
-    },
+    VALIDATION_FAILED: invalid(
+        "String should have at most 200 characters", "string_too_long", pointer="/title"
+    ).members,
     SEARCH_TOO_SLOW: {
         "errors": [{"parameter": "q", "code": "too_slow", "detail": "takes too long to look for"}]
     },
@@ -127,9 +121,7 @@ MEMBERS: Final[dict[ProblemKind, dict[str, Any]]] = {
         "detail": "The access token lacks the scope tasks:write.",
         "scope": "tasks:write",
     },
-    CONFLICT: {
-        "detail": "Another of your categories has this name, perhaps in other letter case.",
-    },
+    CONFLICT: {"detail": "Another of your categories has this name, perhaps in other letter case."},
     CONTENT_TOO_LARGE: {"detail": "The body may be at most 1048576 bytes long."},
     TOO_MANY_REQUESTS: {"detail": "At most 1000 requests a minute are accepted from one user."},
     BATCH_FAILED: {
