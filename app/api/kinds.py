@@ -1,8 +1,5 @@
-"""The registry of kinds: a new one is added to KINDS, and takes part in everything that follows.
-
-That is batch, changes, trash, erasing, purging, export, import, the census of quotas, and the
-contract.
-"""
+"""The registry of kinds: one that is added to KINDS takes part in batch, changes, trash, purge,
+export, import, quotas and the contract."""
 
 from graphlib import TopologicalSorter
 from operator import itemgetter

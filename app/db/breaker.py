@@ -23,7 +23,6 @@ LONGEST_PAUSE_SECONDS: Final = 1.0
 LASTING_PAUSE_SECONDS: Final = 15.0
 REMINDER_SECONDS: Final = 60.0
 UNASKED_SECONDS: Final = 30.0
-JITTER: Final = SystemRandom()
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Breaker:
         told, pause = self.failure, FIRST_PAUSE_SECONDS
         while failure := self.failure:
             # With jitter, so that processes do not probe at the same moment.
-            passing = pause * JITTER.uniform(0.8, 1.2)
+            passing = pause * SystemRandom().uniform(0.8, 1.2)
             sleep(LASTING_PAUSE_SECONDS if failure.lasting else passing)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             if monotonic() - self.asked_at > UNASKED_SECONDS:

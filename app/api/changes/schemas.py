@@ -6,7 +6,6 @@ from pydantic import BaseModel, Field
 
 from app.api import kinds
 from app.api.categories import schemas as categories
-from app.api.kinds import AnsweredKind, Item
 from app.api.tasks import schemas as tasks
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Query, examples
@@ -46,11 +45,11 @@ EXAMPLES: Final = {
 class Change(BaseModel):
     """An item as it now is, or the news that it was deleted."""
 
-    type: AnsweredKind
+    type: kinds.AnsweredKind
     id: Id
     version: Int64 = Field(ge=1)
     deleted: bool
-    data: Item | None
+    data: kinds.Item | None
 
 
 class Changes(BaseModel):

@@ -80,9 +80,7 @@ ROWS: Final = {kind.plural: Statement(rows_of(kind)) for kind in IN_ORDER}
 JSON_LINES: Final = Form(
     "application/jsonl",
     "jsonl",
-    "JSON lines: account, "
-    + "".join(f"{kind.plural}, " for kind in IN_ORDER)
-    + "and the end with their counts.",
+    f"JSON lines: account, {', '.join(kind.plural for kind in IN_ORDER)}, and the end with counts.",
     EXAMPLE,
     {
         "account": Part(ACCOUNT, account),
