@@ -31,11 +31,15 @@ def prepared() -> Iterator[Ground]:
         yield found
 
 
-def test_the_command_for_a_part_of_it_is_understood() -> None:
-    (command,) = re.findall(r"^    \.venv/bin/python -m benchmarks (.+)$", PAGE, re.M)
-    options = arguments(command.split())
-    assert (options.names, options.rounds) == (["floor", "service"], 3)
-    assert set(options.operations) < set(arguments([]).operations)
+def test_the_commands_for_a_part_of_it_are_understood() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (part,) = re.findall(r"^    \.venv/bin/python -m benchmarks (.+)$", PAGE, re.M)
+    quick = re.findall(r"-m benchmarks (floor service .+) \$\(ARGS\)$", makefile, re.M)[0]
+    (chosen,) = re.findall(r'a minute; ARGS="(.+)"$', makefile, re.M)
+    for command, rounds in ((part, 3), (f"{quick} {chosen}", 1)):
+        options = arguments(command.split())
+        assert (options.names, options.rounds) == (["floor", "service"], rounds)
+        assert set(options.operations) < set(arguments([]).operations)
 
 
 @pytest.mark.parametrize("contestant", OURS, ids=lambda one: one.name)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.databases import migrate, opened, own_database
 OPERATIONS = ROOT / "docs" / "operations"
 RUNNING = (OPERATIONS / "running.md").read_text()
 RUNBOOK = (OPERATIONS / "runbook.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 # Decisions show commands of their day.
@@ -53,7 +55,7 @@ def make(*arguments: str) -> list[str]:
 @pytest.fixture(scope="module")
 def targets() -> set[str]:
     """The targets that are commands."""
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.M)
     return set(phony.split()) - {"FORCE"}
 
 
@@ -74,6 +76,15 @@ def test_make_passes_on_the_arguments_that_the_pages_show() -> None:
         target, arguments = shlex.split(command)[1:]
         recipe = "\n".join(make("--dry-run", target, arguments))
         assert f" {arguments.removeprefix('ARGS=')}" in recipe, command
+
+
+def test_what_the_targets_run_exists() -> None:
+    modules = set(re.findall(r"(?:\$\(PYTHON\)|python\") -m ([a-z_][\w.]*)", MAKEFILE))
+    assert modules > {"pytest", "tests.smoke", "tests.rig", "tests.faults", "benchmarks.scale"}
+    assert [name for name in modules if find_spec(name) is None] == []
+    files = set(re.findall(r"(?<= )[\w./]+\.py\b", MAKEFILE))
+    assert files > {"wsgi.py", ".ci/pin_extras.py"}
+    assert [name for name in files if not (ROOT / name).exists()] == []
 
 
 # flask
@@ -177,6 +188,15 @@ def test_the_queries_of_the_runbook_find_what_they_are_for(cluster: str) -> None
 
 
 # The shell
+
+
+def test_every_page_with_a_script_is_read_by_a_test() -> None:
+    """As a new page with commands needs a test that runs them."""
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("*.py"))
+    docs = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    scripts = [page.name for page in docs if SHELL.search(page.read_text())]
+    assert len(scripts) > 8
+    assert [name for name in scripts if f'"{name}"' not in tests] == []
 
 
 def test_every_command_that_is_shown_is_valid_shell() -> None:
