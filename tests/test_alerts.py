@@ -210,6 +210,8 @@ def test_the_commands_make_a_token_and_show_the_metrics(server: str) -> None:
     page = (ROOT / "docs" / "operations" / "running.md").read_text()
     commands = re.findall(r"^    (curl .*METRICS_TOKEN.*)$", page, re.M)
     script += f"\n{commands[0]}".replace("https://tasks.example.com", server)
+    (check,) = re.findall(r"`(curl -i [^`]+)`", RUNBOOK)
+    script += f"\n{check}".replace("https://…", server)
     run = subprocess.run(
         ["bash", "-euc", script.replace(f"http://{ADDRESS}", server)],
         capture_output=True,
@@ -220,3 +222,4 @@ def test_the_commands_make_a_token_and_show_the_metrics(server: str) -> None:
     assert run.returncode == 0
     assert Settings.from_environment({"METRICS_TOKEN": made}).metrics_token == made
     assert shown.count("# TYPE tasks_build_info gauge") == 2
+    assert shown.count("HTTP/1.1 200 OK") == 1

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks import bulk, table
+from benchmarks.__main__ import arguments
 from benchmarks.answers import Different, check, examine, newest_task, speaking
 from benchmarks.contestants import FLOOR, OURS, Contestant, started
 from benchmarks.data import Ground, ground
 from benchmarks.load import fire
 from benchmarks.measure import Plan, Run
 from benchmarks.results import collect
+from tests.conftest import ROOT
 from tests.databases import opened
 from tests.rig.programs import need
 
 pytestmark = pytest.mark.slow
+
+PAGE = (ROOT / "benchmarks" / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +29,17 @@ def prepared() -> Iterator[Ground]:
     """The benchmark's rows, in a cluster of their own."""
     with ground() as found:
         yield found
+
+
+def test_the_commands_for_a_part_of_it_are_understood() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (part,) = re.findall(r"^    \.venv/bin/python -m benchmarks (.+)$", PAGE, re.M)
+    quick = re.findall(r"-m benchmarks (floor service .+) \$\(ARGS\)$", makefile, re.M)[0]
+    (chosen,) = re.findall(r'a minute; ARGS="(.+)"$', makefile, re.M)
+    for command, rounds in ((part, 3), (f"{quick} {chosen}", 1)):
+        options = arguments(command.split())
+        assert (options.names, options.rounds) == (["floor", "service"], rounds)
+        assert set(options.operations) < set(arguments([]).operations)
 
 
 @pytest.mark.parametrize("contestant", OURS, ids=lambda one: one.name)

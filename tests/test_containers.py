@@ -1,13 +1,13 @@
 """The files for containers fit the service, and each other, where no engine runs."""
 
+import json
 import re
-import ssl
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import psycopg2
 import pytest
@@ -24,12 +24,14 @@ from tests.rig.programs import Program, answers, free_port, need, write
 HERE = ROOT / "docs" / "operations" / "containers"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PAGE = (ROOT / "docs" / "operations" / "containers.md").read_text()
 
 
 @pytest.fixture
 def secrets() -> dict[str, str]:
-    """What secrets.sh prints."""
-    printed = subprocess.run([HERE / "secrets.sh"], capture_output=True, text=True, check=True)
+    """What the page's command writes."""
+    (command,) = re.findall(r"^    (docs/\S+secrets\.sh) > \.env\.compose$", PAGE, re.M)
+    printed = subprocess.run([ROOT / command], capture_output=True, text=True, check=True)
     return dict(line.split("=", 1) for line in printed.stdout.splitlines())
 
 
@@ -61,6 +63,29 @@ def test_all_secrets_of_compose_are_made(secrets: dict[str, str]) -> None:
     named = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
     assert named == set(secrets)
     assert all(len(secret) >= 32 for secret in secrets.values())
+
+
+def test_the_commands_of_the_page_fit_the_files() -> None:
+    """No test runs an engine; this is what can be checked without one."""
+    commands = re.findall(r"^    docker (.+)$", PAGE.replace("\\\n", " "), re.M)
+    build, release, run, up, copy = (shlex.split(command) for command in commands)
+    web = COMPOSE["services"]["web"]
+    assert build == ["build", "-t", web["image"], web["build"]]
+    assert release[-4:] == [web["image"], *COMPOSE["services"]["release"]["command"]]
+    options = dict(zip(run[2:-1:2], run[3:-1:2], strict=True))
+    assert (run[:2], run[-1]) == (["run", "--read-only"], web["image"])
+    assert (web["read_only"], web["tmpfs"]) == (True, [options["--tmpfs"]])
+    assert web["cap_drop"] == [options["--cap-drop"]]
+    assert web["security_opt"] == [f"{options['--security-opt']}:true"]
+    assert web["stop_grace_period"] == f"{options['--stop-timeout']}s"
+    assert options["--publish"].split(":")[1] == re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.M)[0]
+    assert f"`docker {shlex.join(up)}` again" in PAGE
+    assert copy[:4] == [*up[:3], "cp"]
+    service, _, path = copy[4].partition(":")
+    mounted = [volume.split(":")[1] for volume in COMPOSE["services"][service]["volumes"]]
+    assert str(Path(path).parent) in mounted
+    (port,) = re.findall(r"https://localhost:(\d+)", PAGE)
+    assert COMPOSE["services"][service]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
 def test_the_image_has_what_the_commands_need() -> None:
@@ -111,9 +136,12 @@ def proxy(server: str, certificates: Path) -> Iterator[str]:
 def test_the_proxy_speaks_tls_with_the_certificate_that_is_made(
     proxy: str, certificates: Path
 ) -> None:
-    trusting = ssl.create_default_context(cafile=certificates / "ca.pem")
-    with urlopen(f"{proxy}/health/db", timeout=30, context=trusting) as answer:
-        assert answer.status == 200
+    need("curl")
+    (command,) = re.findall(r"^    (curl --cacert .+)$", PAGE, re.M)
+    asking = shlex.split(command.replace("https://localhost:8443", proxy))
+    done = subprocess.run(asking, cwd=certificates, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "ok"
 
 
 @pytest.mark.slow

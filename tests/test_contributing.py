@@ -1,4 +1,4 @@
-"""What contributors are told and given: commands that exist, hooks and CI that do as make does."""
+"""What contributors are given: hooks and CI do as make does, and a wrong Python is named."""
 
 import re
 import subprocess
@@ -10,17 +10,7 @@ import yaml
 
 from tests.conftest import ROOT
 
-MAKEFILE = (ROOT / "Makefile").read_text()
-GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "README.md")] + [
-    *sorted((ROOT / "docs").glob("*.md"))
-]
 GITHUB = ROOT / ".github"
-
-
-def targets() -> set[str]:
-    """The targets that are commands."""
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.M)
-    return set(phony.split())
 
 
 def read(path: Path) -> Any:
@@ -35,10 +25,13 @@ def test_a_python_that_is_asked_for_and_cannot_be_used_is_named() -> None:
     assert done.stderr.splitlines()[0] == line
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
-def test_every_make_target_that_a_guide_names_exists(guide: Path) -> None:
-    named = re.findall(r"(?:^ {4}|`|PORT=\d+ )make ([a-z][a-z-]*)", guide.read_text(), re.M)
-    assert set(named) <= targets()
+def test_the_hooks_run_what_make_check_runs() -> None:
+    checks = (ROOT / "Makefile").read_text().split("\ncheck: ")[1].split("\n\n")[0]
+    (repository,) = read(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert {hook["language"] for hook in repository["hooks"]} == {"system"}
+    for hook in repository["hooks"]:
+        command = re.sub(r" --(?:force-exclude|fix)\b", "", hook["entry"])
+        assert command.replace(".venv/bin/python", "$(PYTHON)") in checks
 
 
 # GitHub

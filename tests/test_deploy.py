@@ -14,7 +14,6 @@ import sys
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -124,8 +123,9 @@ def test_the_unit_starts_the_service_says_when_and_reloads_and_ends_it(
         stack.callback(program.end)
         assert "READY=1" in manager.told()
         wait_until_ready(f"http://127.0.0.1:{port}", program.process)
-        with urlopen(f"http://127.0.0.1:{port}/health/db", timeout=30) as answer:
-            assert json.load(answer)["status"] == "ok"
+        shown = re.findall(r"^    (curl -fsS http://\S+)$", DEPLOY, re.M)[0]
+        asking = shown.replace("8001", str(port)).split()
+        assert json.loads(subprocess.check_output(asking, timeout=60))["status"] == "ok"
         (reload,) = unit(path)["ExecReload"]
         subprocess.run(reload.replace("$MAINPID", str(program.pid)).split(), check=True)
         program.process.send_signal(signal.SIGTERM)
@@ -144,19 +144,51 @@ def test_the_other_units_do_their_work_and_end(database_url: str, name: str) -> 
 def test_a_release_is_got_from_a_repository_that_has_no_tags(tmp_path: Path) -> None:
     (step,) = re.findall(r"^```bash\n(.*?)^```", DEPLOY, re.M | re.S)
     repository, releases = tmp_path / "repository", tmp_path / "releases"
-    shutil.copytree(ROOT / "app", repository / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("app", "migrations"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, repository / name, ignore=ignored)
     git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.com"]
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "First"]):
         subprocess.run([*git, *command], check=True)
     releases.mkdir()
-    commands = [line for line in step.splitlines() if ".venv" not in line]
-    assert len(step.splitlines()) - len(commands) == 3
+    installing = ("python3 -m venv", ".venv/bin/python -m pip")  # as `make smoke` does
+    commands = [line for line in step.splitlines() if not line.startswith(installing)]
+    assert len(step.splitlines()) - len(commands) == 2
+    commands += re.findall(r"`(git log --oneline [^`]+)`", DEPLOY)
     script = "\n".join(commands).replace("/opt/tasks-api", str(releases))
     script = script.replace("REPOSITORY", str(repository))
-    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, cwd=tmp_path)
+    script = script.replace(".venv/bin/python", shlex.quote(sys.executable))
+    run = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(run, check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert re.fullmatch(r"[0-9a-f]+ First\n", done.stdout)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     assert (releases / "current").resolve() == releases / head.stdout.strip()
     assert (releases / "current" / "app" / "core" / "version.py").exists()
+
+
+def test_the_units_are_installed_and_enabled_as_shown(tmp_path: Path) -> None:
+    """In a directory, as if it were another machine's; no manager runs, so nothing is started."""
+    need("systemctl")
+    copy, *commands = re.findall(r"^    ((?:cp|systemctl) .+)$", DEPLOY, re.M)
+    (tmp_path / "etc" / "systemd" / "system").mkdir(parents=True)
+    (enable,) = (line for line in commands if "enable" in line)
+    root = shlex.quote(str(tmp_path))
+    script = f"{copy}\n{enable}".replace(" /etc/", f" {root}/etc/")
+    script = script.replace("systemctl enable --now", f"systemctl --root={root} enable")
+    subprocess.run(["bash", "-euc", script], cwd=ROOT, check=True, capture_output=True)
+    wants = {path.name for path in tmp_path.rglob("*.wants/*")}
+    assert wants == {"tasks-api@8001.service", "tasks-api@8002.service", "tasks-api-purge.timer"}
+    restarted = re.findall(r"systemctl restart (\S+)", DEPLOY)
+    assert {f"{name}.service" for name in restarted} == wants - {"tasks-api-purge.timer"}
+    for name in re.findall(r"systemctl start ([\w-]+)", DEPLOY):
+        assert (UNITS / f"{name}.service").exists()
+
+
+def test_the_variables_that_are_set_on_platforms_are_settings() -> None:
+    commands = re.findall(r"^    ((?:heroku config:set|fly secrets set) .+)$", DEPLOY, re.M)
+    assert len(commands) == 2
+    for command in commands:
+        assert set(re.findall(r"(\w+)=", command)) <= VARIABLES
 
 
 def test_the_settings_shown_for_the_machine_are_taken_in_production() -> None:

@@ -39,6 +39,13 @@ def test_nothing_is_left_of_the_old_name(fork: Path) -> None:
     assert [name for name in names if re.search(old, (fork / name).read_text())] == []
 
 
+def test_the_recipes_apply_to_the_renamed_service(fork: Path) -> None:
+    (command,) = re.findall(r"^    (git apply docs/\S+)$", GUIDE.read_text(), re.M)
+    for patch in ("kind.patch", "field.patch"):
+        asking = command.replace("git apply", "git apply --check").replace("kind.patch", patch)
+        run(asking.split(), fork)
+
+
 def test_the_renamed_service_serves_and_its_roles_are_right(fork: Path) -> None:
     command = [".venv/bin/python", "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
     printed = run([*command, *OF_THE_ROLES, *OF_THE_NAMES], fork)

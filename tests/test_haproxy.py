@@ -3,6 +3,7 @@ what clients see of a rolling restart.
 """
 
 import json
+import re
 import signal
 import ssl
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from app.core.problem_kinds import KINDS
-from tests.conftest import Account, gunicorn_process
+from tests.conftest import ROOT, Account, gunicorn_process
 from tests.haproxy import SHIPPED, HAProxy, problems
 from tests.instances import SMALL, Instance, listening, port, serve
 from tests.locks import held, until, waiting
@@ -49,6 +50,12 @@ def instance() -> Iterator[Instance]:
 
 def test_haproxy_finds_nothing_wrong_with_the_shipped_file() -> None:
     assert problems() == []
+
+
+def test_the_socket_that_the_page_asks_is_the_one_of_the_shipped_file() -> None:
+    page = (ROOT / "docs" / "rollout.md").read_text()
+    (path,) = re.findall(r'`echo "show stat" \| socat (\S+) -`', page)
+    assert f"stats socket {path} " in SHIPPED.read_text()
 
 
 def test_its_answers_are_problems_of_the_service_or_of_none() -> None:

@@ -43,6 +43,14 @@ def test_the_steps_print_what_is_shown_and_leave_nothing(tmp_path: Path) -> None
         assert list(place.iterdir()) == []
 
 
+def test_the_command_for_a_lost_terminal_finds_both_programs() -> None:
+    (word,) = re.findall(r"`pkill -f (\S+)`", PAGE)
+    commands = "".join(step for step, _ in STEPS)
+    assert f"mktemp -d -t {word}." in commands
+    started = re.findall(r"^(?:pgbouncer|haproxy) [^>]*\$DIR/.*&$", commands, re.M)
+    assert [line.split()[0] for line in started] == ["pgbouncer", "haproxy"]
+
+
 @contextmanager
 def directory() -> Iterator[Path]:
     """One that PgBouncer can pass through, which refuses to be root."""

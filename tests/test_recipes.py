@@ -93,6 +93,19 @@ def test_the_patch_applies_and_the_tests_pass_with_it(name: str, followed: Path)
     assert "skipped" not in printed
 
 
+def test_the_commands_that_mend_a_patch_write_the_same_where_nothing_changed(
+    name: str, patch: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    copy_to(copy)
+    run(["git", "-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "-m", "All"], copy)
+    told = MEND.format(name=name, root=copy, printed="")
+    commands = re.findall(r"^    (.+)$", told, re.M)
+    run(["bash", "-euc", "\n".join(commands)], copy)
+    assert (copy / "docs" / "recipes" / patch.name).read_text() == patch.read_text()
+
+
 def test_the_steps_name_every_file_of_the_patch_and_the_patch_itself(
     name: str, patch: Path, section: str
 ) -> None:

@@ -67,13 +67,18 @@ def talkative() -> Iterator[Logged]:
 
 @pytest.fixture(scope="module")
 def advised() -> Iterator[Logged]:
-    """As PostgreSQL is by default, but for what docs/security.md says."""
-    (setting,) = re.findall(r"set (log_min_error_statement = \w+);", SECURITY)
-    yield from logged(f"{TALKATIVE} -c {setting.replace(' ', '')}")
+    """As one that logs slow statements too, but for what docs/security.md says."""
+    (statements,) = re.findall(r"^```sql\n(.*?)^```", SECURITY, re.M | re.S)
+    options = f"{TALKATIVE} -c log_min_duration_statement=0"
+    yield from logged(options, statements.replace("database tasks", "database postgres"))
 
 
-def logged(options: str) -> Iterator[Logged]:
+def logged(options: str, settings: str = "") -> Iterator[Logged]:
+    """A server with these options, and with these statements of a superuser, one a line."""
     with throwaway(options) as url:
+        with opened(url) as cursor:
+            for setting in settings.splitlines():
+                cursor.execute(setting)
         migrate(url)
         with opened(url) as cursor:
             yield Logged(url, cursor)
