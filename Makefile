@@ -12,6 +12,8 @@ PEERS := benchmarks/peers
 LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
 # A process for each core; one that is done takes tests from the end of what another has before it.
 PYTEST := $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal
+# Three processes for two cores, where slow tests are among the others: they wait for other programs.
+SHARED = --numprocesses=$(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 2) // 2)')
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
 # A Python that can make a virtual environment; Debian ships venv apart from python3.
@@ -89,8 +91,7 @@ check: .venv/.requirements-dev.txt ## what CI runs: format, lint, layers, types,
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 	@$(PYTHON) -m mypy --strict app wsgi.py gunicorn.conf.py
-	@$(MAKE) --no-print-directory test ARGS='-m "not slow" --cov=app --cov-report=term-missing:skip-covered'
-	@$(MAKE) --no-print-directory test-slow
+	@$(MAKE) --no-print-directory test ARGS='$(SHARED) --cov=app --cov-report=term-missing:skip-covered'
 	@$(MAKE) --no-print-directory audit
 
 format: .venv/.requirements-dev.txt ## format the code and mend what lint can mend
