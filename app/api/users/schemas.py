@@ -133,7 +133,7 @@ class RefreshRequest(Body):
 
 
 class TokenPair(BaseModel):
-    """An access token, its seconds, and the refresh token (RFC 6749, section 5.1)."""
+    """An access token, its validity in seconds, and a refresh token (RFC 6749, section 5.1)."""
 
     model_config = examples(
         {
