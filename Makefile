@@ -53,7 +53,7 @@ run: .venv/.requirements.txt ## start the service with its database; Ctrl-C stop
 reset: .venv/.requirements.txt ## drop the development database; asks first, CONFIRM=yes does not
 	@exec $(PYTHON) app/dev/embedded --reset $(if $(filter yes,$(CONFIRM)),--yes)
 
-test: .venv/.requirements-dev.txt ## run the tests but the slow ones; ARGS="-k name" selects among all
+test: .venv/.requirements-dev.txt ## run all tests except the slow ones; ARGS="-k name" selects among all
 	@$(ISOLATED); exec $(PYTEST) $(or $(ARGS),-m "not slow")
 
 test-slow: .venv/.requirements-dev.txt ## run the tests that take long or need other programs
@@ -62,10 +62,10 @@ test-slow: .venv/.requirements-dev.txt ## run the tests that take long or need o
 smoke: ## what a first user does, in a fresh copy: install, start, create, list; PYTHON3=python3.11 chooses
 	@$(ISOLATED); $(FIND_PYTHON); exec "$$python" -m tests.smoke
 
-rig: .venv/.requirements-dev.txt ## the service on Neon in a box, to try what it survives
+rig: .venv/.requirements-dev.txt ## start the service with a simulated Neon, to try what it survives
 	@exec $(PYTHON) -m tests.rig
 
-faults: .venv/.requirements-dev.txt ## hurt the service under load and count what is kept; ARGS=--quick for less
+faults: .venv/.requirements-dev.txt ## inject faults under load, and count what was acknowledged and is lost; ARGS=--quick for less
 	@$(ISOLATED); exec $(PYTHON) -m tests.faults $(ARGS)
 
 bench: .venv/.requirements-dev.txt $(PEERS)/.venv/.requirements.txt ## the service beside its alternatives, for the READMEs: 15 minutes

@@ -15,7 +15,7 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "host"}
 
 
 class Attempt(NamedTuple):
-    """One request to create a task, and when it came."""
+    """One request, and when it came."""
 
     at: float
     key: str
@@ -23,9 +23,9 @@ class Attempt(NamedTuple):
 
 
 class Front(ThreadingHTTPServer):
-    """Passes all on, but for the first two requests to create a task, and the first to refresh.
+    """Passes all on, but for the first requests to create a task, to refresh and to run a batch.
 
-    The first is done and its answer is lost, the second is told to come again later.
+    The first is done and its answer is lost; the second to create a task is told to come later.
     """
 
     daemon_threads = True
@@ -35,6 +35,7 @@ class Front(ThreadingHTTPServer):
         self.service = urlsplit(base).netloc
         self.attempts: list[Attempt] = []
         self.refreshes: list[Attempt] = []
+        self.batches: list[Attempt] = []
         self.lock = Lock()
 
     def handle_error(self, *_: object) -> None:
@@ -55,7 +56,11 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = 0
-        attempts = {"/v1/tasks": self.server.attempts, "/v1/auth/refresh": self.server.refreshes}
+        attempts = {
+            "/v1/tasks": self.server.attempts,
+            "/v1/auth/refresh": self.server.refreshes,
+            "/v1/batch": self.server.batches,
+        }
         if self.command == "POST" and (made := attempts.get(self.path)) is not None:
             with self.server.lock:
                 key = self.headers.get("Idempotency-Key", "")

@@ -78,7 +78,8 @@ BATCH_FAILED: Final = ProblemKind(
     409,
     "One operation could not be done, so nothing was done.",
     "Look at `operation`, the index of the failed operation counted from 0, and its `problem`. "
-    "Correct that operation and send the whole batch again.",
+    "Correct that operation and send the whole batch again, with a new Idempotency-Key; a refused "
+    "batch leaves its key unused, but a new one is simplest.",
 )
 TOO_MANY_TOKENS: Final = ProblemKind(
     "too-many-tokens",

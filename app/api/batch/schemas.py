@@ -143,7 +143,7 @@ class Batch(Body):
 
 
 class BatchResult(BaseModel):
-    """What the operation would have been answered alone."""
+    """The response that the operation would get as a single request."""
 
     status: Literal[200, 201, 204]
     etag: str | None

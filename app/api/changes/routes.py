@@ -30,8 +30,8 @@ def get_changes(query: ChangesQuery) -> Response:
     comes as soon as there is a change, or without items after that many seconds. If too many
     clients wait already, it comes at once, so leave a second between two requests.
 
-    A token that is too old, or of another account, gets 410 `changes-gone`: delete the copy and
-    start again without `since`.
+    A token that is too old, or of another account, gets 410 `changes-gone`: delete the copy, keep
+    the queue of unsent changes, and start again without `since`.
     """
     user_id = current_user_id()
     since = position.decode(query.since, user_id)

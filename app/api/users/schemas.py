@@ -133,7 +133,7 @@ class RefreshRequest(Body):
 
 
 class TokenPair(BaseModel):
-    """An access token and what gets the next one (RFC 6749, section 5.1); seconds."""
+    """An access token, its validity in seconds, and a refresh token (RFC 6749, section 5.1)."""
 
     model_config = examples(
         {

@@ -71,7 +71,7 @@ PROBLEM: Final = {
         },
         "problem": {
             **reference("schemas", "OperationProblem"),
-            "description": "Of batch-failed: what that would have been answered with alone.",
+            "description": "Of batch-failed: the problem that it would get as a single request.",
         },
         "scope": {**TEXT, "description": "Of insufficient-scope: the scopes that are missing."},
         "line": {

@@ -88,7 +88,7 @@ def request(
         "method": method.upper(),
         "path": _with_ids(spec, path) + (f"?{urlencode(query)}" if query else ""),
         "secured": secured,
-        "keyed": secured and method == "post",
+        "keyed": method == "post",
         "conditional": method == "patch",
         "body": _example(spec, content),
         "file_type": None if JSON in content else next(iter(content), None),
