@@ -77,9 +77,8 @@ BATCH_FAILED: Final = ProblemKind(
     "batch-failed",
     409,
     "One operation could not be done, so nothing was done.",
-    "Look at `operation`, the index of the failed operation counted from 0, and its `problem`. "
-    "Correct that operation and send the whole batch again, with a new Idempotency-Key; a refused "
-    "batch leaves its key unused, but a new one is simplest.",
+    "`operation` is the index of the failed operation, counted from 0, and `problem` its response. "
+    "Correct it and send the whole batch again, with the same Idempotency-Key or a new one.",
 )
 TOO_MANY_TOKENS: Final = ProblemKind(
     "too-many-tokens",
