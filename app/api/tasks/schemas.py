@@ -12,7 +12,8 @@ from app.web.fields.identifiers import UUID_LENGTH, UUID_PATTERN, Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Flag, Int64
 from app.web.fields.strings import KeptLine, Line, LongText, Matching
-from app.web.fields.times import Date, DayOrInstant, Timestamp, TimeZone
+from app.web.fields.times import Date, DayOrInstant, Timestamp
+from app.web.fields.zones import TimeZone
 
 Priority = TypeAliasType(
     "Priority",

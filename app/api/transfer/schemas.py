@@ -11,7 +11,8 @@ from app.rows.kind import Kind
 from app.web.fields.identifiers import Email, Id
 from app.web.fields.inputs import Body, Query, examples
 from app.web.fields.strings import Line
-from app.web.fields.times import Timestamp, TimeZone
+from app.web.fields.times import Timestamp
+from app.web.fields.zones import TimeZone
 
 EXAMPLE_LINES: Final[list[dict[str, Any]]] = [
     {

@@ -11,7 +11,8 @@ from app.web.fields.identifiers import Email, Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Int64
 from app.web.fields.strings import KeptLine, Line, PlainText
-from app.web.fields.times import Timestamp, TimeZone
+from app.web.fields.times import Timestamp
+from app.web.fields.zones import TimeZone
 
 SHORTEST: Final = 8
 """Characters of a password, without any other rule: NIST SP 800-63B, section 5.1.1.2."""

@@ -1,20 +1,16 @@
-"""Instants, days and time zones."""
+"""Instants and days."""
 
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Annotated, Final
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.web.fields.strings import Longest, Matching
+from app.web.fields.strings import Matching
 
 DATE_LENGTH: Final = 10
 LONGEST_TIMESTAMP: Final = 64
 """Characters; the pattern allows fewer."""
-
-LONGEST_TIME_ZONE: Final = 64
 
 DAY: Final = (
     "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"  # no year 0000
@@ -58,18 +54,6 @@ def _day_or_instant(value: str) -> date | datetime:
     return _date(value) if len(value) == DATE_LENGTH else _timestamp(value)
 
 
-@cache
-def _time_zones() -> frozenset[str]:
-    # These files name no zone: one is this host's, the other a placeholder.
-    return frozenset(available_timezones() - {"localtime", "Factory"})
-
-
-def _time_zone(value: str) -> str:
-    if value not in _time_zones():
-        raise PydanticCustomError("time_zone", "must be an IANA time zone name")
-    return value
-
-
 Timestamp = Annotated[
     datetime,
     BeforeValidator(_timestamp),
@@ -95,18 +79,5 @@ DayOrInstant = Annotated[
         "timestamp",
         "must be an RFC 3339 date-time with an offset, or a date as YYYY-MM-DD",
         LONGEST_TIMESTAMP,
-    ),
-]
-TimeZone = Annotated[
-    str,
-    AfterValidator(_time_zone),
-    Longest(LONGEST_TIME_ZONE),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "format": "iana-time-zone",
-            "minLength": 1,
-            "maxLength": LONGEST_TIME_ZONE,
-        }
     ),
 ]
