@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.rows.listing import Position
 from app.web import cursors
-from app.web.fields import times
+from app.web.fields import zones
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import ids, page, walk
@@ -179,7 +179,7 @@ def test_a_zone_that_only_the_database_does_not_know(
     alice: Account, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused where it is asked for; an account that has it has days of UTC."""
-    monkeypatch.setattr(times, "_time_zones", lambda: {"Mars/Olympus"})
+    monkeypatch.setattr(zones, "_time_zones", lambda: {"Mars/Olympus"})
     night = alice.create_task(due_at="2027-03-02T00:00:00.000001Z")
     day = alice.create_task(due_date="2027-03-02")
     for query in ("sort=due", "due_before=2027-01-01", "due_after=2027-01-01T00:00:00Z&q=x"):
