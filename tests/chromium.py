@@ -18,6 +18,13 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.locks import until
 from tests.rig.programs import Program, answers, free_port, need, own_directory
 
+DESK: Final = (1440, 900)
+PHONE: Final = (390, 844)
+"""Windows: pixels across and down."""
+
+SHOWN: Final = "#contract:not([aria-busy=true])"
+"""The contract on the docs page, once it is drawn."""
+
 PATIENCE: Final = 90
 """Seconds for a condition, on a machine that has other things to do."""
 
@@ -116,6 +123,12 @@ class Browser:
     def named(self, name: str) -> Iterator[dict[str, Any]]:
         """The events with this name."""
         return (event for event in self.events if event["method"] == name)
+
+
+def open_docs(browser: Browser, server: str, size: tuple[int, int] = DESK) -> None:
+    """Open the docs page of a server and wait until the contract is shown."""
+    browser.open(f"{server}/docs", *size)
+    browser.find(SHOWN)
 
 
 @contextmanager

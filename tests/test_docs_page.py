@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from app.web.openapi.document import CHAPTERS, GROUPS
-from tests.chromium import Browser, chromium
+from tests.chromium import DESK, PHONE, Browser, chromium, open_docs
 from tests.conftest import Account
 from tests.contract import ROUTES
 
 pytestmark = pytest.mark.slow
 
-DESK, PHONE = (1440, 900), (390, 844)
 CREATE = "#operations-Tasks-create_task"
 SIZES = pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 
@@ -31,8 +30,7 @@ def size() -> tuple[int, int]:
 @pytest.fixture
 def page(browser: Browser, server: str, size: tuple[int, int]) -> Iterator[Browser]:
     """The page; nothing that is done there makes the browser complain or ask another host."""
-    browser.open(f"{server}/docs", *size)
-    browser.find("#contract:not([aria-busy=true])")
+    open_docs(browser, server, size)
     yield browser
     assert browser.requested() == {server.removeprefix("http://")}
     assert browser.complaints == []

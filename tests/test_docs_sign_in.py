@@ -10,14 +10,13 @@ import pytest
 from selenium.webdriver import ActionChains, Keys
 
 from app.core.ids import new_id
-from tests.chromium import Browser, chromium
+from tests.chromium import DESK, PHONE, SHOWN, Browser, chromium, open_docs
 from tests.conftest import PASSWORD, gunicorn
 from tests.contract import NOWHERE
 from tests.issuer import AUDIENCE, NAME
 
 pytestmark = pytest.mark.slow
 
-DESK, PHONE = (1440, 900), (390, 844)
 GET_ME = "#operations-Account-get_me"
 STORED = "return JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
 
@@ -37,7 +36,7 @@ def size() -> tuple[int, int]:
 @pytest.fixture
 def page(browser: Browser, server: str, size: tuple[int, int]) -> Iterator[Browser]:
     """The page; it asks no other host, and the browser only reports what the service refused."""
-    opened(browser, server, size)
+    open_docs(browser, server, size)
     yield browser
     assert browser.requested() == {urlsplit(server).netloc}
     assert all("Failed to load resource" in complaint for complaint in browser.complaints)
@@ -50,11 +49,6 @@ def email(server: str) -> str:
     body = {"email": address, "password": PASSWORD}
     httpx.post(f"{server}/v1/auth/register", json=body).raise_for_status()
     return address
-
-
-def opened(browser: Browser, server: str, size: tuple[int, int] = DESK) -> None:
-    browser.open(f"{server}/docs", *size)
-    browser.find("#contract:not([aria-busy=true])")
 
 
 def sign_in(page: Browser, email: str, password: str = PASSWORD, button: str = "Sign in") -> None:
@@ -138,7 +132,7 @@ def test_the_token_is_in_the_memory_of_the_page_alone(page: Browser, email: str)
     assert "ey" not in stored
     assert email not in stored
     page.driver.refresh()
-    page.find("#contract:not([aria-busy=true])")
+    page.find(SHOWN)
     page.find(".authorize.unlocked")
     assert page.script(STORED) == '[{},{},""]'
     assert status_of_get_me(page) == "401"
@@ -186,7 +180,7 @@ def test_too_many_failed_sign_ins_are_refused_with_the_time_to_wait(
         body = {"email": "nobody@example.com", "password": "not the password"}
         for _ in range(10):
             assert httpx.post(f"{server}/v1/auth/token", json=body).status_code == 401
-        opened(browser, server)
+        open_docs(browser, server)
         sign_in(browser, body["email"], body["password"])
         refused = browser.find(".sign-in .refused", "Too many sign-ins have failed")
         assert "Try again in " in refused.text
@@ -194,7 +188,7 @@ def test_too_many_failed_sign_ins_are_refused_with_the_time_to_wait(
 
 def test_a_service_without_its_database_says_so(browser: Browser, tmp_path: Path) -> None:
     with gunicorn(NOWHERE, tmp_path / "log") as server:
-        opened(browser, server)
+        open_docs(browser, server)
         sign_in(browser, "nobody@example.com")
         browser.find(".sign-in .refused", "The database is unavailable; nothing was changed.")
     sign_in(browser, "nobody@example.com")
@@ -211,7 +205,7 @@ def test_where_another_issuer_signs_in_a_token_can_only_be_pasted(
         "JWT_AUDIENCE": AUDIENCE,
     }
     with gunicorn(database_url, tmp_path / "log", **environment) as server:
-        opened(browser, server)
+        open_docs(browser, server)
         browser.press(".authorize")
         browser.find(".sign-in [name=token]").send_keys("a.b.c")
         assert browser.driver.find_elements("css selector", ".credentials") == []
