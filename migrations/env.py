@@ -20,6 +20,12 @@ MIGRATION_LOCK = 7_310_452_861
 # A migration that waits for a lock makes every later query on that table wait behind it.
 LOCK_TIMEOUT = "4s"
 
+VALID = "select indisvalid from pg_index where indexrelid = to_regclass(:name)"
+UNVALIDATED = """
+select conrelid::regclass::text, conname from pg_constraint
+    where not convalidated and connamespace = current_schema()::regnamespace order by 1, 2
+"""
+
 OWNING = "as a superuser: alter role {role} createrole; alter database {database} owner to {role};"
 
 # The roles are those of another database on the same server.
@@ -54,8 +60,8 @@ def run_online() -> None:
     """Run the migrations in one transaction, under an advisory lock that ends with it.
 
     The lock is taken inside Alembic's transaction: before it, the lock would open one of its own,
-    and Alembic would leave the commit to it. What migrations put off ("afterwards") takes many
-    transactions; it is begun when theirs is committed, and can be begun again.
+    and Alembic would leave the commit to it. What takes many transactions is begun when this one is
+    committed: what migrations put off ("afterwards"), and their `finish`.
     """
     url = current_app.config["MIGRATION_URL"]
     if is_pooled(url):
@@ -66,8 +72,60 @@ def run_online() -> None:
             connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
             connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
             context.run_migrations()
+            applied = context.get_context().get_current_heads()
         for work in context.config.attributes.get("afterwards", ()):
             work(connection)
+        if goes_to_a_revision():
+            try:
+                finish(connection, applied)
+            except DBAPIError as error:
+                said = f"migrated, but not finished: {first_line(error)}: run it again"
+                raise ClickException(said) from error
+
+
+def goes_to_a_revision() -> bool:
+    """Whether the command is `upgrade` or `downgrade`, and not one that only looks."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def finish(connection: Connection, applied: tuple[str, ...]) -> None:
+    """Do what is left of the migrations that are applied, and validate their constraints.
+
+    Reads and writes go on meanwhile. A migration's `finish` does nothing where nothing is left, so
+    a command that was interrupted can be run again. Its `INDEXES` are built meanwhile, too.
+    """
+    connection.commit()
+    for migration in reversed([*context.script.iterate_revisions(applied, "base")]):
+        if work := getattr(migration.module, "finish", None):
+            work(connection)
+        for name, definition in getattr(migration.module, "INDEXES", {}).items():
+            build(connection, name, definition)
+    with connection.begin():
+        constraints = connection.execute(text(UNVALIDATED)).all()
+    for relation, name in constraints:
+        with connection.begin():
+            connection.execute(text(f"alter table {relation} validate constraint {name}"))
+
+
+def build(connection: Connection, name: str, definition: str) -> None:
+    """Build an index unless it is there, once more if that was interrupted before.
+
+    Source: PostgreSQL, "Building Indexes Concurrently".
+    """
+    connection.commit()
+    valid = connection.scalar(text(VALID), {"name": name})
+    connection.commit()
+    connection.connection.driver_connection.autocommit = True
+    if valid is False:
+        connection.execute(text(f"drop index concurrently if exists {name}"))
+    if not valid:
+        connection.execute(text(f"create index concurrently if not exists {name} {definition}"))
+    connection.connection.driver_connection.autocommit = False
+    connection.commit()
 
 
 def first_line(error: DBAPIError) -> str:

@@ -17,6 +17,7 @@ FORMS = {
 
 OWN = {
     "version",
+    "position",
     "rows",
     "bytes",
     "last_four",

@@ -87,6 +87,11 @@ class Account(NamedTuple):
         assert response.status_code == 201, response.text
         return response.json
 
+    def create_label(self, **fields: Any) -> dict[str, Any]:
+        response = self.post("/v1/labels", json={"name": new_id(), **fields})
+        assert response.status_code == 201, response.text
+        return response.json
+
     def create_token(self, **fields: Any) -> dict[str, Any]:
         body = {"name": "A script", "scopes": ["tasks:read", "tasks:write", "account"], **fields}
         response = self.post("/v1/tokens", json=body)

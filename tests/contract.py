@@ -1,5 +1,6 @@
 """What the application says of its own routes, so that tests reach new ones by themselves."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -28,8 +29,8 @@ class Route(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path, with an id that nobody has."""
-        return self.rule.replace(self.parameter, new_id()) if self.parameter else self.rule
+        """The path, with ids that nobody has."""
+        return re.sub("<[^>]+>", lambda _: new_id(), self.rule)
 
     @property
     def parameter(self) -> str:

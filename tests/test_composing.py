@@ -14,7 +14,7 @@ from app.db.run import execute
 from app.ops import composing
 from tests.conftest import ROOT, Account, gunicorn_process, settings_for
 from tests.databases import migrate, migrate_down, opened, own_database
-from tests.test_migrations import endings, upgrading
+from tests.test_migrations import endings, python, upgrading
 from tests.traffic import Ask, Callers
 from tests.walking import walk
 
@@ -53,10 +53,9 @@ select (select count(*) from tasks where title is not nfc normalized
 
 
 def release_before(directory: Path) -> Path:
-    """This release as it was: it keeps texts as sent, and knows no migration from 0009 on."""
+    """This release, but that it keeps texts as sent, as the one did before revision 0009."""
     tree = directory / "release before"
-    later = (path.name for path in (ROOT / "migrations" / "versions").glob("[0-9]*_*.py"))
-    without = shutil.ignore_patterns("__pycache__", *(name for name in later if name >= "0009"))
+    without = shutil.ignore_patterns("__pycache__")
     for name in ("app", "migrations"):
         shutil.copytree(ROOT / name, tree / name, ignore=without)
     for name in ("wsgi.py", "gunicorn.conf.py", "pyproject.toml"):
@@ -138,7 +137,7 @@ def writing() -> list[Ask]:
     ]
 
 
-def test_an_upgrade_brings_all_texts_to_nfc_and_fails_nobody_who_is_served_meanwhile(
+def test_an_upgrade_brings_all_texts_to_nfc_and_a_purge_fails_nobody_who_is_served_meanwhile(
     cluster: str, tmp_path: Path
 ) -> None:
     with own_database(cluster) as url:
@@ -146,11 +145,12 @@ def test_an_upgrade_brings_all_texts_to_nfc_and_fails_nobody_who_is_served_meanw
         accounts = fill(url, ROWS, USERS)
         before = left(url)
         tree = release_before(tmp_path)
+        (said,) = endings(upgrading(url))
         with (
             gunicorn_process(url, tmp_path / "log", root=tree) as (base, _),
             Callers(base, accounts * 2, writing) as callers,
         ):
-            (said,) = endings(upgrading(url))
+            (_,) = endings(python(url, ROOT, "-m", "flask", "purge"))
             callers.goes_on()
         assert set(callers.statuses) == {200, 201}, callers.statuses
         assert said.count("another has its name, so (2)") == USERS

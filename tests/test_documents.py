@@ -18,7 +18,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
-TYPES = {"timestamp with time zone": "timestamptz"}
+TYPES = {"timestamp with time zone": "timestamptz", "character varying": "varchar"}
 
 
 def default_of(setting: Field[Any]) -> str:

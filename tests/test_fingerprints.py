@@ -230,9 +230,8 @@ def test_a_member_that_a_later_release_adds_counts_only_if_it_was_sent(
 EDITS = {
     "app/api/tasks/schemas.py": [
         (
-            "    category_id: Id | None = None\n\n\nclass TaskReplace",
-            "    category_id: Id | None = None\n    estimate: int | None = None\n\n\n"
-            "class TaskReplace",
+            "    category_id: Id | None = None\n",
+            "    category_id: Id | None = None\n    estimate: int | None = None\n",
         ),
         (
             '    """Return the values as the table stores them."""\n',

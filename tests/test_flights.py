@@ -37,6 +37,11 @@ def test_each_read_and_each_write_of_one_resource_is_one_flight(
         ("PATCH", path, {"json": patch}, 200),
         ("PUT", path, {"json": body}, 200),
         ("PUT", f"/v1/{collection}/{new_id()}", {"json": other}, 201),
+        *(
+            ("POST", f"{path}/move", {"json": {"to": "start"}, **options}, 200)
+            for options in ({}, {"headers": {"Idempotency-Key": "move"}})
+            if collection == "tasks"
+        ),
         ("DELETE", path, {}, 204),
         ("GET", "/v1/trash", {}, 200),
         ("POST", f"{path}/restore", {}, 200),

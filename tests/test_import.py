@@ -140,7 +140,8 @@ def test_every_kind_of_row_goes_out_and_comes_back(alice: Account, bob: Account)
     types = [line["type"] for line in parsed(data)]
     assert sorted(types) == sorted(["account", *KINDS, "end"])
     for name, kind in KINDS.items():
-        assert all(types.index(other) < types.index(name) for other in kind.references.values())
+        others = {*kind.references.values()} - {name}
+        assert all(types.index(other) < types.index(name) for other in others)
     report = send(bob, data).json
     assert (counts(report), report["complete"]) == ((len(KINDS), 0, 1, 0), True)
     assert without_account(exported(bob)) == without_account(data)

@@ -87,13 +87,18 @@ def a_name_is_given_up_later(before: list[Line], lines: list[Line]) -> bool:
 
 
 def content(account: Account) -> list[Line]:
-    """The rows, where times that no line gave are those of the import."""
+    """The rows, where times that no line gave are those of the import.
+
+    Without the positions, which no line gives: new rows of a chunk are in the order of their last
+    lines.
+    """
     return [
         {
             "type": line["type"],
             "data": {
                 name: "now" if name.endswith("ed_at") and value and value not in given else value
                 for name, value in line["data"].items()
+                if name != "position"
             },
         }
         for line in parsed(exported(account))[1:]

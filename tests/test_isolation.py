@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -29,7 +29,7 @@ from tests.walking import ids, page, walk
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-RANDOM = re.compile(r'(?<=tasks_pat_)\w+|(?<="last_four":")\w+')
+RANDOM = re.compile(r'(?<=tasks_pat_)\w+|(?<="last_four":")\w+|(?<="position":")\w+')
 FIGURE = re.compile(r'"(\w+_ms|open|in_use)":[\d.]+')
 
 OWNED = {table: "id" if table == "users" else "user_id" for table in owned_tables()}
@@ -51,8 +51,13 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
         "operations": [
             {"op": "create", "type": "task", "id": it, "body": {"title": "Buy milk"}},
             {"op": "update", "type": "task", "id": it, "body": {"category_id": it}},
+            {"op": "update", "type": "task", "id": it, "body": {"label_ids": [it]}},
+            {"op": "update", "type": "task", "id": it, "body": {"parent_id": it}},
+            {"op": "move", "type": "task", "id": it, "body": {"before": it}},
         ]
     },
+    ("POST", "/v1/tasks/<id:task_id>/move"): lambda it: {"after": it},
+    ("POST", "/v1/tasks/<id:task_id>/complete"): lambda it: {"subtasks": "complete"},
     ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
     ("POST", "/v1/import"): lambda it: "\n".join(
         json.dumps({"type": kind, "data": {"id": name, **values}})
@@ -61,6 +66,9 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
             (it, "task", {"title": it}),
             (new_id(), "task", {"title": it, "category_id": it}),
             (it, "task", {"title": it, "category_id": new_id()}),
+            (it, "label", {"name": it}),
+            (new_id(), "task", {"title": it, "label_ids": [it]}),
+            (new_id(), "task", {"title": it, "parent_id": it}),
         )
     ),
 }
@@ -74,7 +82,8 @@ def rows_bodies(kind: Kind) -> dict[tuple[str, str], Callable[[str], dict[str, A
     texts = [name for name in kind.writes.texts if name in fields and fields[name].is_required()]
 
     def body(it: str) -> dict[str, Any]:
-        return {**example, **dict.fromkeys([*texts, *kind.references], it)}
+        references = {n: [it] if n.endswith("ids") else it for n in kind.references}
+        return {**example, **dict.fromkeys(texts, it), **references}
 
     one = f"/v1/{kind.plural}/<id:{kind.name}_id>"
     return dict.fromkeys([("POST", f"/v1/{kind.plural}"), ("PUT", one), ("PATCH", one)], body)
@@ -84,12 +93,16 @@ for each in KINDS.values():
     BODIES |= rows_bodies(each)
 
 
+NAMED = ["task_id", "category_id", "label_id", "trashed_id", "token_id", "user_id"]
+
+
 class Owner(NamedTuple):
     """A user with something of everything, and the ids of it."""
 
     account: Account
     task_id: str
     category_id: str
+    label_id: str
     trashed_id: str
     token_id: str
     refresh_token: str
@@ -101,11 +114,12 @@ class Owner(NamedTuple):
 
 
 class Intruder(NamedTuple):
-    """A user with one task, one category, one task in the trash and one token."""
+    """A user with one task, one category, one label, one task in the trash and one token."""
 
     account: Account
     task_id: str
     category_id: str
+    label_id: str
     trashed_id: str
     token_id: str
 
@@ -124,15 +138,16 @@ def owner(alice: Account, connection: Any) -> Owner:
     credentials = {"email": alice.email, "password": PASSWORD}
     tokens = alice.post("/v1/auth/token", json=credentials).json
     category_id = alice.create_category(name="Home")["id"]
-    task = {"title": "Buy milk", "category_id": category_id}
+    label_id = alice.create_label(name="Urgent")["id"]
+    task = {"title": "Buy milk", "category_id": category_id, "label_ids": [label_id]}
     made = alice.post("/v1/tasks", json=task, headers={"Idempotency-Key": "once"}).json
     deleted = alice.create_task()["id"]
-    alice.create_task()
+    alice.create_task(parent_id=made["id"])
     assert alice.delete(f"/v1/tasks/{deleted}").status_code == 204
     cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
     token_id = alice.create_token()["id"]
     refresh = tokens["refresh_token"]
-    return Owner(alice, made["id"], category_id, deleted, token_id, refresh, cursor)
+    return Owner(alice, made["id"], category_id, label_id, deleted, token_id, refresh, cursor)
 
 
 @pytest.fixture
@@ -140,15 +155,18 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
     """Makes users who call the application; each is as new as the other."""
 
     def make(application: APIFlask) -> Intruder:
-        account, category_id, trashed_id, task_id = auth(application), new_id(), new_id(), new_id()
+        account, category_id, label_id = auth(application), new_id(), new_id()
+        trashed_id, task_id = new_id(), new_id()
         operations = [
             {"op": "create", "type": "category", "id": category_id, "body": {"name": "Work"}},
+            {"op": "create", "type": "label", "id": label_id, "body": {"name": "Soon"}},
             {"op": "create", "type": "task", "id": trashed_id, "body": {"title": "Buy milk"}},
             {"op": "delete", "type": "task", "id": trashed_id},
             {"op": "create", "type": "task", "id": task_id, "body": {"title": "Buy milk"}},
         ]
         assert account.post("/v1/batch", json={"operations": operations}).status_code == 200
-        return Intruder(account, task_id, category_id, trashed_id, account.create_token()["id"])
+        token_id = account.create_token()["id"]
+        return Intruder(account, task_id, category_id, label_id, trashed_id, token_id)
 
     return make
 
@@ -208,13 +226,19 @@ def routes(application: APIFlask, prefix: str) -> Iterator[tuple[str, Rule]]:
 
 def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[Attempt]:
     """Every way to name the id to a route: in the path, in the body, in the query."""
-    own = {name: getattr(intruder, name) for name in ("task_id", "category_id", "token_id")}
-    own["item_id"] = intruder.trashed_id
-    places = dict.fromkeys(rule.arguments, it)
-    theirs = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: places[place[1]], rule.rule)
-    mine = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: own.get(place[1], "x"), rule.rule)
-    takes_one = method in {"POST", "PUT", "PATCH"} and not rule.rule.endswith("/restore")
+    own = {**intruder._asdict(), "item_id": intruder.trashed_id, "user_id": "x"}
+
+    def named(ids: Mapping[str, str]) -> str:
+        return re.sub(r"<(?:\w+:)?(\w+)>", lambda place: ids.get(place[1], "x"), rule.rule)
+
+    theirs, mine = named(dict.fromkeys(rule.arguments, it)), named(own)
+    takes_one = method in {"POST", "PUT", "PATCH"} and not rule.rule.endswith(
+        ("/restore", "/labels/<id:label_id>")
+    )
     body = BODIES[method, rule.rule] if takes_one else None
+    if len(rule.arguments) > 1:
+        for argument in rule.arguments:
+            yield Attempt(method, named({**own, argument: it}), {})
     if rule.arguments:
         unnamed = options(body(intruder.category_id)) if body else {}
         yield Attempt(method, theirs, unnamed)
@@ -222,8 +246,8 @@ def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[A
     if body:
         yield Attempt(method, mine, options(body(it)))
     else:
-        for query in (f"category_id={it}", f"q={it}", f"cursor={it}", f"user_id={it}"):
-            yield Attempt(method, f"{mine}?{query}", {})
+        for name in ("category_id", "label_id", "parent_id", "q", "cursor", "user_id"):
+            yield Attempt(method, f"{mine}?{name}={it}", {})
 
 
 def options(body: dict[str, Any] | str) -> dict[str, Any]:
@@ -278,7 +302,7 @@ def compare(
             assert answer == told(call(right, harmless), right, random), (attempt, harmless)
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "token_id", "user_id"])
+@pytest.mark.parametrize("kind", NAMED)
 def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     intact: APIFlask,
     owner: Owner,
@@ -291,7 +315,7 @@ def test_a_strangers_id_is_indistinguishable_from_a_random_one_on_every_route(
     assert rows_of(connection, owner.account) == before
 
 
-@pytest.mark.parametrize("kind", ["task_id", "category_id", "trashed_id", "token_id", "user_id"])
+@pytest.mark.parametrize("kind", NAMED)
 def test_a_query_that_forgets_the_owner_gives_and_changes_nothing_of_his(
     intact: APIFlask,
     careless: APIFlask,
@@ -317,12 +341,16 @@ def test_listings_hold_ones_own_and_a_strangers_cursor_leads_nowhere(
     intruder: Callable[[APIFlask], Intruder],
     application: str,
 ) -> None:
-    account, task_id, category_id, trashed_id, _ = intruder(request.getfixturevalue(application))
+    it = intruder(request.getfixturevalue(application))
+    account = it.account
     more = account.create_task()["id"]
-    assert ids(walk(account, limit=1)) == [more, task_id]
-    assert ids(walk(account, "/v1/categories", limit=1)) == [category_id]
-    assert [item["data"]["id"] for item in walk(account, "/v1/trash")] == [trashed_id]
+    assert ids(walk(account, limit=1)) == [more, it.task_id]
+    assert ids(walk(account, "/v1/categories", limit=1)) == [it.category_id]
+    assert ids(walk(account, "/v1/labels", limit=1)) == [it.label_id]
+    assert [item["data"]["id"] for item in walk(account, "/v1/trash")] == [it.trashed_id]
     assert walk(account, category_id=owner.category_id) == []
+    assert walk(account, label_id=owner.label_id) == []
+    assert walk(account, parent_id=owner.task_id) == []
     response = account.get(f"/v1/tasks?limit=1&cursor={owner.cursor}")
     assert refused(response, "cursor", parameter="cursor")
 
@@ -384,7 +412,7 @@ def as_role(connection: Any) -> Iterator[Callable[..., list[Any]]]:
 
 
 def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
-    for table in ("users", "categories", "tasks", "idempotency_keys"):
+    for table in ("users", "categories", "labels", "tasks", "task_labels", "idempotency_keys"):
         sql = f"select count(*) from {table}"
         assert as_role(Role.APP, sql) == [(0,)]
         assert as_role(Role.APP, sql, new_id()) == [(0,)]
@@ -398,10 +426,15 @@ def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., l
         (Role.APP, "select password_hash from users"),
         (Role.APP, "delete from tasks returning id"),
         (Role.APP, "delete from categories returning id"),
+        (Role.APP, "delete from labels returning id"),
+        (Role.APP, "update task_labels set task_id = task_id returning task_id"),
         (Role.APP, "update users set email = 'x@example.com' returning id"),
         (Role.APP, "insert into users (id, email) values (gen_random_uuid(), 'x') returning id"),
         (Role.AUTH, "select * from tasks"),
         (Role.AUTH, "select * from categories"),
+        (Role.AUTH, "select * from labels"),
+        (Role.AUTH, "select * from task_labels"),
+        (Role.MAINTENANCE, "select * from task_labels"),
         (Role.AUTH, "update users set password_hash = 'x' returning id"),
         (Role.AUTH, "delete from users returning id"),
         (Role.MAINTENANCE, "select password_hash from users"),

@@ -126,6 +126,7 @@ def go_through(app: APIFlask) -> None:
     expect(client.post("/v1/auth/logout", json=refresh), 204)
     for collection, body, change in (
         ("categories", {"name": "Home"}, {"color": "#00ff00"}),
+        ("labels", {"name": "Urgent"}, {"color": "#00ff00"}),
         ("tasks", {"title": "Buy; set timezone = 'UTC'"}, {"complete": True}),
     ):
         write_one(user, f"/v1/{collection}", body, change)
@@ -137,7 +138,13 @@ def go_through(app: APIFlask) -> None:
         step = {"op": "create", "type": "task", "id": own, "body": body}
         answer = user.post("/v1/batch", json={"operations": [step]})
         assert answer.status_code in {200, 409}
-    for collection in ("tasks", "categories"):
+    label = f"/v1/tasks/{own}/labels/{user.create_label()['id']}"
+    for method in ("PUT", "DELETE"):
+        expect(user.call(method, label), 200)
+    user.create_task(parent_id=own)
+    for action, body in (("move", {"to": "start"}), ("complete", {"subtasks": "complete"})):
+        expect(user.post(f"/v1/tasks/{own}/{action}", json=body), 200)
+    for collection in ("tasks", "categories", "labels"):
         path = (
             f"/v1/{collection}/{expect(user.get(f'/v1/{collection}'), 200).json['items'][0]['id']}"
         )

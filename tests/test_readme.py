@@ -32,6 +32,7 @@ MARK = "--- the next block ---"
 CHANGING = {
     "<id>": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "<time>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z",
+    '"position": "<position>"': r'"position": "[0-9A-Za-z]+"',
     '"next_token": "<token>"': r'"next_token": "[\w-]+"',
 }
 

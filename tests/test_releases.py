@@ -68,7 +68,7 @@ def statements(step: Script) -> Iterator[str]:
 
 def contractions(step: Script) -> list[str]:
     """What the migration takes away, but of tables, functions and roles it has made itself."""
-    found, made = [], {"alembic_version"}
+    found, made, filled = [], {"alembic_version"}, set()
     for statement in statements(step):
         made |= set(
             re.findall(
@@ -80,6 +80,11 @@ def contractions(step: Script) -> list[str]:
         if altered and altered[1] not in made:
             # Commas within parentheses belong to an expression.
             for action in re.split(r", (?![^(]*\))", altered[2]):
+                if given := re.match(r"alter (?:column )?(\w+) set default (?!null\b)", action):
+                    filled.add((altered[1], given[1]))
+                required = re.match(r"alter (?:column )?(\w+) set not null", action)
+                if required and (altered[1], required[1]) in filled:
+                    continue
                 found += [what for what, pattern in ACTIONS.items() if re.match(pattern, action)]
         revoked = re.search(r"\brevoke .*? on (?:\w+ )?(\S+) from (\w+)", statement)
         if not (revoked and made & set(revoked.groups())):
@@ -197,6 +202,8 @@ def test_the_rule_finds_what_takes_something_away(
         'op.create_check_constraint("ck_tasks_b", "tasks", "title is not null or complete")',
         'op.alter_column("tasks", "title", nullable=True)',
         'op.alter_column("tasks", "due_at", server_default="now()")',
+        "op.execute('alter table tasks alter size set default 0; alter table tasks"
+        " alter size set not null')",
         'op.execute("alter table tasks rename constraint ck_tasks_title to ck_tasks_titles")',
         'op.execute("alter index ix_tasks_priority rename to ix_tasks_rank")',
         "op.execute(\"-- drop table tasks\\nselect 'dropped'\")",

@@ -28,6 +28,7 @@ LABELS = ["curl", "Python", "TypeScript"]
 SHOWN = {
     "list_tasks": {"tasks": "Task"},
     "list_categories": {"categories": "Category"},
+    "list_labels": {"labels": "Label"},
     "get_changes": {"tasks": "Task", "categories": "Category"},
     "list_trash": {"categories": "Category", "tasks": "Task"},
 }
@@ -110,9 +111,10 @@ def replacements(
         return {example(document, "Token")["id"]: api.post("/v1/tokens", json=body).json()["id"]}
     if "{" not in path or name.startswith("replace_"):
         return {}
-    kind = next((kind for kind in KINDS.values() if f"{{{kind.name}_id}}" in path), TASK)
-    place = f"/v1/{kind.plural}/{kind.example['id']}"
-    made = api.put(place, json=example(document, kind.replace.__name__)).raise_for_status()
+    kinds = [kind for kind in KINDS.values() if f"{{{kind.name}_id}}" in path] or [TASK]
+    for kind in reversed(kinds):  # a task's labels before the task
+        place = f"/v1/{kind.plural}/{kind.example['id']}"
+        made = api.put(place, json=example(document, kind.replace.__name__)).raise_for_status()
     if name.startswith(("restore_", "erase_")):
         api.delete(place).raise_for_status()
     return {'"7"': made.headers["ETag"]}

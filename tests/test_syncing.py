@@ -32,6 +32,7 @@ class Machine(RuleBasedStateMachine):
 
     tasks = Bundle("tasks")
     categories = Bundle("categories")
+    labels = Bundle("labels")
 
     @initialize()
     def begin(self) -> None:
@@ -72,6 +73,47 @@ class Machine(RuleBasedStateMachine):
         assert response.status_code in {200, 422}
         return multiple(*ids)
 
+    @rule(task=tasks, other=tasks, place=st.sampled_from(["after", "before", "start", "end"]))
+    def move_task(self, task: str, other: str, place: str) -> None:
+        body = {"to": place} if place in ("start", "end") else {place: other}
+        self.account.post(f"/v1/tasks/{task}/move", json=body)
+
+    @rule(task=tasks, other=tasks)
+    def move_in_batch(self, task: str, other: str) -> None:
+        moves = [{"to": "start"}, {"after": other}]
+        operations = [{"op": "move", "type": "task", "id": task, "body": body} for body in moves]
+        self.account.post("/v1/batch", json={"operations": operations})
+
+    @rule(task=tasks, position=st.sampled_from(["0", "V", "V0", "z" * 64]))
+    def place_task(self, task: str, position: str) -> None:
+        """As a client does that was offline."""
+        self.account.patch(f"/v1/tasks/{task}", json={"position": position})
+
+    @rule(task=tasks, parent=tasks)
+    def nest_task(self, task: str, parent: str) -> None:
+        """Below another one; what is no tree is refused."""
+        self.account.patch(f"/v1/tasks/{task}", json={"parent_id": parent})
+
+    @rule(task=tasks)
+    def unnest_task(self, task: str) -> None:
+        self.account.patch(f"/v1/tasks/{task}", json={"parent_id": None})
+
+    @rule(task=tasks, subtasks=st.sampled_from(["keep", "complete"]))
+    def complete_task(self, task: str, subtasks: str) -> None:
+        self.account.post(f"/v1/tasks/{task}/complete", json={"subtasks": subtasks})
+
+    @rule(target=labels)
+    def create_label(self) -> str:
+        return self.account.post("/v1/labels", json={"name": new_id()}).json["id"]
+
+    @rule(label=labels)
+    def delete_label(self, label: str) -> None:
+        self.account.delete(f"/v1/labels/{label}")
+
+    @rule(task=tasks, label=labels, method=st.sampled_from(["PUT", "DELETE"]))
+    def label_task(self, task: str, label: str, method: str) -> None:
+        self.account.call(method, f"/v1/tasks/{task}/labels/{label}")
+
     @rule(task=tasks)
     def delete_task(self, task: str) -> None:
         self.account.delete(f"/v1/tasks/{task}")
@@ -103,7 +145,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(limit=LIMITS)
     def agree(self, limit: int) -> None:
-        assert self.copy.pulled(limit=limit).items == everything(self.account)
+        items = self.copy.pulled(limit=limit).items
+        assert items == everything(self.account)
+        tasks = [item for item in items.values() if "position" in item]
+        tasks.sort(key=lambda task: (task["position"], task["id"]))
+        assert tasks == walk(self.account, "/v1/tasks", sort="position")
 
     @invariant()
     def nothing_is_known_of_others(self) -> None:
@@ -117,7 +163,8 @@ class Machine(RuleBasedStateMachine):
 
 def everything(account: Account) -> dict[str, dict[str, Any]]:
     """Every live resource by its id, from the listings."""
-    items = [*walk(account, "/v1/tasks"), *walk(account, "/v1/categories")]
+    paths = ("/v1/tasks", "/v1/categories", "/v1/labels")
+    items = [item for path in paths for item in walk(account, path)]
     return {item["id"]: item for item in items}
 
 

@@ -22,8 +22,10 @@ DEFAULTS = {
     "due_date": None,
     "due_at": None,
     "category_id": None,
+    "label_ids": [],
+    "parent_id": None,
 }
-GIVEN = {"id", "user_id", "title", "version", "created_at", "updated_at"}
+GIVEN = {"id", "user_id", "title", "position", "version", "created_at", "updated_at"}
 FULL = {
     "title": "Water the plants",
     "description": "  All of them.\nTwice. ",

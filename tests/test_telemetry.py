@@ -153,7 +153,13 @@ def test_each_flight_of_a_batch_and_an_export_has_a_span(traced: Traced, caller:
     assert caller.get("/v1/export").status_code == 200
     names = [span.name for span in traced.spans()]
     assert names[0] == "GET /v1/export"
-    assert set(names[1:]) == {"SELECT users", "SELECT categories", "SELECT tasks", "COMMIT"}
+    assert set(names[1:]) == {
+        "SELECT users",
+        "SELECT categories",
+        "SELECT labels",
+        "SELECT tasks",
+        "COMMIT",
+    }
 
 
 def test_a_span_of_a_view_belongs_to_the_request(traced: Traced) -> None:

@@ -310,7 +310,8 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
 ) -> None:
     for account in (member, bob):
         category = account.create_category()
-        account.create_task(category_id=category["id"])
+        label = account.create_label()
+        account.create_task(category_id=category["id"], label_ids=[label["id"]])
         account.create_token()
         account.post("/v1/tasks", json={"title": "Buy milk"}, headers=ONCE)
         deleted = account.create_task()

@@ -10,17 +10,22 @@ from sqlalchemy import ColumnElement, cast, literal, null
 from typing_extensions import TypeAliasType
 
 from app.api.categories.kind import CATEGORY
+from app.api.labels.kind import LABEL
 from app.api.tasks.kind import TASK
 from app.rows.kind import Kind
-from app.rows.versioned import Representation
+from app.rows.write import Representation
 
-KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TASK, CATEGORY)}
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TASK, CATEGORY, LABEL)}
 """By the `type` of their items."""
 
 IN_ORDER: Final = [
     KINDS[name]
     for name in TopologicalSorter(
-        {kind.name: [*kind.references.values()] for kind in KINDS.values()}
+        # Lists, as the order of a set differs between processes.
+        {
+            kind.name: [name for name in kind.references.values() if name != kind.name]
+            for kind in KINDS.values()
+        }
     ).static_order()
 ]
 """Kinds that others refer to first, as an export has them and an import writes them."""
@@ -42,6 +47,17 @@ COLUMNS: Final = {
 }
 """Picks the values of one kind's columns from those of ANSWERED."""
 
+ACTIONS: Final = {
+    (op, kind.name): action for kind in KINDS.values() for op, action in kind.actions.items()
+}
+"""What a POST to a row does, by the operation of a batch and the kind."""
+
+
+MODELS: Final[dict[frozenset[str], type[Any]]] = {}
+"""What clients see of items, one model for all kinds that have the same fields."""
+for each in KINDS.values():
+    MODELS.setdefault(frozenset(each.model.model_fields), each.model)
+
 
 def _exactly_one(schema: dict[str, Any]) -> None:
     """Say that no item is of two kinds; of `anyOf`, generators make one type with all members."""
@@ -59,10 +75,10 @@ else:
     Item = TypeAliasType(
         "Item",
         Annotated[
-            Union[tuple(kind.model for kind in KINDS.values())],  # noqa: UP007
+            Union[tuple(MODELS.values())],  # noqa: UP007
             Field(
                 title="Item",
-                description="An item of any kind as it is answered.",
+                description="An item as it is answered; a label has the form of a category.",
                 json_schema_extra=_exactly_one,
             ),
         ],

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg2
-from psycopg2.extensions import UNICODE, new_type, register_type
+from psycopg2.extensions import UNICODE, new_array_type, new_type, register_type
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -23,6 +23,7 @@ from app.db.breaker import Breaker
 
 APPLICATION_NAME: Final = "tasks-api"
 UUID_OID: Final = (2950,)
+UUID_ARRAY_OID: Final = (2951,)
 
 
 class Pool(QueuePool):
@@ -134,7 +135,9 @@ def guard(engine: Engine, settings: Settings) -> Breaker:
 
 def _read_ids_as_text(connection: Any, record: object) -> None:
     # SQLAlchemy registers a type caster that makes uuid.UUID objects; ids are text here.
-    register_type(new_type(UUID_OID, "ID", UNICODE), connection)
+    ids = new_type(UUID_OID, "ID", UNICODE)
+    register_type(ids, connection)
+    register_type(new_array_type(UUID_ARRAY_OID, "IDS", ids), connection)
 
 
 def _refuse_dead(connection: Any, record: object, fairy: object) -> None:

@@ -1,12 +1,23 @@
 """A kind of versioned row, as all that deals with every kind needs to know it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Table
+from sqlalchemy.types import TypeEngine
 
 from app.rows.shape import Element
-from app.rows.versioned import Representation, VersionedTable
+from app.rows.versioned import VersionedTable
+from app.rows.write import Acting, Representation
+
+
+class KindAction(NamedTuple):
+    """An action as a batch has it: its body, and the types of the parameters made of that."""
+
+    acting: Acting
+    body: type[Any]
+    parameters: Callable[[Any], Mapping[str, Any]]
+    types: Mapping[str, TypeEngine[Any]]
 
 
 class Kind(NamedTuple):
@@ -18,7 +29,9 @@ class Kind(NamedTuple):
     another row, with the name of its kind. `unique` is the field, if any, that has no value twice
     among a user's live rows, whatever the letter case; its index is `uq_<table>_<field>`.
     `imported` are the fields, with their types in pydantic, that an import sets beside those of
-    PUT.
+    PUT. `actions` are what a POST to a row does, by the `op` of a batch. `deferred` are the
+    constraints that a batch checks at its end, in this order; their errors have the id of the row
+    as their detail.
     """
 
     name: str
@@ -31,6 +44,8 @@ class Kind(NamedTuple):
     references: Mapping[str, str] = {}
     unique: str | None = None
     imported: Mapping[str, Any] = {}
+    actions: Mapping[str, KindAction] = {}
+    deferred: Sequence[str] = ()
 
     @property
     def table(self) -> Table:

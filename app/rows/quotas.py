@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from flask import Flask, current_app
 from sqlalchemy import (
+    ARRAY,
     CTE,
     BigInteger,
     FromClause,
@@ -43,6 +44,9 @@ from app.rows.shape import ONE, USER_ID, Element
 ROW_BYTES: Final = 1000
 """Bytes that a row counts beside its texts, for its other columns and index entries."""
 
+ELEMENT_BYTES: Final = 100
+"""Bytes that an element of an array counts, which has a row of its own in an index."""
+
 NO_QUOTA: Final = 2**62
 """More than anybody can store."""
 
@@ -63,6 +67,7 @@ ROWS_LIMIT: Final[Element] = bindparam("quota_rows", type_=BigInteger)
 BYTES_LIMIT: Final[Element] = bindparam("quota_bytes", type_=BigInteger)
 ZERO: Final[Element] = literal_column("0", BigInteger)
 ROW_SIZE: Final[Element] = literal_column(str(ROW_BYTES), BigInteger)
+ELEMENT_SIZE: Final[Element] = literal_column(str(ELEMENT_BYTES), BigInteger)
 
 Result = TypeVar("Result")
 
@@ -133,28 +138,32 @@ def limit(name: str) -> int | None:
 
 
 def size_of(values: Mapping[str, Any], texts: Iterable[str]) -> int:
-    """The UTF-8 bytes of the named texts."""
+    """The UTF-8 bytes of the named texts, and what the elements of arrays count."""
     size = 0
     for name in texts:
         if value := values.get(name):
-            size += len(value.encode())
+            size += len(value.encode()) if isinstance(value, str) else len(value) * ELEMENT_BYTES
     return size
 
 
 def texts_of(table: Table, fields: Iterable[str]) -> list[str]:
-    """Those fields that are texts, whose length is counted."""
+    """Those fields that are texts or arrays, whose length is counted."""
     return [
         name
         for name in fields
-        if isinstance(table.c[name].type, Text) and table.c[name].computed is None
+        if isinstance(table.c[name].type, Text | ARRAY) and table.c[name].computed is None
     ]
 
 
 def stored_size(row: FromClause, texts: Iterable[str]) -> Element:
-    """SQL for the bytes of a row's texts."""
+    """SQL for the bytes of a row's texts, and what the elements of its arrays count."""
     size: Element = ZERO
     for name in texts:
-        size += func.coalesce(func.octet_length(row.c[name]), ZERO)
+        if isinstance(row.c[name].type, ARRAY):
+            length: Element = func.cardinality(row.c[name]) * ELEMENT_SIZE
+        else:
+            length = func.octet_length(row.c[name])
+        size += func.coalesce(length, ZERO)
     return size
 
 

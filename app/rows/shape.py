@@ -3,7 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, literal_column
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Table,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+)
 
 Element = ColumnElement[Any]
 
@@ -43,13 +52,24 @@ class Shape(NamedTuple):
     """What the statements of one table have in common.
 
     `answered` are the columns that clients see. A guard is a condition on a field's new
-    value, unless that is null, without which nothing is written.
+    value, unless that is null, without which nothing is written. `made` are fields that are never
+    null: where a client gives none, a row keeps its own, and new rows get the elements of
+    `made(now, number of rows)`, an array. `inherited` are the values of fields that are left out
+    of a row that is written whole.
     """
 
     table: Table
     answered: Sequence[str]
     guards: Mapping[str, Element] = {}
     derived: Mapping[str, Derived] = {}
+    made: Mapping[str, Callable[[Element, Element], Element]] = {}
+    inherited: Mapping[str, Element] = {}
+
+    def given(self, name: str) -> Element:
+        """The value that a client gives for a field; an array, which may be empty, as its type."""
+        column = self.table.c[name]
+        bound: Element = bindparam(name)
+        return cast(bound, column.type) if isinstance(column.type, ARRAY) else bound
 
     @property
     def columns(self) -> list[Element]:
@@ -63,6 +83,12 @@ class Shape(NamedTuple):
     def guards_of(self, fields: Sequence[str]) -> list[tuple[str, Element]]:
         """The guards of the fields that are written."""
         return [(f"{name}_allowed", self.guards[name]) for name in fields if name in self.guards]
+
+    def make(self, name: str, given: Element, now: Element) -> Element:
+        """The value of a field in one new row: what is given, or is made where nothing is."""
+        if name in self.made:
+            return func.coalesce(given, self.made[name](now, ONE)[ONE])
+        return given
 
     def derive(
         self, fields: Sequence[str], value: Callable[[str], Element], previous: Any, now: Element

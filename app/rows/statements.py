@@ -16,7 +16,6 @@ from sqlalchemy import (
     Delete,
     FromClause,
     Select,
-    Table,
     Update,
     all_,
     and_,
@@ -40,6 +39,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from app.rows import idempotency
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
+from app.rows.replays import stored_answer
 from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape
 
 MUST_EXIST: ColumnElement[bool] = bindparam("must_exist", type_=Boolean)
@@ -73,7 +73,9 @@ def create(shape: Shape, fields: Sequence[str], *, once: bool) -> Select[Any]:
 def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Insert the row or write all its fields; `existed` tells which it was."""
     table, guards, before = shape.table, shape.guards_of(fields), live(shape).cte("before")
-    differs = exists().where(is_expected(before), _differs(before, fields))
+    left_out = [name for name in shape.inherited if name not in fields]
+    others = (before.c[name].is_distinct_from(shape.inherited[name]) for name in left_out)
+    differs = exists().where(is_expected(before), or_(_differs(shape, before, fields), *others))
     existed = exists().select_from(before)
     acceptable = case((existed, and_(~MUST_BE_NEW, differs)), else_=~MUST_EXIST)
     growth = growth_of_one(existed, _longer(shape, fields, before))
@@ -82,7 +84,9 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     new_row = select(*row.values()).select_from(bump)
     statement = insert_or_update(table).from_select(list(row), new_row)
     new, alive = statement.excluded, table.c.deleted_at.is_(None)
-    changes = {name: new[name] for name in [*fields, "version", "updated_at"]} | {
+    own = {name: and_(alive, bindparam(name).is_(None)) for name in shape.made}
+    changes = {name: new[name] for name in [*fields, *left_out, "version", "updated_at"]} | {
+        **{name: case((keeps, table.c[name]), else_=new[name]) for name, keeps in own.items()},
         "created_at": case((alive, table.c.created_at), else_=new.created_at),
         "deleted_at": null(),
         **shape.derive(
@@ -101,13 +105,13 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
     guards, table = shape.guards_of(fields), shape.table
-    asked = and_(is_expected(table), _differs(table, fields)).label("acceptable")
+    asked = and_(is_expected(table), _differs(shape, table, fields)).label("acceptable")
     before = live(shape, asked).cte("before")
     texts = texts_of(table, fields)
     growth = Growth(None, _longer(shape, fields, before)) if texts else None
     acceptable = exists().where(before.c.acceptable)
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
-    values: dict[str, Element] = {name: bindparam(name) for name in fields}
+    values: dict[str, Element] = {name: shape.given(name) for name in fields}
     derived = shape.derive(fields, bindparam, lambda name: table.c[name], bump.c.at)
     after = changed_row(shape, bump, values | derived)
     statement = answer(guards, after, shape.answered, otherwise=before)
@@ -132,33 +136,18 @@ def if_expected(write: Update | Delete, row: Select[Any]) -> Select[Any]:
     return answer([], after, before.c.keys(), otherwise=before)
 
 
-def stored_answer(table: Table, replayed: CTE) -> Select[Any]:
-    """The row that an idempotency key was answered with, as it then was; none if it was erased."""
-    record = func.jsonb_populate_record(
-        text(f"null::{table.name}"), replayed.c.answer
-    ).table_valued(*(column.name for column in table.c), name="record")
-    stored = select(record).select_from(replayed.join(record, true()))
-    return stored.where(outlasts(table, record)) if "erased_version" in table.c else stored
-
-
-def outlasts(table: Table, then: FromClause) -> Element:
-    """Whether the content that a row once had, at a version, has not been erased since.
-
-    A row is gone once it was purged. What was written later under the id of one that was erased or
-    purged is another row.
-    """
-    now = table.alias("now")
-    purged_version = select(User.purged_version).where(User.id == USER_ID).scalar_subquery()
-    purged = and_(then.c.version <= purged_version, now.c.created_at > then.c.created_at)
-    erased = func.coalesce(now.c.erased_version >= then.c.version, False)
-    same = (now.c.user_id == USER_ID, now.c.id == then.c.id)
-    return exists().where(*same, ~erased, ~purged)
-
-
 def live(shape: Shape, *more: Element) -> Select[Any]:
     """The row as it stands, unless it is a tombstone, and more that is asked of it."""
     table = shape.table
     return select(*shape.columns, *more).where(
+        table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
+    )
+
+
+def whole(shape: Shape) -> Select[Any]:
+    """The row as it stands, with all columns, unless it is a tombstone."""
+    table = shape.table
+    return select(*table.c).where(
         table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
     )
 
@@ -232,7 +221,8 @@ def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Elemen
     return {
         "user_id": USER_ID,
         "id": ID,
-        **{name: bindparam(name) for name in fields},
+        **{n: value for n, value in shape.inherited.items() if n not in fields},
+        **{name: shape.make(name, shape.given(name), bump.c.at) for name in fields},
         **shape.derive(fields, bindparam, lambda _: null(), bump.c.at),
         "version": bump.c.version,
         "created_at": bump.c.at,
@@ -246,5 +236,10 @@ def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
     return SIZE - func.coalesce(stored, ZERO)
 
 
-def _differs(before: FromClause, fields: Sequence[str]) -> Element:
-    return or_(false(), *(before.c[name].is_distinct_from(bindparam(name)) for name in fields))
+def _differs(shape: Shape, before: FromClause, fields: Sequence[str]) -> Element:
+    differ = []
+    for name in fields:
+        given = shape.given(name)
+        new = func.coalesce(given, before.c[name]) if name in shape.made else given
+        differ.append(before.c[name].is_distinct_from(new))
+    return or_(false(), *differ)

@@ -7,35 +7,24 @@ of that user, and versions become visible in their order.
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import Select
 
-from app.core.problem_kinds import ERASED
-from app.core.problems import Problem, invalid, not_found, precondition_failed
+from app.core.problems import invalid, not_found, precondition_failed
 from app.db.run import execute, first
-from app.db.scope import reading, writing
+from app.db.scope import reading
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import restoring, statements
+from app.rows.actions import Action
 from app.rows.idempotency import Once
-from app.rows.quotas import NoRoom, quota, size_of, texts_of, within_quota
+from app.rows.quotas import NoRoom, quota, size_of, texts_of
 from app.rows.shape import Preconditions, Shape
-
-Representation = dict[str, Any]
+from app.rows.write import Acting, Representation, Write, send
 
 KEPT_STATEMENTS: Final = 256
 """Statements kept for one table: clients choose the fields of a patch, so there are 2^n."""
-
-
-class Write(NamedTuple):
-    """A write that is ready to be sent, and how to interpret the row that it returns."""
-
-    statement: Statement
-    parameters: Mapping[str, Any]
-    outcome: Callable[[Row], tuple[Representation, bool]]
-    """The resource as it now is, or last was, and whether it is new. Raises Problem."""
-    removes: bool = False
 
 
 class VersionedTable:
@@ -46,14 +35,14 @@ class VersionedTable:
         shape: Shape,
         represent: Callable[[Row], Representation] | None = None,
         delete: Callable[[Shape], Select[Any]] = statements.delete,
+        restore: Callable[[Shape], Action] = restoring.restoring,
     ) -> None:
         self.shape = shape
         self.represent = represent or shape.represent
         self.texts: Final = texts_of(shape.table, shape.answered)
         self.get_statement = Statement(statements.live(shape))
         self.delete_statement = Statement(delete(shape))
-        self.restore_statement = Statement(restoring.restore(shape))
-        self.restore_once_statement = Statement(restoring.restore_once(shape))
+        self.restoring = Acting.of(restore(shape))
         self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
 
     def get(self, user_id: str, row_id: str) -> Representation:
@@ -143,20 +132,52 @@ class VersionedTable:
 
         Raises NoRoom, Problem 404, 410, 412, 422.
         """
-        statement = self.restore_once_statement if once else self.restore_statement
-        parameters = {"user_id": user_id, "id": row_id, **conditions._asdict(), **quota()}
+        return self.act(self.restoring, user_id, row_id, conditions, once)
+
+    def act(
+        self,
+        acting: Acting,
+        user_id: str,
+        row_id: str,
+        conditions: Preconditions,
+        once: Once | None,
+        **parameters: object,
+    ) -> tuple[Representation, bool]:
+        """Do what a POST to the row asks for, or find what its idempotency key was answered; and
+        whether it was that.
+
+        Raises NoRoom, Problem 404, 410, 412, 422.
+        """
+        write = self.action(
+            acting, user_id, row_id, conditions, keyed=once is not None, **parameters
+        )
+        return send(user_id, write, once)
+
+    def action(
+        self,
+        acting: Acting,
+        user_id: str,
+        row_id: str,
+        conditions: Preconditions,
+        *,
+        keyed: bool = False,
+        **parameters: object,
+    ) -> Write:
+        """The write that `act` sends."""
+        whose = {"user_id": user_id, "id": row_id, **conditions._asdict(), **quota()}
 
         def outcome(row: Row) -> tuple[Representation, bool]:
-            replayed = once is not None and row.fingerprint is not None
+            replayed = keyed and row.fingerprint is not None
             if row.id is None:
                 raise not_found()
             if not row.changed and not replayed:
                 self._require_conditions(row, conditions)
-                if once:
+                acting.require(row, parameters)
+                if keyed:
                     raise NoRoom(rows=1)
             return self.represent(row), replayed
 
-        return send(user_id, Write(statement, parameters, outcome), once)
+        return Write(acting.once if keyed else acting.statement, whose | parameters, outcome)
 
     def _outcome(self, conditions: Preconditions, row: Row) -> tuple[Representation, bool]:
         """What a write of an existing row returns. Raises NoRoom, Problem 404, 412, 422."""
@@ -195,8 +216,8 @@ class VersionedTable:
         values: Mapping[str, Any],
         **options: bool,
     ) -> Statement:
-        # There is nothing to guard where a field is cleared.
-        guarded = tuple(name for name in self.shape.guards if values.get(name) is not None)
+        # There is nothing to guard where a field is cleared, or an empty list.
+        guarded = tuple(name for name in self.shape.guards if values.get(name))
         return self.built(build, frozenset(values), guarded, **options)
 
     def _build(
@@ -208,23 +229,3 @@ class VersionedTable:
     ) -> Statement:
         guards = {name: self.shape.guards[name] for name in guarded}
         return Statement(build(self.shape._replace(guards=guards), sorted(fields), **options))
-
-
-def send(user_id: str, write: Write, once: Once | None = None) -> tuple[Representation, bool]:
-    """Send one write; return what its outcome does.
-
-    Raises Problem 422 for a key that came with another body, 410 if what the key was answered has
-    been erased since, and whatever the outcome raises.
-    """
-    scope = writing(user_id, once=once is not None)
-    parameters = {**write.parameters, **once.parameters} if once else write.parameters
-
-    def attempt() -> tuple[Representation, bool]:
-        [row] = execute(scope, write.statement, **parameters)
-        if once:
-            once.require_same(row.fingerprint)
-            if row.fingerprint is not None and row.id is None:
-                raise Problem(ERASED)
-        return write.outcome(row)
-
-    return within_quota(user_id, attempt)

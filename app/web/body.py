@@ -55,21 +55,27 @@ class StrictAdapter(PydanticAdapter):
         """The body or query as a model. Raises Problem 400, 411, 413, 415, 422, 429."""
         incoming = current()
         if location == "query":
-            return validated(self.model_class, read_query(incoming), in_query)
+            values = read_query(incoming, getattr(self.model_class, "repeatable", ()))
+            return validated(self.model_class, values, in_query)
         patches = incoming.method == "PATCH"
         require_media_type(incoming, (JSON, MERGE_PATCH) if patches else (JSON,))
         incoming.sent = parse_json(read_body(incoming))
         return validated(self.model_class, incoming.sent)
 
 
-def read_query(incoming: Request) -> dict[str, str]:
-    """The query parameters, percent-decoded. Raises Problem 422 for one that is repeated."""
-    pairs = parse_qsl(incoming.query_string.decode("ascii"), keep_blank_values=True)
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise invalid("must be given once", "repeated", parameter=twice)
+def read_query(incoming: Request, repeatable: Container[str] = ()) -> dict[str, str | list[str]]:
+    """The query parameters, percent-decoded; lists of those that may be repeated.
+
+    Raises Problem 422 for any other one that is repeated.
+    """
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(incoming.query_string.decode("ascii"), keep_blank_values=True):
+        if name in repeatable:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            raise invalid("must be given once", "repeated", parameter=name)
+        else:
+            values[name] = value
     return values
 
 

@@ -122,6 +122,7 @@ def page(
     response = json_response({"items": items[:limit], "next_cursor": cursor})
     if cursor:
         incoming = current()
-        query = dict(parse_qsl(incoming.query_string.decode("ascii"))) | {"cursor": cursor}
+        pairs = parse_qsl(incoming.query_string.decode("ascii"))
+        query = [pair for pair in pairs if pair[0] != "cursor"] + [("cursor", cursor)]
         response.headers["Link"] = f'<{incoming.path}?{urlencode(query)}>; rel="next"'
     return response

@@ -32,16 +32,24 @@ VOCABULARY: Final = """
 INDEXES: Final = """
     select indexname, indexdef from pg_indexes where tablename = 'tasks' and indexname like 'ix_%'
 """
+REFERENCES: Final = """
+    select format('alter table %s add constraint %s %s not valid',
+        conrelid::regclass, conname, pg_get_constraintdef(oid))
+    from pg_constraint where confrelid = 'tasks'::regclass
+"""
 FILL_USERS: Final = """
 insert into users (id, change_seq) select lpad(to_hex(n), 32, '0')::uuid, 10000000
     from generate_series(0, %(users)s) n;
 insert into categories (user_id, id, name, version, created_at, updated_at)
     select id, lpad(to_hex(n), 32, '0')::uuid, 'Category ' || n, n + 1, now(), now()
     from users, generate_series(0, 4) n;
+insert into labels (user_id, id, name, version, created_at, updated_at)
+    select id, lpad(to_hex(n), 32, '0')::uuid, 'Label ' || n, n + 6, now(), now()
+    from users, generate_series(0, 2) n;
 """
 FILL_TASKS: Final = """
 insert into tasks (user_id, id, title, description, complete, completed_at, priority, due_date,
-    due_at, category_id, version, created_at, updated_at)
+    due_at, category_id, version, created_at, updated_at, position, label_ids, parent_id)
 select lpad(to_hex(owner), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid,
     title || case when dice %% 1000 = 7 then ' zebra' else '' end, description,
     dice %% 5 > 0, case when dice %% 5 > 0 then at end,
@@ -50,13 +58,30 @@ select lpad(to_hex(owner), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid,
     case when dice %% 10 in (4, 5) then at + dice %% 60 * interval '1 day' end,
     case when dice %% 3 > 0 then lpad(to_hex(greatest(0, dice %% 49 - 44)), 32, '0')::uuid end,
     case when owner = 0 then n / %(every)s else task.place / %(users)s + 1 end,
-    at, at + dice %% 30 * interval '1 hour'
+    at, at + dice %% 30 * interval '1 hour', position_of_time(at),
+    array(
+        select lpad(to_hex(label), 32, '0')::uuid from generate_series(0, 2) label
+        where case label when 0 then dice / 7 %% 4 = 0 when 1 then dice / 11 %% 30 = 0
+            else dice / 13 %% 500 = 0 end
+    ),
+    -- Of eight tasks of a user, the second and the third are subtasks of the first.
+    case when owner = 0 and n / %(every)s %% 8 in (1, 2)
+            then lpad(to_hex(n - n / %(every)s %% 8 * %(every)s), 32, '0')::uuid
+        when owner > 0 and task.place / %(users)s %% 8 in (1, 2)
+            then lpad(to_hex(above + (above - 1) / (%(every)s - 1)), 32, '0')::uuid
+    end
 from (
+    select *, place - place / %(users)s %% 8 * %(users)s as above from (
     select n, other.place, hashint8extended(n, 1) & 1073741823 as dice,
         timestamptz '2021-01-01Z' + n::float8 / %(tasks)s * interval '5 years' as at,
         case when n %% %(every)s = 0 then 0 else 1 + place %% %(users)s end as owner
     from generate_series(1, %(tasks)s) n, lateral (select n - n / %(every)s as place) other
+    ) placed
 ) task join texts on texts.place = dice / 1000 %% %(texts)s
+"""
+FILL_TASK_LABELS: Final = """
+insert into task_labels (user_id, label_id, task_id)
+    select user_id, unnest(label_ids), id from tasks where label_ids <> '{}'
 """
 
 
@@ -131,10 +156,15 @@ def fill(cursor: Any, size: Size) -> None:
     indexes = cursor.fetchall()
     for name, _ in indexes:
         cursor.execute(f"drop index {name}")
-    cursor.execute("alter table tasks drop constraint pk_tasks")
+    cursor.execute(REFERENCES)
+    references = cursor.fetchall()
+    cursor.execute("alter table tasks drop constraint pk_tasks cascade")
     cursor.execute(FILL_USERS, numbers)
     cursor.execute(FILL_TASKS, numbers)
+    cursor.execute(FILL_TASK_LABELS)
     cursor.execute("alter table tasks add constraint pk_tasks primary key (user_id, id)")
+    for (reference,) in references:
+        cursor.execute(reference)
     for _, definition in indexes:
         cursor.execute(definition)
     # Before its first change of the run, a user has changed as often as has tasks.

@@ -6,19 +6,23 @@ from typing import Any, Final, NamedTuple
 
 from apiflask import APIFlask
 
-from app.api.tasks.schemas import TaskFilters
+from app.api.tasks.filters import TaskFilters
 from app.rows.listing import Position
 from app.web import cursors
 from benchmarks.scale.data import EACH, Size, user_id
 
 CATEGORY: Final = user_id(3)
+COMMON, FREQUENT, RARE = user_id(0), user_id(1), user_id(2)
+"""Labels of a fourth, a thirtieth and a five-hundredth of all tasks."""
+PARENT: Final = "the parent"
+"""Where a query names a task of the user's that has subtasks."""
 
 
 class Request(NamedTuple):
     """One kind of request."""
 
     title: str
-    query: Mapping[str, str] = MappingProxyType({})
+    query: Mapping[str, str | list[str]] = MappingProxyType({})
     method: str = "GET"
     far: bool = False
     """Whether it asks for a page from the far end of the listing."""
@@ -31,7 +35,7 @@ REQUESTS: Final = (
     Request("thousandth page, or the last", far=True),
     *(
         Request(f"sort={sort}", {"sort": sort})
-        for name in ("created_at", "updated_at", "due", "priority", "title")
+        for name in ("created_at", "updated_at", "due", "priority", "position", "title")
         for sort in (name, f"-{name}")
         if sort != "-created_at"
     ),
@@ -42,6 +46,14 @@ REQUESTS: Final = (
     Request("category_id, of few tasks", {"category_id": CATEGORY}),
     Request("category_id, sort=title", {"category_id": CATEGORY, "sort": "title"}),
     Request("category_id=none", {"category_id": "none"}),
+    Request("parent_id, sort=position", {"parent_id": PARENT, "sort": "position"}),
+    Request("parent_id=none, sort=position", {"parent_id": "none", "sort": "position"}),
+    Request("label_id (in a fourth)", {"label_id": COMMON}),
+    Request("label_id (in a thirtieth)", {"label_id": FREQUENT}),
+    Request("label_id (in a five-hundredth)", {"label_id": RARE}),
+    Request("label_id (in a thirtieth), sort=title", {"label_id": FREQUENT, "sort": "title"}),
+    Request("label_id, two of them", {"label_id": [COMMON, FREQUENT]}),
+    Request("label_id=none", {"label_id": "none"}),
     Request("due_before", {"due_before": "2021-02-01"}),
     Request("due_before, sort=due", {"due_before": "2024-02-01", "sort": "due"}),
     Request("due_after", {"due_after": "2026-01-01"}),
@@ -65,6 +77,8 @@ REQUESTS: Final = (
     Request("q=zq (two letters, in none)", {"q": "zq"}),
     Request("POST", method="POST"),
     Request("PATCH", method="PATCH"),
+    Request("POST move", method="POST move"),
+    Request("PUT and DELETE of a label", method="PUT label"),
 )
 
 
@@ -76,6 +90,8 @@ class Caller(NamedTuple):
     token: str
     tasks: list[str]
     """Ids of some."""
+    parent: str
+    """One that has subtasks."""
 
     cursor: str
     """Where the thousandth page begins, or the last."""
@@ -84,18 +100,24 @@ class Caller(NamedTuple):
         """Send it, a little different each turn. Raises RuntimeError for a wrong answer."""
         path, options, expected = "/v1/tasks", {}, 200
         task = f"{path}/{self.tasks[turn % len(self.tasks)]}"
-        method = request.method.removesuffix(" one")
-        if request.method == "GET one":
+        method, _, what = request.method.partition(" ")
+        if what == "one":
             path = task
+        elif what == "move":
+            neighbour = self.tasks[turn * 7 % len(self.tasks) - 1]
+            where = {"after": neighbour} if neighbour not in task else {"to": "start"}
+            path, options = f"{task}/move", {"json": where}
+        elif what == "label":
+            path, method = f"{task}/labels/{RARE}", "PUT" if turn % 2 else "DELETE"
         elif method == "POST":
             options, expected = {"json": {"title": f"Buy milk, {turn}", "priority": "low"}}, 201
         elif method == "PATCH":
             path, options = task, {"json": {"priority": "high" if turn % 2 else "low"}}
         else:
-            options = {
-                "query_string": dict(request.query)
-                | ({"cursor": self.cursor} if request.far else {})
-            }
+            query = dict(request.query) | ({"cursor": self.cursor} if request.far else {})
+            if query.get("parent_id") == PARENT:
+                query["parent_id"] = self.parent
+            options = {"query_string": query}
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = self.application.test_client().open(
             path, method=method, headers=headers, **options
@@ -118,7 +140,11 @@ def caller(application: APIFlask, cursor: Any, size: Size, number: int) -> Calle
         "select id from tasks where user_id = %s and deleted_at is null limit 200", (user,)
     )
     tasks = [row[0] for row in cursor.fetchall()]
+    cursor.execute(
+        "select parent_id from tasks where user_id = %s and parent_id is not null limit 1", (user,)
+    )
+    [parent] = cursor.fetchone()
     with application.app_context():
         after = cursors.encode(position, [user, TaskFilters().criteria()])
     token = application.extensions["token_verifier"].issue(user, seconds=86_000)
-    return Caller(application, user, token, tasks, after)
+    return Caller(application, user, token, tasks, parent, after)

@@ -48,7 +48,7 @@ public class Drive {
 
   static TaskPage list(TasksApi api) throws ApiException {
     return api.listTasks(
-        null, null, null, null, null, null, null, null, null, null, null);
+        null, null, null, null, null, null, null, null, null, null, null, null, null);
   }
 
   static String tag(Task task) {

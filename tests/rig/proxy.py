@@ -176,7 +176,9 @@ class Passage:
         self.sent_last = "client"
         if self.proxy.strikes(message, self.faults.cut_within):
             return message[: len(message) // 2]
-        self.doomed = self.proxy.strikes(message, self.faults.lose_answer_to)
+        # A long message comes in several pieces.
+        if self.proxy.strikes(message, self.faults.lose_answer_to):
+            self.doomed = True
         return message
 
     def _of_server(self, message: bytes) -> bytes:

@@ -12,15 +12,16 @@ import orjson
 from sqlalchemy import ARRAY, BigInteger, Boolean, bindparam, func, select, text
 from sqlalchemy.types import TypeEngine
 
-from app.api.kinds import TYPES
+from app.api.kinds import ACTIONS, KINDS, TYPES
 from app.db.statement import DIALECT, Statement
 from app.db.transactions import Sent
 from app.rows.owner import User
 from app.rows.shape import USER_ID
-from app.rows.versioned import Write
+from app.rows.write import Write
 
 GIVEN: Final[dict[str, TypeEngine[Any]]] = {
     **TYPES,
+    **{name: type_ for action in ACTIONS.values() for name, type_ in action.types.items()},
     "versions": ARRAY(BigInteger()),
     "other_than": ARRAY(BigInteger()),
     "must_exist": Boolean(),
@@ -45,7 +46,9 @@ declare
     kept json;
     answers json[];
     violated text;
+    concerns text;
 begin
+    %s
     for op in
         select * from json_to_recordset(current_setting('batch.operations')::json)
             as operation (place integer, kind integer, %s)
@@ -56,14 +59,21 @@ begin
         kept := to_json(answered);
         answers := answers || kept;
     end loop;
+    %s
     perform set_config('batch.answers', array_to_json(answers)::text, true),
-        set_config('batch.violated', '', true);
+        set_config('batch.violated', '', true), set_config('batch.concerns', '', true);
 exception when integrity_constraint_violation then
-    get stacked diagnostics violated = constraint_name;
+    get stacked diagnostics violated = constraint_name, concerns = pg_exception_detail;
     perform set_config('batch.answers', coalesce(array_to_json(answers), '[]')::text, true),
-        set_config('batch.violated', violated, true);
+        set_config('batch.violated', violated, true),
+        set_config('batch.concerns', coalesce(concerns, ''), true);
 end
 """
+
+TOLD: Final = ("answers", "violated", "concerns")
+DEFERRED: Final = [name for kind in KINDS.values() for name in kind.deferred]
+DEFER: Final = "\n".join(f"set constraints {name} deferred;" for name in DEFERRED)
+CHECK: Final = "\n".join(f"set constraints {name} immediate;" for name in DEFERRED)
 
 OPERATIONS: Final = Statement(
     select(func.set_config("batch.operations", bindparam("operations"), True))
@@ -71,7 +81,7 @@ OPERATIONS: Final = Statement(
 DO: Final = Statement(text("do :body"))
 ANSWERS: Final = Statement(
     select(
-        *(func.current_setting(f"batch.{name}").label(name) for name in ("answers", "violated")),
+        *(func.current_setting(f"batch.{name}").label(name) for name in TOLD),
         *(
             select(column).where(User.id == USER_ID).scalar_subquery().label(column.key)
             for column in (User.used_rows, User.used_bytes)
@@ -97,6 +107,6 @@ def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
     )
     return [
         (OPERATIONS, {"operations": orjson.dumps(operations).decode()}),
-        (DO, {"body": BODY % (COLUMNS, cases)}),
+        (DO, {"body": BODY % (DEFER, COLUMNS, cases, CHECK)}),
         (ANSWERS, {"user_id": user_id}),
     ]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.api.batch.schemas import BODIES, Operation
-from app.api.kinds import KINDS
+from app.api.kinds import ACTIONS, KINDS
 from app.core.problem_kinds import BATCH_FAILED, VALIDATION_FAILED
 from app.core.problems import Problem, invalid
 from app.rows.shape import Preconditions
-from app.rows.versioned import Write
+from app.rows.write import Write
 from app.web.fields.inputs import Body
 from app.web.validation import MOST_ERRORS, in_body, validated
 
@@ -31,14 +31,28 @@ def writes(user_id: str, operations: Sequence[Operation]) -> list[Write]:
     return planned
 
 
+def concerning(operations: Sequence[Operation], row_id: str) -> int:
+    """The index of the last operation that gives this row a reference, or names it at all."""
+    named = [index for index, each in enumerate(operations) if each.id == row_id]
+    giving = [
+        index
+        for index in named
+        if (operations[index].body or {}).keys() & KINDS[operations[index].type].references.keys()
+    ]
+    return (giving or named)[-1]
+
+
 def _write(user_id: str, operation: Operation) -> Write:
     table, values = KINDS[operation.type].writes, _values(operation)
+    action = ACTIONS.get((operation.op, operation.type))
     if operation.op == "create":
         return table.replacement(user_id, operation.id, values, NEW)
     conditions = Preconditions()
     if operation.if_match:
         version = int(operation.if_match.strip('"'))
         conditions = Preconditions([version], must_exist=True)
+    if action:
+        return table.action(action.acting, user_id, operation.id, conditions, **values)
     if operation.op == "replace":
         return table.replacement(user_id, operation.id, values, conditions)
     if operation.op == "update":
@@ -54,9 +68,13 @@ def _values(operation: Operation) -> dict[str, Any]:
         if operation.body is not None:
             raise invalid("does not go with delete", "unsupported", pointer="/body")
         return {}
-    model = BODIES[operation.op, operation.type]
+    model = BODIES.get((operation.op, operation.type))
+    if model is None:
+        raise invalid(f"does not go with {operation.type}", "unsupported", pointer="/op")
     body: Body = validated(model, operation.body, lambda place: in_body(("body", *place)))
-    values = body.given() if operation.op == "update" else body.all()
+    if action := ACTIONS.get((operation.op, operation.type)):
+        return dict(action.parameters(body))
+    values = body.given() if operation.op == "update" else body.whole()
     return KINDS[operation.type].columns(values)
 
 

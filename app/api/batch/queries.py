@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
 
 from app.api.batch.block import block
-from app.api.batch.operations import failed
+from app.api.batch.operations import concerning, failed
 from app.api.batch.schemas import Operation
 from app.api.kinds import KINDS, TYPES
 from app.core.problems import Problem
@@ -38,9 +38,9 @@ from app.rows import idempotency
 from app.rows.idempotency import Once
 from app.rows.owner import User
 from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota, within_quota
+from app.rows.replays import outlasts
 from app.rows.shape import ONE, USER_ID
-from app.rows.statements import outlasts
-from app.rows.versioned import Write
+from app.rows.write import Write
 from app.web.conditional import entity_tag
 from app.web.errors import CONSTRAINTS
 
@@ -92,7 +92,7 @@ def run(
         if once and (earlier := _replayed(transaction, user_id, operations, once)):
             return earlier, True
         [row] = transaction.send(*block(user_id, writes))
-        results = _results(row, writes)
+        results = _results(row, operations, writes)
         body = orjson.dumps({"results": results}, option=orjson.OPT_UTC_Z)
         if once:
             _require_room(row, len(body))
@@ -143,7 +143,9 @@ def _require_room(row: Row, size: int) -> None:
         raise NoRoom(rows=1)
 
 
-def _results(row: Row, writes: Sequence[Write]) -> list[dict[str, Any]]:
+def _results(
+    row: Row, operations: Sequence[Operation], writes: Sequence[Write]
+) -> list[dict[str, Any]]:
     """What each operation would have been answered alone. Raises Problem 409, 422."""
     # One of them may have failed before another one violated a constraint.
     results = [
@@ -152,10 +154,12 @@ def _results(row: Row, writes: Sequence[Write]) -> list[dict[str, Any]]:
             zip(writes, orjson.loads(row.answers), strict=False)
         )
     ]
-    if len(results) == len(writes):
+    if not row.violated:
         return results
+    # What is deferred is only found when all of them are done.
+    index = concerning(operations, row.concerns) if len(results) == len(writes) else len(results)
     if problem := CONSTRAINTS.get(row.violated):
-        raise failed(len(results), problem)
+        raise failed(index, problem)
     raise psycopg2.IntegrityError(f"a batch violates the constraint {row.violated}")
 
 

@@ -23,10 +23,12 @@ blueprint: Final = APIBlueprint("batch", __name__, tag="Batch")
 def run_batch(batch: Batch) -> Response:
     """Run a batch
 
-    Up to a hundred writes. Either all of them are done, in their order, or
-    none. Each operation does what a single request does: `create` is PUT with `If-None-Match: *`,
-    `replace` is PUT, `update` is PATCH, `delete` is DELETE, and `if_match` is `If-Match`. The
-    client chooses the ids, so an operation can refer to what an earlier one creates.
+    Up to a hundred writes. Either all of them are done, in their order, or none. Each operation
+    does what a single request does: `create` is PUT with `If-None-Match: *`, `replace` is PUT,
+    `update` is PATCH, `delete` is DELETE, `move` and `complete` are the POST of this name, and
+    `if_match` is `If-Match`. The result of `complete` has the task as its body. The client chooses
+    the ids, so an operation can refer to what an earlier one creates. A task may also come before
+    the one that its `parent_id` names.
 
     If an operation is not valid, the response is 422 and points to the wrong values. If one cannot
     be done, it is 409 `batch-failed`, with the index of the `operation` and the `problem` that it

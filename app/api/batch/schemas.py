@@ -1,6 +1,6 @@
 """What a batch consists of, and what it answers."""
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -71,8 +71,18 @@ ANSWER: Final[dict[str, Any]] = {
 BODIES: Final[dict[tuple[str, str], type[Body]]] = {
     (op, kind.name): body
     for kind in KINDS.values()
-    for op, body in (("create", kind.replace), ("replace", kind.replace), ("update", kind.patch))
+    for op, body in (
+        ("create", kind.replace),
+        ("replace", kind.replace),
+        ("update", kind.patch),
+        *((op, action.body) for op, action in kind.actions.items()),
+    )
 }
+
+if TYPE_CHECKING:
+    OperationName = str
+else:
+    OperationName = Literal[tuple(dict.fromkeys([*(op for op, _ in BODIES), "delete"]))]
 
 EntityTag = Annotated[
     str, Matching(r'^"[1-9][0-9]{0,17}"$', "entity_tag", 'must be an entity tag such as "7"', 20)
@@ -99,11 +109,11 @@ def form(op: str, kind: str | None, body: type[Body] | None) -> type[Body]:
 
 
 class Operation(Body):
-    """One write: what PUT with `If-None-Match: *`, PATCH, PUT or DELETE would do alone."""
+    """One write: what PUT with `If-None-Match: *`, PATCH, PUT, DELETE or a POST would do alone."""
 
     absent: ClassVar = {"if_match": None, "body": None}
 
-    op: Literal["create", "update", "replace", "delete"]
+    op: OperationName
     type: KindName
     id: Id
     if_match: EntityTag | None = None

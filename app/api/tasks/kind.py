@@ -5,11 +5,12 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
-from sqlalchemy import false, literal, null
+from sqlalchemy import ARRAY, Boolean, Text, Uuid, cast, false, literal, null
 
-from app.api.tasks.queries import TASKS
+from app.api.tasks.actions import Complete, Move
+from app.api.tasks.queries import COMPLETING, MOVING, TASKS
 from app.api.tasks.schemas import Task, TaskPatch, TaskReplace, columns
-from app.rows.kind import Kind
+from app.rows.kind import Kind, KindAction
 from app.web.fields.times import Timestamp
 
 
@@ -35,8 +36,23 @@ TASK: Final = Kind(
         "due_date": null(),
         "due_at": null(),
         "category_id": null(),
+        "position": literal("V"),
+        "parent_id": null(),
+        "label_ids": cast(literal("{}"), ARRAY(Uuid(as_uuid=False))),
     },
     columns=columns,
-    references={"category_id": "category"},
+    references={"category_id": "category", "label_ids": "label", "parent_id": "task"},
+    actions={
+        "move": KindAction(
+            MOVING,
+            Move,
+            lambda body: body.parameters,
+            {"neighbour": Uuid(as_uuid=False), "side": Text()},
+        ),
+        "complete": KindAction(
+            COMPLETING, Complete, lambda body: body.parameters, {"subtasks": Boolean()}
+        ),
+    },
+    deferred=("check_parent", "check_parent_of_new", "fk_tasks_parents"),
     imported={"completed_at": Annotated[Timestamp | None, AfterValidator(completed)]},
 )

@@ -36,14 +36,21 @@ KEYS: Final[dict[str, ColumnElement[Any]]] = {
     "created_at": Task.created_at.expression,
     "updated_at": Task.updated_at.expression,
     "priority": Task.priority.expression,
+    "position": Task.position.expression,
     "title": Task.title_key.expression,
 }
+
+LABELS: Final = ARRAY(Uuid(as_uuid=False))
 
 FILTERS: Final[dict[str, Callable[[ColumnElement[Any]], ColumnElement[bool]]]] = {
     "complete": lambda value: Task.complete.is_(value),
     "priority": lambda value: Task.priority == value,
     "category_id": lambda value: Task.category_id == value,
     "uncategorised": lambda _: Task.category_id.is_(None),
+    "parent_id": lambda value: Task.parent_id == value,
+    "top_level": lambda _: Task.parent_id.is_(None),
+    "label_id": lambda value: Task.label_ids.contains(cast(value, LABELS)),
+    "unlabelled": lambda _: Task.label_ids == cast("{}", LABELS),
     "updated_after": lambda value: Task.updated_at > value,
 }
 """Those that one column tells; those by due time are in app/api/tasks/days.py."""
@@ -111,9 +118,23 @@ def listing(
     rows = LIVE.where(*conditions)
     if "time_zone" in names and (key == "due" or within.bounds):
         rows = rows.where(select(zone.c.name).scalar_subquery().is_not(None))  # or it fails
-    found = _search(rows, order) if "q" in names else order.walk(rows)
+    if "q" in names:
+        found: Select[Any] | CompoundSelect[Any] = _search(rows, order)
+    elif "label_id" in names:
+        found = _labelled(rows, order)
+    else:
+        found = order.walk(rows)
     listed = select(*LISTED).select_from(found.subquery("page"))
     return listed.order_by(*order.of(PLACE, PLACED_ID)).limit(ROWS)
+
+
+def _labelled(rows: Select[Any], order: ByKey | ByDue) -> CompoundSelect[Any]:
+    """Those of the rows that have the labels: of the tasks of the rarest label, or, where each has
+    many, one after the other until the page is full.
+    """
+    labels = cast(bindparam("label_id"), LABELS)
+    ids = func.tasks_of_rarest_label(USER_ID, labels, MOST, type_=LABELS)
+    return _few_or_all(rows, order, select(ids.label("ids")))
 
 
 def _search(rows: Select[Any], order: ByKey | ByDue) -> CompoundSelect[Any]:
@@ -121,14 +142,17 @@ def _search(rows: Select[Any], order: ByKey | ByDue) -> CompoundSelect[Any]:
     the user has few or the index would find many, one after the other until the page is full.
     """
     search = func.search_tasks(SOUGHT, SOUGHT, MOST)  # the second is what the release before gave
-    found = (
-        select(case((User.change_seq > INDEXED_AFTER, search)).label("ids"))
-        .where(User.id == USER_ID)
-        .cte("found")
-        .prefix_with("materialized")
-    )
+    ids = select(case((User.change_seq > INDEXED_AFTER, search)).label("ids"))
+    contains = or_(*(func.contains_text(text, func.lower(SOUGHT)) for text in TEXTS))
+    return _few_or_all(rows, order, ids.where(User.id == USER_ID), contains)
+
+
+def _few_or_all(
+    rows: Select[Any], order: ByKey | ByDue, few: Select[Any], *conditions: ColumnElement[bool]
+) -> CompoundSelect[Any]:
+    """The rows that `few` gives the ids of; where that is null, the rows of these conditions."""
+    found = few.cte("found").prefix_with("materialized")
     ids = select(found.c.ids).scalar_subquery()
     by_index = order.pick(rows.where(any_(cast(ids, ARRAY(Uuid(as_uuid=False)))) == ID))
-    contains = or_(*(func.contains_text(text, func.lower(SOUGHT)) for text in TEXTS))
-    one_by_one = order.walk(rows.where(ids.is_(None), contains))
+    one_by_one = order.walk(rows.where(ids.is_(None), *conditions))
     return union_all(every(by_index.subquery()), every(one_by_one.subquery()))

@@ -11,16 +11,17 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     SmallInteger,
+    String,
     Text,
     Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.rows.owner import Versioned, index_versions, line, rules_of_versions
+from app.rows.owner import OwnerId, Versioned, index_versions, line, rules_of_versions
 
 # PostgreSQL counts `case` among what leaks nothing, and `coalesce` not (contain_leaked_vars).
 # The line breaks are where PostgreSQL prints them: Alembic compares the text of expressions.
@@ -33,6 +34,29 @@ DUE_OR_FIRST = DUE_OR_LAST.replace("infinity", "-infinity")
 
 INDEXED_AFTER = 500
 """The change of a user after which texts are indexed."""
+
+
+class TaskLabel(Base):
+    """A label of a task, as a trigger keeps it of `label_ids`."""
+
+    __tablename__ = "task_labels"
+
+    user_id: Mapped[OwnerId]
+    label_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    task_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "label_id"], ["labels.user_id", "labels.id"], name="fk_task_labels_labels"
+        ),
+        ForeignKeyConstraint(
+            ["user_id", "task_id"],
+            ["tasks.user_id", "tasks.id"],
+            name="fk_task_labels_tasks",
+            ondelete="CASCADE",
+        ),
+        Index("ix_task_labels_task_id", "user_id", "task_id"),
+    )
 
 
 class Task(Versioned, Base):
@@ -48,6 +72,12 @@ class Task(Versioned, Base):
     due_date: Mapped[date | None] = mapped_column(Date)
     due_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     category_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    # Not a Text, whose length would count in the quota; the default serves the release before.
+    position: Mapped[str] = mapped_column(
+        String(64, collation="C"), server_default=text("position_of_time(clock_timestamp())")
+    )
+    parent_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    label_ids: Mapped[list[str]] = mapped_column(ARRAY(Uuid(as_uuid=False)), server_default="{}")
     # Under a policy only leakproof operators use an index, and neither lower() nor a change of time
     # zone is one: what a listing is sorted by is stored. This one is what filters narrow down by
     # within other orders, as a day begins at most 16 hours off its midnight UTC in every zone.
@@ -65,10 +95,23 @@ class Task(Versioned, Base):
             ["categories.user_id", "categories.id"],
             name="fk_tasks_categories",
         ),
+        ForeignKeyConstraint(
+            ["user_id", "parent_id"],
+            ["tasks.user_id", "tasks.id"],
+            name="fk_tasks_parents",
+            ondelete="SET NULL (parent_id)",
+            deferrable=True,
+        ),
         line("title", 200),
         CheckConstraint("char_length(description) <= 5000", name="description"),
         CheckConstraint("complete = (completed_at is not null)", name="completed_at"),
         CheckConstraint("priority between 0 and 3", name="priority"),
+        CheckConstraint("position ~ '^[0-9A-Za-z]{1,64}$'", name="position"),
+        # Most tasks have none, and calling a function takes time.
+        CheckConstraint(
+            "label_ids = '{}' or cardinality(label_ids) <= 50 and is_sorted_set(label_ids)",
+            name="label_ids",
+        ),
         CheckConstraint("due_date is null or due_at is null", name="due"),
         CheckConstraint("due_date between '0001-01-01' and '9999-12-31'", name="due_date"),
         CheckConstraint("due_at >= '0001-01-01Z' and due_at < '10000-01-01Z'", name="due_at"),
@@ -82,6 +125,12 @@ class Task(Versioned, Base):
 index_versions(Task)
 LIVE: Final = Task.deleted_at.is_(None)
 IN_CATEGORY: Final = Task.category_id.is_not(None)
+Index(
+    "ix_tasks_parent_id",
+    Task.user_id,
+    Task.parent_id,
+    postgresql_where=Task.parent_id.is_not(None),
+)
 Index("ix_tasks_category_id", Task.user_id, Task.category_id, postgresql_where=IN_CATEGORY)
 # What a search goes by. A user's first 500 changes are looked through instead: that takes half a
 # millisecond, and the index costs a write as much as all the others together.
@@ -104,6 +153,7 @@ for name, key in (
     ("due_ascending", text(f"({DUE_OR_LAST})")),
     ("due_descending", text(f"({DUE_OR_FIRST})")),
     ("priority", Task.priority),
+    ("position", Task.position),
     ("title_key", Task.title_key),
 ):
     Index(

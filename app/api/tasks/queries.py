@@ -6,14 +6,17 @@ from functools import lru_cache
 from typing import Any, Final
 
 from psycopg2.errors import LockNotAvailable, QueryCanceled
-from sqlalchemy import Uuid, bindparam, case, cast, exists, func
+from sqlalchemy import ARRAY, Uuid, bindparam, case, cast, exists, func, select
 
 from app.api.categories.models import Category
+from app.api.labels.models import Label
+from app.api.tasks import labelling, order, subtrees
 from app.api.tasks.by_due import place_of, position_after
 from app.api.tasks.days import UNKNOWN_ZONE
+from app.api.tasks.filters import TaskFilters
 from app.api.tasks.listings import listing
 from app.api.tasks.models import Task
-from app.api.tasks.schemas import FIELDS, PRIORITIES, TaskFilters, represent
+from app.api.tasks.schemas import FIELDS, PRIORITIES, represent
 from app.core import deadline
 from app.core.places import SEARCHES, refusal
 from app.core.problem_kinds import SEARCH_TOO_SLOW
@@ -25,6 +28,7 @@ from app.db.statement import Statement
 from app.rows.listing import Position
 from app.rows.shape import USER_ID, Derived, Shape
 from app.rows.versioned import VersionedTable
+from app.rows.write import Acting
 from app.web.cursors import after
 from app.web.errors import CONSTRAINTS, RAISED
 
@@ -32,7 +36,17 @@ CONSTRAINTS["ck_tasks_due"] = invalid(
     "due_date and due_at cannot both be set", "due_once", pointer="/due_at"
 )
 
+CONSTRAINTS["fk_tasks_parents"] = invalid(
+    "does not name one of your resources", "unknown_reference", pointer="/parent_id"
+)
+CONSTRAINTS["ck_tasks_cycle"] = invalid("is below the task itself", "cycle", pointer="/parent_id")
+CONSTRAINTS["ck_tasks_depth"] = invalid(
+    "would make more than five levels", "too_deep", pointer="/parent_id"
+)
+
 RAISED[UNKNOWN_ZONE] = invalid("is not known to the database", "time_zone", parameter="time_zone")
+
+PARENT: Final = Task.__table__.alias("parent")
 
 OWN_CATEGORY: Final = exists().where(
     Category.user_id == USER_ID,
@@ -40,20 +54,50 @@ OWN_CATEGORY: Final = exists().where(
     Category.deleted_at.is_(None),
 )
 
+WANTED: Final = (
+    select(func.unnest(cast(bindparam("label_ids"), ARRAY(Uuid(as_uuid=False)))).label("id"))
+).subquery("wanted")
+OWN_LABELS: Final = ~exists(
+    select(WANTED.c.id).where(
+        ~exists().where(
+            Label.user_id == USER_ID, Label.id == WANTED.c.id, Label.deleted_at.is_(None)
+        )
+    )
+)
+
+PARENTS_CATEGORY: Final = (
+    select(PARENT.c.category_id)
+    .where(
+        PARENT.c.user_id == USER_ID,
+        PARENT.c.id == cast(bindparam("parent_id"), Uuid(as_uuid=False)),
+        PARENT.c.deleted_at.is_(None),
+    )
+    .scalar_subquery()
+)
+
 TASKS: Final = VersionedTable(
     Shape(
         Task.__table__,  # type: ignore[arg-type]
         answered=FIELDS,
-        guards={"category_id": OWN_CATEGORY},
+        guards={"category_id": OWN_CATEGORY, "label_ids": OWN_LABELS},
         derived={
             "completed_at": Derived(
                 "complete",
                 lambda complete, previous, now: case((complete, func.coalesce(previous, now))),
             )
         },
+        made={"position": order.at_end},
+        inherited={"category_id": PARENTS_CATEGORY},
     ),
     represent,
+    delete=subtrees.delete,
+    restore=subtrees.restoring,
 )
+
+ADDING: Final = Acting.of(labelling.adding(TASKS.shape), labelling.require_label)
+TAKING_AWAY: Final = Acting.of(labelling.taking_away(TASKS.shape))
+COMPLETING: Final = Acting.of(subtrees.completing(TASKS.shape))
+MOVING: Final = Acting.of(order.moving(TASKS.shape), order.require_place)
 
 NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})
 
@@ -115,6 +159,10 @@ def filter_values(filters: TaskFilters) -> dict[str, Any]:
         values["priority"] = PRIORITIES.index(values["priority"])
     if values.get("category_id") == "none":
         values["uncategorised"] = values.pop("category_id")
+    if values.get("parent_id") == "none":
+        values["top_level"] = values.pop("parent_id")
+    if values.get("label_id") == ["none"]:
+        values["unlabelled"] = values.pop("label_id")
     for name in ("due_before", "due_after"):
         if name in values and not isinstance(values[name], datetime):
             values[f"{name}_day"] = values.pop(name)

@@ -7,12 +7,13 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.tasks import queries
-from app.api.tasks.queries import TASKS
+from app.api.tasks.actions import LABELLED, Complete, Completion, Move
+from app.api.tasks.filters import TaskFilters
+from app.api.tasks.queries import ADDING, COMPLETING, MOVING, TAKING_AWAY, TASKS
 from app.api.tasks.schemas import (
     COMPLETED,
     Task,
     TaskCreate,
-    TaskFilters,
     TaskPage,
     TaskPatch,
     TaskReplace,
@@ -22,8 +23,8 @@ from app.api.tasks.schemas import (
 from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
 from app.web import cursors, idempotency_key
-from app.web.conditional import created, preconditions, resource
-from app.web.response import no_content
+from app.web.conditional import created, entity_tag, preconditions, resource
+from app.web.response import json_response, no_content
 
 blueprint: Final = APIBlueprint("tasks", __name__, tag="Tasks")
 
@@ -59,7 +60,7 @@ def create_task(task: TaskCreate) -> Response:
     Send an `Idempotency-Key`, and you can repeat the request: the task is created once.
     """
     once = idempotency_key.requested(task)
-    values = columns(task.all())
+    values = columns(task.whole())
     representation, replayed = TASKS.create(current_user_id(), new_id(), values, once)
     return idempotency_key.mark(created(representation), replayed)
 
@@ -85,7 +86,7 @@ def replace_task(task_id: str, task: TaskReplace) -> Response:
     The client chooses the id, so the request can be repeated safely. With `If-None-Match: *` the
     task is only created, with `If-Match` only replaced.
     """
-    values = columns(task.all())
+    values = columns(task.whole())
     representation, new = TASKS.replace(current_user_id(), task_id, values, preconditions())
     return resource(representation, 201 if new else 200)
 
@@ -108,7 +109,7 @@ def update_task(task_id: str, patch: TaskPatch) -> Response:
 def delete_task(task_id: str) -> Response:
     """Delete a task
 
-    Moves it to the trash, from where it can be restored for 30 days.
+    Moves it and all its subtasks to the trash, from where they can be restored for 30 days.
     """
     TASKS.delete(current_user_id(), task_id, preconditions())
     return no_content()
@@ -119,10 +120,74 @@ def delete_task(task_id: str) -> Response:
 def restore_task(task_id: str) -> Response:
     """Restore a task
 
-    Takes the task out of the trash and gives it a new version. If its category was deleted
-    meanwhile, it is in none. A task that is not deleted is returned unchanged. `If-Match` compares
-    with the version that the trash shows.
+    Takes the task out of the trash and gives it a new version, and with it the subtasks that were
+    deleted with it. If its parent is in the trash, the task has none afterwards; if its category
+    was deleted meanwhile, it is in none. A task that is not deleted is returned unchanged.
+    `If-Match` compares with the version that the trash shows.
     """
     once = idempotency_key.requested({"id": task_id})
     representation, replayed = TASKS.restore(current_user_id(), task_id, preconditions(), once)
     return idempotency_key.mark(resource(representation), replayed)
+
+
+@blueprint.post("/<id:task_id>/move")
+@blueprint.input(Move, arg_name="move")
+@blueprint.output(Task)
+def move_task(task_id: str, move: Move) -> Response:
+    """Move a task
+
+    Give the task another place in the order of its user: directly behind or before another task, or
+    at an end. Where there is no room between two tasks, others get new positions too, each with a
+    new version; their order stays. `If-Match` is about the moved task.
+    """
+    once = idempotency_key.requested({"id": task_id, **move.given()})
+    representation, replayed = TASKS.act(
+        MOVING, current_user_id(), task_id, preconditions(), once, **move.parameters
+    )
+    return idempotency_key.mark(resource(representation), replayed)
+
+
+@blueprint.put("/<id:task_id>/labels/<id:label_id>")
+@blueprint.output(Task, example=LABELLED)
+def add_label(task_id: str, label_id: str) -> Response:
+    """Add a label to a task
+
+    Other labels of the task stay, whatever other clients do to them at the same time. A task that
+    has the label already is returned unchanged.
+    """
+    representation, _ = TASKS.act(
+        ADDING, current_user_id(), task_id, preconditions(), None, label_id=label_id
+    )
+    return resource(representation)
+
+
+@blueprint.delete("/<id:task_id>/labels/<id:label_id>")
+@blueprint.output(Task)
+def remove_label(task_id: str, label_id: str) -> Response:
+    """Take a label away from a task
+
+    Other labels of the task stay. A task that does not have the label is returned unchanged.
+    """
+    representation, _ = TASKS.act(
+        TAKING_AWAY, current_user_id(), task_id, preconditions(), None, label_id=label_id
+    )
+    return resource(representation)
+
+
+@blueprint.post("/<id:task_id>/complete")
+@blueprint.input(Complete, arg_name="wanted")
+@blueprint.output(Completion)
+def complete_task(task_id: str, wanted: Complete) -> Response:
+    """Complete a task
+
+    Its open subtasks stay open, or are completed with it, each with a new version. A task that is
+    complete already is returned unchanged, unless there are open subtasks to complete. The ETag is
+    that of `task`; `completed` is null.
+    """
+    once = idempotency_key.requested({"id": task_id, **wanted.given()})
+    task, replayed = TASKS.act(
+        COMPLETING, current_user_id(), task_id, preconditions(), once, **wanted.parameters
+    )
+    response = json_response({"task": task, "completed": None})
+    response.headers["ETag"] = entity_tag(task["version"])
+    return idempotency_key.mark(response, replayed)

@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from app.web.cursors import PageQuery
-from app.web.fields.identifiers import UUID_LENGTH, UUID_PATTERN, Id
+from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Patch, examples
-from app.web.fields.scalars import Flag, Int64
+from app.web.fields.scalars import Int64
 from app.web.fields.strings import KeptLine, Line, LongText, Matching
-from app.web.fields.times import Date, DayOrInstant, Timestamp
-from app.web.fields.zones import TimeZone
+from app.web.fields.times import Date, Timestamp
+
+MOST_LABELS: Final = 50
 
 Priority = TypeAliasType(
     "Priority",
@@ -24,29 +24,6 @@ Priority = TypeAliasType(
 )
 PRIORITIES: Final = ("none", "low", "medium", "high")
 """In ascending order; the database stores their indexes."""
-
-SortKey = Literal[
-    "created_at",
-    "-created_at",
-    "updated_at",
-    "-updated_at",
-    "due",
-    "-due",
-    "priority",
-    "-priority",
-    "title",
-    "-title",
-]
-TaskOrder = TypeAliasType(
-    "TaskOrder",
-    Annotated[
-        SortKey,
-        Field(
-            title="TaskOrder",
-            description="What tasks are sorted by; with `-` from the greatest on.",
-        ),
-    ],
-)
 
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e50",
@@ -59,6 +36,9 @@ EXAMPLE: Final[dict[str, Any]] = {
     "due_date": "2027-01-31",
     "due_at": None,
     "category_id": None,
+    "position": "8GbRkfJc4",
+    "label_ids": [],
+    "parent_id": None,
     "version": 7,
     "created_at": "2026-11-21T09:30:00.123456Z",
     "updated_at": "2026-11-21T09:30:00.123456Z",
@@ -79,6 +59,41 @@ DUE_ONCE: Final[dict[str, Any]] = {
     }
 }
 
+POSITION_LENGTH: Final = 64
+POSITION: Final = f"^[0-9A-Za-z]{{1,{POSITION_LENGTH}}}$"
+
+PLACES: Final = """
+Where the task is in the order of its user: tasks are compared by this text, code unit by code unit,
+and then by id. A new task without one is the last; PUT without one leaves a task where it is.
+"""
+
+Position = Annotated[
+    str,
+    Matching(POSITION, "position", "must be 1 to 64 of 0-9, A-Z, a-z", POSITION_LENGTH),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": POSITION,
+            "maxLength": POSITION_LENGTH,
+            "description": PLACES.strip().replace("\n", " "),
+        }
+    ),
+]
+PARENT: Final = (
+    "The task that this one is a step of. There are at most five levels. A task that is written by"
+    " POST or PUT without the member `category_id` gets the category of this one."
+)
+
+LabelIds = Annotated[
+    list[Id],
+    AfterValidator(lambda ids: sorted(set(ids))),
+    Field(
+        max_length=MOST_LABELS,
+        description="The labels of the task. A request may have them in any order, with repeats;"
+        " an answer has each once, sorted.",
+        json_schema_extra={"uniqueItems": True},
+    ),
+]
 Title = Annotated[str, Line(200)]
 Description = Annotated[str, LongText(5000)]
 
@@ -98,6 +113,9 @@ class Task(BaseModel):
     due_date: Date | None
     due_at: Timestamp | None
     category_id: Id | None
+    position: Position
+    label_ids: LabelIds
+    parent_id: Id | None
     version: Int64 = Field(ge=1)
     created_at: Timestamp
     updated_at: Timestamp
@@ -151,10 +169,23 @@ class TaskCreate(Body):
     due_date: Date | None = None
     due_at: Annotated[Timestamp | None, AfterValidator(due_once)] = None
     category_id: Id | None = None
+    position: Position | None = None
+    label_ids: LabelIds = Field(default=[])
+    parent_id: Annotated[Id | None, Field(description=PARENT)] = None
+
+    def whole(self) -> dict[str, Any]:
+        """All members; not the category if it is left out, so that it is that of the parent."""
+        values = self.all()
+        if self.parent_id and "category_id" not in self.model_fields_set:
+            del values["category_id"]
+        return values
 
 
 class TaskReplace(TaskCreate):
-    """A whole task; a field that is left out gets its default."""
+    """A whole task. A field that is left out gets its default, with two exceptions.
+
+    A task that is there keeps its position, and one with a parent gets the category of that.
+    """
 
 
 class TaskPatch(Patch, TaskCreate):
@@ -163,76 +194,7 @@ class TaskPatch(Patch, TaskCreate):
     model_config = examples({"description": None, "complete": True}, **DUE_ONCE)
 
     title: Title = ""
-
-
-CategoryFilter = Annotated[
-    str,
-    AfterValidator(str.lower),
-    Matching(f"^none$|{UUID_PATTERN}", "uuid", "must be a UUID with hyphens, or none", UUID_LENGTH),
-]
-
-SORT: Final = """
-The field to sort by, then the id; `-` sorts in descending order. With `due`, tasks without a due
-date come last in both directions.
-"""
-DUE_BEFORE: Final = """
-Only tasks that are due before this day or instant, for example `2027-03-02` or
-`2027-03-02T12:00:00Z`. A day counts as the instant when it begins.
-"""
-DUE_AFTER: Final = """
-Only tasks that are due after this day or instant, for example `2027-03-02` or
-`2027-03-02T12:00:00Z`. A day counts as the instant when it begins.
-"""
-TIME_ZONE: Final = """
-The IANA name of the time zone in which days begin, for `sort=due`, `due_before` and `due_after`.
-Without it, the account's `time_zone` counts.
-"""
-
-
-class TaskFilters(PageQuery):
-    """Which tasks to list, in which order, and how many at a time."""
-
-    sort: Annotated[TaskOrder, Field(description=SORT)] = "-created_at"
-    complete: Annotated[
-        Flag | None, Field(description="`true`: only complete tasks; `false`: only open ones.")
-    ] = None
-    priority: Annotated[Priority | None, Field(description="Only tasks with this priority.")] = None
-    category_id: Annotated[
-        CategoryFilter | None,
-        Field(description="Only tasks of this category; `none`: only tasks without a category."),
-    ] = None
-    due_before: Annotated[DayOrInstant | None, Field(description=DUE_BEFORE)] = None
-    due_after: Annotated[DayOrInstant | None, Field(description=DUE_AFTER)] = None
-    time_zone: Annotated[TimeZone | None, Field(description=TIME_ZONE)] = None
-    updated_after: Annotated[
-        Timestamp | None, Field(description="Only tasks that were changed after this instant.")
-    ] = None
-    q: Annotated[
-        Annotated[str, Line(200)] | None,
-        Field(
-            description="Only tasks with this text in title or description; letter case is ignored."
-        ),
-    ] = None
-
-    @property
-    def by_due(self) -> bool:
-        """Whether tasks are sorted by due time."""
-        return self.sort.removeprefix("-") == "due"
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-        return self.sort.startswith("-")
-
-    def criteria(self) -> dict[str, Any]:
-        """Return what identifies the listing, for the signature of its cursors.
-
-        It has to stay as in the previous release, whose cursors are still in use.
-        """
-        found = {name: value for name, value in self if name not in {"limit", "cursor"}}
-        if self.time_zone is None:
-            del found["time_zone"]
-        return found | ({"sort": f"{self.sort}, each kind apart"} if self.by_due else {})
+    position: Position = ""
 
 
 def columns(values: dict[str, Any]) -> dict[str, Any]:

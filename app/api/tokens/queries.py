@@ -38,6 +38,7 @@ from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, Growth, NoAccount, NoRoom, quota, within_quota
+from app.rows.replays import stored_answer
 from app.rows.shape import ID, ONE, USER_ID, Preconditions
 from app.web.errors import CONSTRAINTS
 
@@ -112,7 +113,7 @@ def _create(once: bool) -> Select[Any]:
     growth = Growth(ONE, ROW_SIZE)
     after = _inserted(growth, has_room, ~exists().select_from(replayed))
     table: Table = Token.__table__  # type: ignore[assignment]
-    stored = statements.stored_answer(table, replayed).cte("stored")
+    stored = stored_answer(table, replayed).cte("stored")
     seed = func.jsonb_build_object("seed", cast(bindparam("seed"), Text))
     kept = idempotency.kept(func.to_jsonb(text("after")).op("||")(seed), after)
     statement = statements.answer([("has_room", has_room)], after, FIELDS, otherwise=stored)

@@ -1,5 +1,6 @@
 """Writing the chunks of an import: as few statements as possible, fewer lines where that fails."""
 
+from array import array
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,9 @@ class Writer:
         }
         self.made: dict[tuple[str, str], int] = {}
         """Rows that this chunk created, by kind and id, and the places of their lines."""
+        self.orphans = array("L")
+        """The places of lines that name a row of their own kind which may come later."""
+        self.may_come_later = True
 
     def write_chunks(self, chunks: Mapping[str, list[Line]]) -> None:
         """Write a chunk of each kind. Raises NoRoom, Problem 503, or psycopg2.Error."""
@@ -47,7 +51,10 @@ class Writer:
     def _comes_too_early(self, kind: Kind, line: Line) -> bool:
         """Refuse a line that refers to a row which a later line of the same chunk created."""
         for field, other in kind.references.items():
-            if line["place"] < self.made.get((other, line[field]), 0):
+            if other == kind.name:
+                continue
+            named = line[field] if isinstance(line[field], list) else [line[field]]
+            if any(line["place"] < self.made.get((other, row_id), 0) for row_id in named):
                 self.report.refuse_reference(line["place"], field)
                 return True
         return False
@@ -105,7 +112,9 @@ class Writer:
     def _note(self, kind: Kind, row_id: str, outcome: Outcome) -> None:
         """Report the outcome of a line."""
         place, refusal = outcome.place, outcome.refusal
-        if refusal and refusal in kind.references:
+        if refusal and self.may_come_later and kind.references.get(refusal) == kind.name:
+            self.orphans.append(place)
+        elif refusal and refusal in kind.references:
             self.report.refuse_reference(place, refusal)
         elif refusal:
             self.report.refuse_conflict(place, CONSTRAINTS[refusal])

@@ -4,6 +4,7 @@ Each chunk is a transaction: what is written stays when a later chunk fails, and
 body again changes nothing that is there already.
 """
 
+from array import array
 from collections import defaultdict
 from typing import IO, Any, Final
 
@@ -12,7 +13,7 @@ import psycopg2
 from app.api.kinds import KINDS
 from app.api.transfer.chunks import Line, Writer
 from app.api.transfer.progress import Budget, Report
-from app.api.transfer.reading import Defects, defect, lines
+from app.api.transfer.reading import Defects, defect, lines, lines_at
 from app.api.transfer.schemas import AccountLine, AnyLine, EndLine, RowLine
 from app.api.users import queries as users
 from app.core import deadline
@@ -51,6 +52,7 @@ class Import:
         """Import the lines and return the report. Raises NoRoom, Problem 401, 503."""
         try:
             self.take_all()
+            self.take_orphans()
             deadline.renew()
         except psycopg2.Error as error:
             if not self.budget.begun or not (error.pgcode or "").startswith((*BUSY, *UNABLE)):
@@ -78,6 +80,16 @@ class Import:
                 self.report.end_at(number)
                 return
         self.flush(number)
+
+    def take_orphans(self) -> None:
+        """Deal with the lines that name a row of their kind which came later in the file."""
+        writer, last = self.writer, self.budget.last_line
+        while places := writer.orphans:
+            writer.orphans = array("L")
+            for number, line in self.budget.in_time(lines_at(places, self.file)):
+                self.add(number, line)
+            self.flush(last)
+            writer.may_come_later = len(writer.orphans) < len(places)
 
     def take(self, number: int, line: AnyLine | Defects) -> None:
         """Deal with a line, or put it into the chunk of its kind."""

@@ -59,7 +59,10 @@ def write(
         outcomes, changed = work_out(kind, lines, found, holders, plan)
         if changed:
             renamed = holders.renamed() if holders else []
-            names.write(transaction, user_id, kind, changed, renamed)
+            refused = names.write(transaction, user_id, kind, changed, renamed)
+            return [
+                each._replace(refusal=refused.get(each.place, each.refusal)) for each in outcomes
+            ]
         return outcomes
 
     return perform(writing(user_id, once=True), Transaction, work)
@@ -105,6 +108,8 @@ def merged(kind: Kind, line: Line, before: Values | None, now: Any) -> Values:
     """
     derived = kind.writes.shape.derived
     after = {name: line[name] for name in kind.exported}
+    for name in kind.writes.shape.made:
+        after[name] = after[name] or (before and before[name])
     for name in ("created_at", *derived):
         after[name] = after[name] or (before and before[name]) or now
     after |= {name: None for name, rule in derived.items() if not after[rule.field]}

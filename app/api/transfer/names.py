@@ -105,12 +105,15 @@ def write(
     kind: Kind,
     lines: Sequence[Mapping[str, Any]],
     renamed: Collection[str],
-) -> None:
+) -> dict[int, str]:
     """Write lines of different ids, of which these rows pass on their names.
 
-    Raises NoRoom, also without an account.
+    Returns the places of lines that were not written, as another line that was refused would have
+    made the row that this field names. Raises NoRoom, also without an account.
     """
     sent = [(IMPORTS[kind.name], bound(user_id, lines))]
     if renamed:
         sent.insert(0, (ASIDE[kind.name], {"user_id": user_id, "ids": [*renamed]}))
-    require_written(transaction.send(*sent))
+    found = transaction.send(*sent)
+    require_written(found)
+    return {row.place: row.refused for row in found if row.refused}

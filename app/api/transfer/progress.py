@@ -119,7 +119,8 @@ class Report:
 
     def refuse_conflict(self, number: int, problem: Problem) -> None:
         """Refuse a line for the reason that a request with its row would be answered."""
-        self.refuse(number, defect(problem.kind.slug, problem.detail, "/data"))
+        errors = problem.members.get("errors") or defect(problem.kind.slug, problem.detail)
+        self.refuse(number, [{**each, "pointer": f"/data{each['pointer']}"} for each in errors])
 
     def is_full(self) -> bool:
         """Whether so many lines were refused that no more are to be read."""

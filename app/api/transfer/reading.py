@@ -1,7 +1,7 @@
 """Reading the lines of an import: each one parsed and validated, or the reasons why it is not."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
 from pydantic import ValidationError
@@ -53,6 +53,18 @@ def lines_of(kind: str, file: IO[bytes]) -> Iterator[tuple[int, RowLine]]:
             if isinstance(line_read, RowLine) and line_read.type == kind:
                 yield number, line_read
     file.seek(place)
+
+
+def lines_at(places: Iterable[int], file: IO[bytes]) -> Iterator[tuple[int, RowLine]]:
+    """Yield the rows of these lines, whose numbers ascend."""
+    wanted = iter(places)
+    next_one = next(wanted, 0)
+    for number, line in numbered(file):
+        if number == next_one and line:
+            line_read = parsed(line)
+            if isinstance(line_read, RowLine):
+                yield number, line_read
+            next_one = next(wanted, 0)
 
 
 def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:

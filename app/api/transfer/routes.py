@@ -38,8 +38,11 @@ def export_account(query: ExportQuery) -> Response:
     Deleted resources are left out. `POST /v1/import` reads the file.
 
     `format=csv` exports only the tasks, for a spreadsheet: in UTF-8 with a byte order mark, and
-    with an apostrophe before text that looks like a formula. `format=ics` exports them for a
-    calendar, each as a VTODO whose UID is the id. A user can run one export or import at a time.
+    with an apostrophe before text that looks like a formula. `labels` has the names as one line of
+    CSV, so a name with a comma is in quotes; `parent` is the title of the parent. `format=ics`
+    exports the tasks for a calendar, each as a VTODO whose UID is the id. CATEGORIES has the names
+    of the category and the labels, RELATED-TO the id of the parent. A user can run one export or
+    import at a time.
     """
     return export(current_user_id(), query.format)
 
@@ -49,17 +52,21 @@ def export_account(query: ExportQuery) -> Response:
 def import_account() -> Response:
     """Import an account
 
-    Imports the JSON lines of an export. Each task and category is written under its id, as by PUT,
-    with its times, so the same file sent again changes nothing. A category has to come before its
-    tasks. The account gets the name and the time zone of the file and keeps its e-mail address.
+    Imports the JSON lines of an export. Each task, category and label is written under its id, as
+    by PUT, with its times, so the same file sent again changes nothing. Categories and labels have
+    to come before their tasks, as in an export. A parent may come later: the line of its subtask is
+    read again at the end, and written after the others. If an id is in the file twice, the line
+    that is written last counts. The account gets the name and the time zone of the file and keeps
+    its e-mail address.
 
     The body is UTF-8, with or without a byte order mark, and at most 64 times MAX_BODY_BYTES long;
     split a larger file between two lines. A body in another encoding, or a compressed one, is
-    refused as a whole. Categories may exchange names, in any order of lines.
+    refused as a whole. Categories may exchange names, and so may labels, in any order of lines.
 
-    A line that is not valid is reported in `refusals`; the others are imported. An import takes at
-    most 50 seconds. If it is interrupted, what is written stays, and sending the same body again
-    imports the rest. A user can run one export or import at a time.
+    A line that is not valid is reported in `refusals`; the others are imported. If a line would
+    make a circle or a sixth level, that is `cycle` or `too_deep` at `/data/parent_id`. An import
+    takes at most 50 seconds. If it is interrupted, what is written stays, and sending the same body
+    again imports the rest. A user can run one export or import at a time.
     """
     key, user_id = requested_key(), current_user_id()
     with take_place(user_id):

@@ -10,11 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
+    FromClause,
     Integer,
     Select,
+    Table,
     Text,
+    Uuid,
     and_,
     bindparam,
     case,
@@ -74,12 +78,28 @@ def refused(kind: Kind, given: Any) -> Element:
     """Return the field of a line that names no live row of the user's; null if there is none."""
     cases = []
     for field, name in kind.references.items():
-        other = KINDS[name].table
-        own = exists().where(
-            other.c.user_id == USER_ID, other.c.id == given.c[field], other.c.deleted_at.is_(None)
-        )
-        cases.append((and_(given.c[field].is_not(None), ~own), literal(field)))
+        unknown = _names_none(KINDS[name].table, given.c[field])
+        if name == kind.name:  # lines of one statement may name each other
+            columns = (column("id", Uuid),)
+            lines = func.json_to_recordset(cast(bindparam("lines"), JSON)).table_valued(*columns)
+            other = lines.render_derived(name="other", with_types=True)
+            unknown = and_(unknown, ~exists().where(other.c.id == given.c[field]))
+        cases.append((unknown, literal(field)))
     return case(*cases) if cases else cast(null(), Text)
+
+
+def _names_none(other: Table, field: Element) -> Element:
+    """Whether the field names a row that is not there; null and an empty list name none."""
+
+    def own(row_id: Element) -> Element:
+        return exists().where(
+            other.c.user_id == USER_ID, other.c.id == row_id, other.c.deleted_at.is_(None)
+        )
+
+    if not isinstance(field.type, ARRAY):
+        return and_(field.is_not(None), ~own(field))
+    each = func.unnest(field).table_valued(column("id", Uuid)).render_derived(name="each")
+    return exists(select(each.c.id).where(~own(each.c.id)))
 
 
 def import_rows(kind: Kind) -> Select[Any]:
@@ -112,6 +132,7 @@ def _compared(kind: Kind) -> CTE:
     live = row.c.id.is_not(None)
     kept = {name: func.coalesce(given.c[name], row.c[name]) for name in names}
     new: dict[str, Element] = {name: given.c[name] for name in names}
+    new |= {name: kept[name] for name in kind.writes.shape.made}
     new["created_at"] = func.coalesce(kept["created_at"], clock.c.at)
     new["updated_at"] = kept["updated_at"]
     new |= kind.writes.shape.derive(names, lambda name: given.c[name], kept.get, clock.c.at)
@@ -139,7 +160,14 @@ def _written(kind: Kind, changed: CTE, bump: CTE, version: Element) -> CTE:
         **{name: changed.c[name] for name in kind.exported},
         "version": version,
     }
-    rows = select(*row.values()).select_from(changed.join(bump, true()))
+    source: FromClause = changed.join(bump, true())
+    if fields := kind.writes.shape.made:
+        count = select(func.count()).select_from(changed).scalar_subquery()
+        arrays = [make(bump.c.at, count).label(name) for name, make in fields.items()]
+        made = select(*arrays).select_from(bump).cte("made").prefix_with("materialized")
+        source = source.join(made, true())
+        row |= {n: func.coalesce(changed.c[n], made.c[n][changed.c.rank]) for n in fields}
+    rows = select(*row.values()).select_from(source)
     statement = insert(kind.table).from_select(list(row), rows)
     changes = {name: statement.excluded[name] for name in row if name not in {"user_id", "id"}}
     upserted = statement.on_conflict_do_update(

@@ -126,7 +126,7 @@ class ImportReport(BaseModel):
 
     model_config = examples(
         {
-            "created": 2,
+            "created": len(IN_ORDER),
             "updated": 1,
             "unchanged": 0,
             "refused": 0,

@@ -10,28 +10,46 @@ import re
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import and_
+from sqlalchemy import ARRAY, Text, and_, any_, func, select
 
 from app.api.categories.models import Category
+from app.api.labels.models import Label
 from app.api.tasks.kind import TASK
 from app.api.transfer.formats import Form, Part, rows_of
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.shape import USER_ID
 
+LABELS: Final = func.array(
+    select(Label.name)
+    .where(Label.user_id == USER_ID, Label.id == any_(TASK.table.c.label_ids))
+    .scalar_subquery(),
+    type_=ARRAY(Text),
+).label("labels")
+
+above: Final = TASK.table.alias("above")
+PARENT: Final = (
+    select(above.c.title)
+    .where(above.c.user_id == USER_ID, above.c.id == TASK.table.c.parent_id)
+    .scalar_subquery()
+    .label("parent")
+)
+
 NAMED_TASKS: Final = Statement(
     rows_of(TASK)
-    .add_columns(Category.name.label("category"))
+    .add_columns(Category.name.label("category"), LABELS, PARENT)
     .outerjoin_from(
         TASK.table,
         Category,
         and_(Category.user_id == USER_ID, Category.id == TASK.table.c.category_id),
     )
 )
-"""Tasks with the names of their categories."""
+"""Tasks with the names of their categories and labels, and the titles of their parents."""
 
-FIELDS: Final = ["category" if name == "category_id" else name for name in TASK.exported]
-TEXTS: Final = {"title", "description", "category"}
+NAMED: Final = {"category_id": "category", "label_ids": "labels", "parent_id": "parent"}
+
+FIELDS: Final = [NAMED.get(name, name) for name in TASK.exported]
+TEXTS: Final = {"title", "description", "category", "labels", "parent"}
 
 BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 """Without it, Excel reads the file in its host's code page instead of UTF-8."""
@@ -42,8 +60,24 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 def table_lines(rows: list[Row]) -> bytes:
     """Write a line for each task."""
-    tasks = [{**TASK.represent(row), "category": row.category} for row in rows]
+    tasks = [
+        TASK.represent(row)
+        | {"category": row.category, "labels": in_line(names(row)), "parent": row.parent}
+        for row in rows
+    ]
     return written([[cell(task, name) for name in FIELDS] for task in tasks])
+
+
+def names(row: Row) -> list[str]:
+    """Return the names of a task's labels, in the order of their letters."""
+    return sorted(row.labels, key=str.lower)
+
+
+def in_line(values: list[str]) -> str:
+    """Return a line of CSV, so that a value with a comma stays one; empty without any."""
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
 
 
 def cell(task: dict[str, Any], name: str) -> str:
@@ -111,13 +145,14 @@ def todo(row: Row) -> bytes:
         "priority": PRIORITY[row.priority],
         "status": "COMPLETED" if row.complete else "NEEDS-ACTION",
         "description": row.description and plain(row.description),
-        "categories": row.category and [plain(row.category)],
+        "categories": [plain(name) for name in (row.category, *names(row)) if name],
         "due": row.due_at or row.due_date,
         "completed": row.completed_at,
+        "related-to": row.parent_id,
         "x-tasks-category-id": row.category_id,
     }
     for name, value in values.items():
-        if value not in (None, ""):
+        if value not in (None, "", []):
             made.add(name, value)
     text: bytes = made.to_ical()
     return text

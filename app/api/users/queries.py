@@ -17,7 +17,7 @@ from app.rows.idempotency import Once
 from app.rows.owner import User
 from app.rows.quotas import NoAccount
 from app.rows.shape import USER_ID, Preconditions
-from app.rows.versioned import Representation
+from app.rows.write import Representation
 
 PUBLIC: Final = [getattr(User, name) for name in (*FIELDS, "used_rows", "used_bytes")]
 OWN: Final = select(*PUBLIC).where(User.id == USER_ID)

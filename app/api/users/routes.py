@@ -26,7 +26,7 @@ from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CRE
 from app.core.problems import Problem
 from app.rows.idempotency import Once
 from app.rows.quotas import NoAccount
-from app.rows.versioned import Representation
+from app.rows.write import Representation
 from app.web import idempotency_key
 from app.web.conditional import created_at, preconditions, resource
 from app.web.request_limits import request_limits

@@ -31,6 +31,10 @@ class Body(BaseModel):
         """All members, defaults included."""
         return dict(self)
 
+    def whole(self) -> dict[str, Any]:
+        """The members of a whole row to be written."""
+        return self.all()
+
 
 class Patch(Body):
     """Base of merge patches: an absent member stays unchanged, so defaults are never applied."""
@@ -48,5 +52,8 @@ class Patch(Body):
 
 class Query(BaseModel):
     """Base of query strings: values arrive as text, unknown parameters are refused."""
+
+    repeatable: ClassVar[frozenset[str]] = frozenset()
+    """The parameters that may be given several times, and arrive as lists."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

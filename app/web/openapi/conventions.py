@@ -27,17 +27,24 @@ OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """What 503 means and shows where its body has the schema of 200 and is no problem document."""
 
 
+REPLAYING: Final = {"create", "restore", "move", "complete"}
+"""Verbs of operations that repeat an answer with a row."""
+
+WRITING: Final = {*REPLAYING, "replace", "update", "register", "run", "import", "add"}
+"""Verbs of operations that can exceed a quota, or clash with another row."""
+
+
 def can_conflict(name: str) -> bool:
     """Whether an operation can answer 409, as what writes rows can."""
     if name == "update_me":
         return False
     verb = name.partition("_")[0]
-    return verb in {"create", "replace", "update", "restore", "register", "run", "import"}
+    return verb in WRITING
 
 
 def can_replay_rows(name: str) -> bool:
     """Whether an operation answers 410 where a replay would show what has been erased since."""
-    return name.partition("_")[0] in {"create", "restore"} and name != "create_token"
+    return name.partition("_")[0] in REPLAYING and name != "create_token"
 
 
 def complete(
@@ -107,7 +114,7 @@ def _complete_responses(
             response.pop("content", None)
     if str(operation["operationId"]).startswith("list_"):
         responses["200"]["headers"] |= headers(["Link"])
-    if method == "PUT":
+    if method == "PUT" and str(operation["operationId"]).startswith("replace_"):
         responses["201"] = {**responses["200"], "description": "Created"}
 
 

@@ -20,6 +20,8 @@ CHAPTERS: Final = (
     "getting-started",
     "errors",
     "pagination",
+    "order",
+    "subtasks-and-labels",
     "idempotency",
     "conditional-requests",
     "sync",
@@ -40,6 +42,7 @@ GROUPS: Final = {
     "Tasks": {
         "Tasks": "The tasks of the user.",
         "Categories": "Groups of tasks; a task has one category or none.",
+        "Labels": "Names that tasks have; a task has any number of them.",
         "Trash": "What was deleted within the last 30 days; restore or erase it.",
     },
     "Sync and files": {
