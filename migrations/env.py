@@ -1,5 +1,9 @@
 """Runs the migrations: on the direct database URL, one process at a time, never in a long queue."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import context
 from click import ClickException
 from flask import current_app
@@ -16,6 +20,7 @@ from app.db.pool import connect_options
 
 # Any constant does, as long as every release uses the same.
 MIGRATION_LOCK = 7_310_452_861
+FINISH_LOCK = MIGRATION_LOCK + 1
 
 # A migration that waits for a lock makes every later query on that table wait behind it.
 LOCK_TIMEOUT = "4s"
@@ -77,7 +82,8 @@ def run_online() -> None:
             work(connection)
         if goes_to_a_revision():
             try:
-                finish(connection, applied)
+                with connected(url) as other, alone(other):
+                    finish(connection, applied)
             except DBAPIError as error:
                 said = f"migrated, but not finished: {first_line(error)}: run it again"
                 raise ClickException(said) from error
@@ -90,6 +96,21 @@ def goes_to_a_revision() -> bool:
     except KeyError:
         return False
     return True
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Hold a lock in a transaction of this connection; only one process finishes at a time.
+
+    It is tried for and not waited for, as building an index waits for all who wait in a statement.
+    """
+    while not connection.scalar(text(f"select pg_try_advisory_xact_lock({FINISH_LOCK})")):
+        connection.rollback()
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        connection.rollback()
 
 
 def finish(connection: Connection, applied: tuple[str, ...]) -> None:

@@ -235,9 +235,7 @@ REQUIRED = (
     "alter table tasks validate constraint placed",
     "alter table tasks alter column position set not null;alter table tasks drop constraint placed",
 )
-"""Each in a transaction of its own, so that reads and writes go on while rows are looked at, and
-only while the column is nullable, as two processes may do this.
-"""
+"""Each in a transaction of its own, so that reads and writes go on while rows are looked at."""
 
 
 def upgrade() -> None:
@@ -286,8 +284,7 @@ def require(connection: sa.Connection) -> None:
     """Hold all tasks to have a position."""
     for statement in REQUIRED:
         with connection.begin():
-            if connection.scalar(sa.text(IS_NULLABLE)):
-                connection.execute(sa.text(statement))
+            connection.execute(sa.text(statement))
 
 
 def downgrade() -> None:
