@@ -18,7 +18,11 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
-TYPES = {"timestamp with time zone": "timestamptz", "character varying": "varchar"}
+TYPES = {
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamp",
+    "character varying": "varchar",
+}
 
 
 def default_of(setting: Field[Any]) -> str:

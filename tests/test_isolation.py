@@ -58,6 +58,7 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     },
     ("POST", "/v1/tasks/<id:task_id>/move"): lambda it: {"after": it},
     ("POST", "/v1/tasks/<id:task_id>/complete"): lambda it: {"subtasks": "complete"},
+    ("POST", "/v1/tasks/<id:task_id>/skip"): lambda it: {"missed": "keep"},
     ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
     ("POST", "/v1/import"): lambda it: "\n".join(
         json.dumps({"type": kind, "data": {"id": name, **values}})

@@ -51,6 +51,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "category_id": (None, "category"),
     "position": ("V",),
     "parent_id": (None,),
+    "recurrence": (None,),
     "label_ids": ([],),
 }
 """As much of each field of a patch."""

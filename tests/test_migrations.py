@@ -389,7 +389,7 @@ def test_what_an_upgrade_leaves_for_later_is_done_when_it_is_run_again(cluster: 
         cursor.execute(fill)
         with pytest.raises(ClickException, match=r"not finished.*disk is full"):
             migrate(url)
-        assert ask(cursor, REVISION) == ["0013"]
+        assert ask(cursor, REVISION) == revisions()[-1:]
         cursor.execute("drop trigger refuse on tasks")
         migrate(url)
         assert ask(cursor, in_order) == [15]

@@ -144,6 +144,10 @@ def go_through(app: APIFlask) -> None:
     user.create_task(parent_id=own)
     for action, body in (("move", {"to": "start"}), ("complete", {"subtasks": "complete"})):
         expect(user.post(f"/v1/tasks/{own}/{action}", json=body), 200)
+    again = user.create_task(due_date="2099-01-01", recurrence={"rule": "FREQ=DAILY"})
+    expect(user.get(f"/v1/tasks/{again['id']}/occurrences"), 200)
+    for action in ("complete", "skip"):
+        expect(user.post(f"/v1/tasks/{again['id']}/{action}", json={}), 200)
     for collection in ("tasks", "categories", "labels"):
         path = (
             f"/v1/{collection}/{expect(user.get(f'/v1/{collection}'), 200).json['items'][0]['id']}"

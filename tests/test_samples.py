@@ -14,6 +14,7 @@ import pytest
 from apiflask import APIFlask
 
 from app.api.kinds import KINDS
+from app.api.tasks.actions import WEEKLY
 from app.api.tasks.kind import TASK
 from app.api.transfer.schemas import EXAMPLE
 from app.core.ids import new_id
@@ -114,7 +115,10 @@ def replacements(
     kinds = [kind for kind in KINDS.values() if f"{{{kind.name}_id}}" in path] or [TASK]
     for kind in reversed(kinds):  # a task's labels before the task
         place = f"/v1/{kind.plural}/{kind.example['id']}"
-        made = api.put(place, json=example(document, kind.replace.__name__)).raise_for_status()
+        body = example(document, kind.replace.__name__)
+        if name in {"skip_occurrence", "get_occurrences"}:
+            body = body | {"recurrence": WEEKLY}
+        made = api.put(place, json=body).raise_for_status()
     if name.startswith(("restore_", "erase_")):
         api.delete(place).raise_for_status()
     return {'"7"': made.headers["ETag"]}

@@ -102,6 +102,20 @@ class Machine(RuleBasedStateMachine):
     def complete_task(self, task: str, subtasks: str) -> None:
         self.account.post(f"/v1/tasks/{task}/complete", json={"subtasks": subtasks})
 
+    @rule(target=tasks, rule=st.sampled_from(["FREQ=DAILY", "FREQ=WEEKLY;COUNT=2"]))
+    def create_repeating_task(self, rule: str) -> str:
+        due = {"due_date": "2099-01-01", "recurrence": {"rule": rule}}
+        return self.account.create_task(**due)["id"]
+
+    @rule(task=tasks, action=st.sampled_from(["complete", "skip"]))
+    def step(self, task: str, action: str) -> None:
+        self.account.post(f"/v1/tasks/{task}/{action}", json={})
+
+    @rule(task=tasks)
+    def step_in_batch(self, task: str) -> None:
+        steps = [{"op": op, "type": "task", "id": task, "body": {}} for op in ("complete", "skip")]
+        self.account.post("/v1/batch", json={"operations": steps})
+
     @rule(target=labels)
     def create_label(self) -> str:
         return self.account.post("/v1/labels", json={"name": new_id()}).json["id"]

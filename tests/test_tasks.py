@@ -24,6 +24,9 @@ DEFAULTS = {
     "category_id": None,
     "label_ids": [],
     "parent_id": None,
+    "recurrence": None,
+    "occurrence": None,
+    "series_id": None,
 }
 GIVEN = {"id", "user_id", "title", "position", "version", "created_at", "updated_at"}
 FULL = {

@@ -325,7 +325,11 @@ def test_what_is_erased_leaves_an_empty_row_and_nothing_of_its_content(
 
 def test_every_field_that_clients_write_is_erased() -> None:
     tasks, categories = TASK.blank, CATEGORY.blank
-    assert tasks.keys() == {*TaskCreate.model_fields, *TASKS.shape.derived}
+    assert tasks.keys() == {
+        *TaskCreate.model_fields,
+        *TASKS.shape.derived,
+        *("occurrence", "series_id"),
+    }
     assert categories.keys() == {*CategoryCreate.model_fields}
 
 

@@ -73,6 +73,12 @@ CONFLICT: Final = ProblemKind(
     "The request would create something that already exists.",
     "Choose another value.",
 )
+STALE_OCCURRENCE: Final = ProblemKind(
+    "stale-occurrence",
+    409,
+    "The task is not, or not any more, at the occurrence that was to be completed or skipped.",
+    "Look at `current`, and complete or skip its occurrence if that is what you want.",
+)
 BATCH_FAILED: Final = ProblemKind(
     "batch-failed",
     409,
@@ -118,6 +124,12 @@ PRECONDITION_FAILED: Final = ProblemKind(
     412,
     "The resource is not in the state that If-Match or If-None-Match asks for.",
     "Compare your change with `current`, and repeat it with the current ETag if it still applies.",
+)
+PRECONDITION_REQUIRED: Final = ProblemKind(
+    "precondition-required",
+    428,
+    "The change makes a repeating task go on to its next occurrence, which must not happen twice.",
+    "Send the task's ETag as `If-Match`, or use `POST /v1/tasks/{id}/complete`.",
 )
 CONTENT_TOO_LARGE: Final = ProblemKind(
     "content-too-large",

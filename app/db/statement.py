@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg2
+import psycopg2.extensions
+from psycopg2.extras import Json
 from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
+
+# Objects are sent as JSON; lists are arrays.
+psycopg2.extensions.register_adapter(dict, Json)
 
 DIALECT: Final[Dialect] = psycopg2_dialect(paramstyle="pyformat", dbapi=psycopg2)  # type: ignore[no-untyped-call]
 

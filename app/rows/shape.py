@@ -13,6 +13,7 @@ from sqlalchemy import (
     func,
     literal_column,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 Element = ColumnElement[Any]
 
@@ -69,7 +70,15 @@ class Shape(NamedTuple):
         """The value that a client gives for a field; an array, which may be empty, as its type."""
         column = self.table.c[name]
         bound: Element = bindparam(name)
-        return cast(bound, column.type) if isinstance(column.type, ARRAY) else bound
+        return cast(bound, column.type) if isinstance(column.type, ARRAY | JSONB) else bound
+
+    def settled(self, name: str, given: Element, before: Element) -> Element:
+        """What a field becomes that is given so: what is left out of an object stays as it is, and
+        so does a field that is never null.
+        """
+        if isinstance(self.table.c[name].type, JSONB):
+            return func.coalesce(before.op("||")(func.jsonb_strip_nulls(given)), given)
+        return func.coalesce(given, before) if name in self.made else given
 
     @property
     def columns(self) -> list[Element]:

@@ -75,10 +75,10 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     table, guards, before = shape.table, shape.guards_of(fields), live(shape).cte("before")
     left_out = [name for name in shape.inherited if name not in fields]
     others = (before.c[name].is_distinct_from(shape.inherited[name]) for name in left_out)
-    differs = exists().where(is_expected(before), or_(_differs(shape, before, fields), *others))
+    differing = exists().where(is_expected(before), or_(differs(shape, before, fields), *others))
     existed = exists().select_from(before)
-    acceptable = case((existed, and_(~MUST_BE_NEW, differs)), else_=~MUST_EXIST)
-    growth = growth_of_one(existed, _longer(shape, fields, before))
+    acceptable = case((existed, and_(~MUST_BE_NEW, differing)), else_=~MUST_EXIST)
+    growth = growth_of_one(existed, longer(shape, fields, before))
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     row = _new_row(shape, fields, bump)
     new_row = select(*row.values()).select_from(bump)
@@ -105,10 +105,10 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live row, unless they are so already."""
     guards, table = shape.guards_of(fields), shape.table
-    asked = and_(is_expected(table), _differs(shape, table, fields)).label("acceptable")
+    asked = and_(is_expected(table), differs(shape, table, fields)).label("acceptable")
     before = live(shape, asked).cte("before")
     texts = texts_of(table, fields)
-    growth = Growth(None, _longer(shape, fields, before)) if texts else None
+    growth = Growth(None, longer(shape, fields, before)) if texts else None
     acceptable = exists().where(before.c.acceptable)
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     values: dict[str, Element] = {name: shape.given(name) for name in fields}
@@ -230,16 +230,16 @@ def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Elemen
     }
 
 
-def _longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
+def longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
     """How many bytes longer the texts of the row become; its present ones are null if it is new."""
     stored = select(stored_size(before, texts_of(shape.table, fields))).scalar_subquery()
     return SIZE - func.coalesce(stored, ZERO)
 
 
-def _differs(shape: Shape, before: FromClause, fields: Sequence[str]) -> Element:
+def differs(shape: Shape, before: FromClause, fields: Sequence[str]) -> Element:
+    """Whether a field of the row has another value than the one that is given."""
     differ = []
     for name in fields:
-        given = shape.given(name)
-        new = func.coalesce(given, before.c[name]) if name in shape.made else given
+        new = shape.settled(name, shape.given(name), before.c[name])
         differ.append(before.c[name].is_distinct_from(new))
     return or_(false(), *differ)

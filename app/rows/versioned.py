@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import Select
 
-from app.core.problems import invalid, not_found, precondition_failed
+from app.core.problem_kinds import PRECONDITION_REQUIRED
+from app.core.problems import Problem, invalid, not_found, precondition_failed
 from app.db.run import execute, first
 from app.db.scope import reading
 from app.db.sending import Row
@@ -27,6 +28,10 @@ KEPT_STATEMENTS: Final = 256
 """Statements kept for one table: clients choose the fields of a patch, so there are 2^n."""
 
 
+Builder = Callable[..., Select[Any]]
+"""Builds a statement for a shape and the fields that are given."""
+
+
 class VersionedTable:
     """The writes of one table: one statement for each set of fields, built once and cached."""
 
@@ -36,6 +41,7 @@ class VersionedTable:
         represent: Callable[[Row], Representation] | None = None,
         delete: Callable[[Shape], Select[Any]] = statements.delete,
         restore: Callable[[Shape], Action] = restoring.restoring,
+        changing: Callable[[Mapping[str, Any]], Builder] = lambda _: statements.change,
     ) -> None:
         self.shape = shape
         self.represent = represent or shape.represent
@@ -43,6 +49,7 @@ class VersionedTable:
         self.get_statement = Statement(statements.live(shape))
         self.delete_statement = Statement(delete(shape))
         self.restoring = Acting.of(restore(shape))
+        self.changing = changing
         self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
 
     def get(self, user_id: str, row_id: str) -> Representation:
@@ -110,7 +117,7 @@ class VersionedTable:
         self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
     ) -> Write:
         """The write that `update` sends."""
-        statement = self._statement(statements.change, values)
+        statement = self._statement(self.changing(values), values)
         parameters = self._parameters(user_id, row_id, values) | conditions._asdict()
         return Write(statement, parameters, partial(self._outcome, conditions))
 
@@ -172,8 +179,7 @@ class VersionedTable:
                 raise not_found()
             if not row.changed and not replayed:
                 self._require_conditions(row, conditions)
-                acting.require(row, parameters)
-                if keyed:
+                if not acting.require(row, parameters) and keyed:
                     raise NoRoom(rows=1)
             return self.represent(row), replayed
 
@@ -186,6 +192,8 @@ class VersionedTable:
         if not row.changed:
             self._require_conditions(row, conditions)
             self._require_guards(row)
+            if not getattr(row, "is_conditional", True):
+                raise Problem(PRECONDITION_REQUIRED)
             if getattr(row, "acceptable", False):
                 raise NoRoom(rows=0)
         return self.represent(row), False

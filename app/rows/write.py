@@ -29,18 +29,19 @@ class Write(NamedTuple):
 class Acting(NamedTuple):
     """An action's statements, without and with an idempotency key, and what refuses it.
 
-    `require` is given a row that was not changed and the action's parameters.
+    `require` is given a row that was not changed and the action's parameters. It returns whether
+    all is as the client wants it, so that there is nothing to keep for its key.
     """
 
     statement: Statement
     once: Statement
-    require: Callable[[Row, Mapping[str, Any]], None]
+    require: Callable[[Row, Mapping[str, Any]], bool | None]
 
     @classmethod
     def of(
         cls,
         action: Action,
-        require: Callable[[Row, Mapping[str, Any]], None] = lambda _row, _parameters: None,
+        require: Callable[[Row, Mapping[str, Any]], bool | None] = lambda _row, _parameters: None,
     ) -> Self:
         """Build the statements of an action."""
         return cls(Statement(action.statement()), Statement(action.once()), require)

@@ -4,10 +4,16 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
+from app.api.tasks.recurrence import Local
 from app.api.tasks.schemas import COMPLETED, EXAMPLE, Task
 from app.web.fields.identifiers import Id
-from app.web.fields.inputs import Body, Patch, examples
+from app.web.fields.inputs import Body, Patch, Query, examples
+from app.web.fields.scalars import WholeNumber
+from app.web.fields.times import Date, Timestamp
+
+MOST_OCCURRENCES: Final = 100
 
 DONE: Final[dict[str, Any]] = {**COMPLETED, "description": EXAMPLE["description"]}
 """The task of EXAMPLE once it was completed."""
@@ -20,8 +26,56 @@ LABELLED: Final[dict[str, Any]] = {
 """The task of EXAMPLE with a label."""
 
 
-class Complete(Body):
-    """What becomes of the open subtasks of a task that is completed."""
+WEEKLY: Final[dict[str, Any]] = {
+    "rule": "FREQ=WEEKLY;COUNT=2",
+    "start": "2027-01-31",
+    "time_zone": "Europe/Oslo",
+    "overflow": "skip",
+    "after": "schedule",
+}
+SKIPPED: Final[dict[str, Any]] = {
+    **EXAMPLE,
+    "due_date": "2027-02-07",
+    "recurrence": WEEKLY,
+    "occurrence": "2027-02-07",
+    "version": 8,
+    "updated_at": COMPLETED["updated_at"],
+}
+"""The task of EXAMPLE, if it repeats every week, once an occurrence was skipped."""
+
+
+Missed = TypeAliasType(
+    "Missed",
+    Annotated[
+        Literal["skip", "keep"],
+        Field(
+            title="Missed",
+            description="`skip`: on to the first that is not past; `keep`: to the very next.",
+        ),
+    ],
+)
+
+
+class Step(Body):
+    """Which occurrence of a repeating task is meant, and what becomes of those that are past."""
+
+    model_config = examples({"occurrence": "2027-01-31"})
+
+    occurrence: Annotated[
+        Local | None,
+        Field(description="The occurrence that is meant; by default the present one."),
+    ] = None
+    missed: Missed = "skip"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the statement is bound to."""
+        keeps = self.missed == "keep"
+        return {"asked": self.occurrence, "keeps_missed": keeps, "copies": False, "subtasks": False}
+
+
+class Complete(Step):
+    """Which occurrence is meant, and what becomes of the open subtasks of a completed task."""
 
     model_config = examples({"subtasks": "complete"})
 
@@ -32,17 +86,48 @@ class Complete(Body):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Whether they are completed, as the statement is bound to it."""
-        return {"subtasks": self.subtasks == "complete"}
+        """What the statement is bound to."""
+        return {**super().parameters, "copies": True, "subtasks": self.subtasks == "complete"}
 
 
 class Completion(BaseModel):
-    """A task that was completed; `completed` is for tasks that repeat, and null so far."""
+    """A task that was completed or went on to its next occurrence.
+
+    `completed` is the copy of the occurrence that was completed; null where none was left.
+    """
 
     model_config = examples({"task": DONE, "completed": None})
 
     task: Task
     completed: Task | None
+
+
+class OccurrencesQuery(Query):
+    """How many occurrences to preview."""
+
+    limit: Annotated[
+        int,
+        WholeNumber(1, MOST_OCCURRENCES),
+        Field(description="The maximum number of occurrences."),
+    ] = 10
+
+
+class Occurrence(BaseModel):
+    """An occurrence, and when the task is due then."""
+
+    occurrence: Local
+    due_date: Date | None
+    due_at: Timestamp | None
+
+
+class Occurrences(BaseModel):
+    """The next occurrences."""
+
+    model_config = examples(
+        {"items": [{"occurrence": "2027-02-07", "due_date": "2027-02-07", "due_at": None}]}
+    )
+
+    items: list[Occurrence]
 
 
 class Move(Patch):

@@ -1,16 +1,19 @@
 """Tasks as a kind of row."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 from sqlalchemy import ARRAY, Boolean, Text, Uuid, cast, false, literal, null
+from sqlalchemy.types import TypeEngine
 
-from app.api.tasks.actions import Complete, Move
-from app.api.tasks.queries import COMPLETING, MOVING, TASKS
+from app.api.tasks.actions import Complete, Move, Step
+from app.api.tasks.queries import GOING_ON, MOVING, TASKS
+from app.api.tasks.recurrence import Local
 from app.api.tasks.schemas import Task, TaskPatch, TaskReplace, columns
 from app.rows.kind import Kind, KindAction
+from app.web.fields.identifiers import Id
 from app.web.fields.times import Timestamp
 
 
@@ -20,6 +23,13 @@ def completed(completed_at: datetime | None, info: ValidationInfo) -> datetime |
         raise PydanticCustomError("completed_at", "must be null unless the task is complete")
     return completed_at
 
+
+STEPPING: Final[dict[str, TypeEngine[Any]]] = {
+    "asked": Text(),
+    "keeps_missed": Boolean(),
+    "copies": Boolean(),
+    "subtasks": Boolean(),
+}
 
 TASK: Final = Kind(
     name="task",
@@ -38,6 +48,9 @@ TASK: Final = Kind(
         "category_id": null(),
         "position": literal("V"),
         "parent_id": null(),
+        "recurrence": null(),
+        "occurrence": null(),
+        "series_id": null(),
         "label_ids": cast(literal("{}"), ARRAY(Uuid(as_uuid=False))),
     },
     columns=columns,
@@ -49,10 +62,13 @@ TASK: Final = Kind(
             lambda body: body.parameters,
             {"neighbour": Uuid(as_uuid=False), "side": Text()},
         ),
-        "complete": KindAction(
-            COMPLETING, Complete, lambda body: body.parameters, {"subtasks": Boolean()}
-        ),
+        "complete": KindAction(GOING_ON, Complete, lambda body: body.parameters, STEPPING),
+        "skip": KindAction(GOING_ON, Step, lambda body: body.parameters, STEPPING),
     },
     deferred=("check_parent", "check_parent_of_new", "fk_tasks_parents"),
-    imported={"completed_at": Annotated[Timestamp | None, AfterValidator(completed)]},
+    imported={
+        "completed_at": Annotated[Timestamp | None, AfterValidator(completed)],
+        "occurrence": Local | None,
+        "series_id": Id | None,
+    },
 )

@@ -17,7 +17,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -78,6 +78,9 @@ class Task(Versioned, Base):
     )
     parent_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     label_ids: Mapped[list[str]] = mapped_column(ARRAY(Uuid(as_uuid=False)), server_default="{}")
+    recurrence: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    occurrence: Mapped[datetime | None] = mapped_column(TIMESTAMP)
+    series_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     # Under a policy only leakproof operators use an index, and neither lower() nor a change of time
     # zone is one: what a listing is sorted by is stored. This one is what filters narrow down by
     # within other orders, as a day begins at most 16 hours off its midnight UTC in every zone.

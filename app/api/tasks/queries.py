@@ -1,6 +1,6 @@
 """Queries of the tasks table; each function is one statement and one round trip."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -10,25 +10,27 @@ from sqlalchemy import ARRAY, Uuid, bindparam, case, cast, exists, func, select
 
 from app.api.categories.models import Category
 from app.api.labels.models import Label
-from app.api.tasks import labelling, order, subtrees
+from app.api.tasks import labelling, order, repeating, subtrees
 from app.api.tasks.by_due import place_of, position_after
 from app.api.tasks.days import UNKNOWN_ZONE
 from app.api.tasks.filters import TaskFilters
 from app.api.tasks.listings import listing
 from app.api.tasks.models import Task
-from app.api.tasks.schemas import FIELDS, PRIORITIES, represent
+from app.api.tasks.schemas import FIELDS, PRIORITIES, represent, represent_json
 from app.core import deadline
 from app.core.places import SEARCHES, refusal
 from app.core.problem_kinds import SEARCH_TOO_SLOW
-from app.core.problems import Problem, invalid
+from app.core.problems import Problem, invalid, not_found
 from app.db.run import execute
 from app.db.scope import reading, searching
 from app.db.sending import Row
 from app.db.statement import Statement
+from app.rows import statements
+from app.rows.idempotency import Once
 from app.rows.listing import Position
-from app.rows.shape import USER_ID, Derived, Shape
+from app.rows.shape import USER_ID, Derived, Preconditions, Shape
 from app.rows.versioned import VersionedTable
-from app.rows.write import Acting
+from app.rows.write import Acting, send
 from app.web.cursors import after
 from app.web.errors import CONSTRAINTS, RAISED
 
@@ -42,6 +44,23 @@ CONSTRAINTS["fk_tasks_parents"] = invalid(
 CONSTRAINTS["ck_tasks_cycle"] = invalid("is below the task itself", "cycle", pointer="/parent_id")
 CONSTRAINTS["ck_tasks_depth"] = invalid(
     "would make more than five levels", "too_deep", pointer="/parent_id"
+)
+
+CONSTRAINTS["ck_tasks_due_required"] = invalid(
+    "needs a task that is due", "due_required", pointer="/recurrence"
+)
+CONSTRAINTS["ck_tasks_recurrence_rule"] = invalid(
+    "has no occurrence within a hundred years", "rule", pointer="/recurrence/rule"
+)
+CONSTRAINTS["ck_tasks_recurrence_age"] = invalid(
+    "must be at most a hundred years before the task is due",
+    "local_time",
+    pointer="/recurrence/start",
+)
+CONSTRAINTS["ck_tasks_recurrence_start"] = invalid(
+    "must be a day for a task with due_date, and a time for one with due_at",
+    "local_time",
+    pointer="/recurrence/start",
 )
 
 RAISED[UNKNOWN_ZONE] = invalid("is not known to the database", "time_zone", parameter="time_zone")
@@ -75,6 +94,43 @@ PARENTS_CATEGORY: Final = (
     .scalar_subquery()
 )
 
+
+def completes(values: Mapping[str, Any]) -> bool:
+    """Whether a change completes a task that may repeat; one that changes how it repeats does not
+    let it go on.
+    """
+    return values.get("complete") is True and "recurrence" not in values
+
+
+def list_occurrences(user_id: str, task_id: str, limit: int) -> list[dict[str, Any]]:
+    """Return the next occurrences of a task, none if it does not repeat. Raises Problem 404."""
+    rows = execute(reading(user_id), OCCURRENCES, user_id=user_id, id=task_id, many=limit)
+    if not rows:
+        raise not_found()
+    return [row._asdict() for row in rows if row.occurrence is not None]
+
+
+def complete_task(
+    acting: Acting,
+    user_id: str,
+    task_id: str,
+    conditions: Preconditions,
+    once: Once | None,
+    **parameters: object,
+) -> tuple[dict[str, Any], bool]:
+    """Complete a task or let it go on: the task and its completed copy, and whether that is an
+    answer that was given before. Raises NoRoom, Problem 404, 409, 410, 412, 422.
+    """
+    write = TASKS.action(acting, user_id, task_id, conditions, keyed=once is not None, **parameters)
+
+    def outcome(row: Row) -> tuple[dict[str, Any], bool]:
+        task, replayed = write.outcome(row)
+        copied = row.copied and represent_json(row.copied)
+        return {"task": task, "completed": copied}, replayed
+
+    return send(user_id, write._replace(outcome=outcome), once)
+
+
 TASKS: Final = VersionedTable(
     Shape(
         Task.__table__,  # type: ignore[arg-type]
@@ -92,11 +148,13 @@ TASKS: Final = VersionedTable(
     represent,
     delete=subtrees.delete,
     restore=subtrees.restoring,
+    changing=lambda values: repeating.change if completes(values) else statements.change,
 )
 
 ADDING: Final = Acting.of(labelling.adding(TASKS.shape), labelling.require_label)
 TAKING_AWAY: Final = Acting.of(labelling.taking_away(TASKS.shape))
-COMPLETING: Final = Acting.of(subtrees.completing(TASKS.shape))
+OCCURRENCES: Final = Statement(repeating.occurrences())
+GOING_ON: Final = Acting.of(repeating.going_on(TASKS.shape), repeating.require_asked)
 MOVING: Final = Acting.of(order.moving(TASKS.shape), order.require_place)
 
 NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})

@@ -7,9 +7,18 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from app.api.tasks import queries
-from app.api.tasks.actions import LABELLED, Complete, Completion, Move
+from app.api.tasks.actions import (
+    LABELLED,
+    SKIPPED,
+    Complete,
+    Completion,
+    Move,
+    Occurrences,
+    OccurrencesQuery,
+    Step,
+)
 from app.api.tasks.filters import TaskFilters
-from app.api.tasks.queries import ADDING, COMPLETING, MOVING, TAKING_AWAY, TASKS
+from app.api.tasks.queries import ADDING, GOING_ON, MOVING, TAKING_AWAY, TASKS
 from app.api.tasks.schemas import (
     COMPLETED,
     Task,
@@ -22,6 +31,7 @@ from app.api.tasks.schemas import (
 )
 from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
+from app.rows.idempotency import Once
 from app.web import cursors, idempotency_key
 from app.web.conditional import created, entity_tag, preconditions, resource
 from app.web.response import json_response, no_content
@@ -181,13 +191,49 @@ def complete_task(task_id: str, wanted: Complete) -> Response:
     """Complete a task
 
     Its open subtasks stay open, or are completed with it, each with a new version. A task that is
-    complete already is returned unchanged, unless there are open subtasks to complete. The ETag is
-    that of `task`; `completed` is null.
+    complete already is returned unchanged, unless there are open subtasks to complete.
+
+    A task that repeats goes on to its next occurrence, and what is below it is open again;
+    `completed` is a copy of the occurrence that was completed. Name the `occurrence`, and the
+    request can be repeated: an occurrence is completed once. Without a next one the task itself is
+    completed. The ETag is that of `task`.
     """
     once = idempotency_key.requested({"id": task_id, **wanted.given()})
-    task, replayed = TASKS.act(
-        COMPLETING, current_user_id(), task_id, preconditions(), once, **wanted.parameters
+    return _stepped(task_id, wanted, once)
+
+
+@blueprint.post("/<id:task_id>/skip")
+@blueprint.input(Step, arg_name="wanted")
+@blueprint.output(Completion, example={"task": SKIPPED, "completed": None})
+def skip_occurrence(task_id: str, wanted: Step) -> Response:
+    """Skip an occurrence
+
+    The task goes on to its next occurrence, and no completed copy is left. After the last
+    occurrence the task is completed. If the task is at another one, or does not repeat, the
+    response is 409.
+    """
+    once = idempotency_key.requested({"id": task_id, **wanted.given()})
+    return _stepped(task_id, wanted, once)
+
+
+@blueprint.get("/<id:task_id>/occurrences")
+@blueprint.input(OccurrencesQuery, location="query", arg_name="query")
+@blueprint.output(Occurrences)
+def get_occurrences(task_id: str, query: OccurrencesQuery) -> Response:
+    """Preview occurrences
+
+    Those that follow the present occurrence of the task, with when the task is due then; as many as
+    there are within a hundred years. None if the task does not repeat.
+    """
+    return json_response(
+        {"items": queries.list_occurrences(current_user_id(), task_id, query.limit)}
     )
-    response = json_response({"task": task, "completed": None})
-    response.headers["ETag"] = entity_tag(task["version"])
+
+
+def _stepped(task_id: str, wanted: Step, once: Once | None) -> Response:
+    made, replayed = queries.complete_task(
+        GOING_ON, current_user_id(), task_id, preconditions(), once, **wanted.parameters
+    )
+    response = json_response(made)
+    response.headers["ETag"] = entity_tag(made["task"]["version"])
     return idempotency_key.mark(response, replayed)

@@ -1,12 +1,13 @@
 """What a task looks like to clients, and what they may send."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
+from app.api.tasks.recurrence import Local, Recurrence, local_text
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Int64
@@ -39,6 +40,9 @@ EXAMPLE: Final[dict[str, Any]] = {
     "position": "8GbRkfJc4",
     "label_ids": [],
     "parent_id": None,
+    "recurrence": None,
+    "occurrence": None,
+    "series_id": None,
     "version": 7,
     "created_at": "2026-11-21T09:30:00.123456Z",
     "updated_at": "2026-11-21T09:30:00.123456Z",
@@ -79,6 +83,8 @@ Position = Annotated[
         }
     ),
 ]
+OCCURRENCE: Final = "The local day or time of the present occurrence; null unless the task repeats."
+SERIES: Final = "The repeating task of which this one is a completed occurrence."
 PARENT: Final = (
     "The task that this one is a step of. There are at most five levels. A task that is written by"
     " POST or PUT without the member `category_id` gets the category of this one."
@@ -116,6 +122,9 @@ class Task(BaseModel):
     position: Position
     label_ids: LabelIds
     parent_id: Id | None
+    recurrence: Recurrence | None
+    occurrence: Annotated[Local | None, Field(description=OCCURRENCE)]
+    series_id: Annotated[Id | None, Field(description=SERIES)]
     version: Int64 = Field(ge=1)
     created_at: Timestamp
     updated_at: Timestamp
@@ -172,6 +181,7 @@ class TaskCreate(Body):
     position: Position | None = None
     label_ids: LabelIds = Field(default=[])
     parent_id: Annotated[Id | None, Field(description=PARENT)] = None
+    recurrence: Recurrence | None = None
 
     def whole(self) -> dict[str, Any]:
         """All members; not the category if it is left out, so that it is that of the parent."""
@@ -200,12 +210,27 @@ class TaskPatch(Patch, TaskCreate):
 def columns(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values as the table stores them."""
     if "priority" in values:
-        return values | {"priority": PRIORITIES.index(values["priority"])}
+        values = values | {"priority": PRIORITIES.index(values["priority"])}
+    if recurrence := values.get("recurrence"):
+        values = values | {"recurrence": recurrence.all()}
+    if occurrence := values.get("occurrence"):
+        values = values | {"occurrence": datetime.fromisoformat(occurrence)}
     return values
+
+
+def represent_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the task that clients see of a row as PostgreSQL writes it in JSON."""
+    task = represent([row[name] for name in FIELDS])
+    for name in ("completed_at", "due_at", "created_at", "updated_at"):
+        task[name] = task[name] and datetime.fromisoformat(task[name]).astimezone(UTC)
+    return task
 
 
 def represent(row: Any) -> dict[str, Any]:
     """Return the task that clients see. The row's first columns are FIELDS."""
     task = dict(zip(FIELDS, row, strict=False))
     task["priority"] = PRIORITIES[task["priority"]]
+    if stored := task["recurrence"]:
+        task["recurrence"] = {name: stored[name] for name in Recurrence.model_fields}
+        task["occurrence"] = local_text(task["occurrence"], stored["start"])
     return task

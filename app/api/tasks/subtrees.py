@@ -5,19 +5,15 @@ from typing import Any, Final
 
 from sqlalchemy import (
     CTE,
-    Boolean,
     FromClause,
     Select,
     Subquery,
     and_,
-    bindparam,
     case,
-    cast,
     exists,
     func,
     literal_column,
     null,
-    or_,
     select,
     true,
     union_all,
@@ -32,7 +28,6 @@ from app.rows.restoring import is_kept
 from app.rows.shape import ID, ONE, USER_ID, Element, Shape
 
 MOST_LEVELS: Final = 5
-SUBTASKS: Final[Element] = cast(bindparam("subtasks"), Boolean)
 
 
 def below(root: CTE, condition: Callable[[FromClause], Element]) -> Subquery:
@@ -121,28 +116,4 @@ def restoring(shape: Shape) -> Action:
         values=lambda _: {"deleted_at": null(), "parent_id": kept},
         step=count,
         others=lambda bump: [rewritten(others, bump, count, {"deleted_at": null()})],
-    )
-
-
-def completing(shape: Shape) -> Action:
-    """Complete a task, and with `subtasks` all open ones below it."""
-    before = statements.whole(shape).cte("before")
-    is_open = select(before.c.id).where(~before.c.complete)
-    tree = below(before, is_live)
-    others = numbered(tree, SUBTASKS, ~tree.c.complete)
-    count = count_of(others)
-
-    def values(bump: CTE) -> dict[str, Any]:
-        completed_at = func.coalesce(shape.table.c.completed_at, bump.c.at)
-        return {"complete": true(), "completed_at": completed_at}
-
-    return Action(
-        shape,
-        before,
-        differs=or_(exists(is_open), count > ONE),
-        values=values,
-        step=count,
-        others=lambda bump: [
-            rewritten(others, bump, count, {"complete": true(), "completed_at": bump.c.at})
-        ],
     )

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import ARRAY, Text, and_, any_, func, select
@@ -60,12 +61,17 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 def table_lines(rows: list[Row]) -> bytes:
     """Write a line for each task."""
-    tasks = [
-        TASK.represent(row)
-        | {"category": row.category, "labels": in_line(names(row)), "parent": row.parent}
-        for row in rows
-    ]
-    return written([[cell(task, name) for name in FIELDS] for task in tasks])
+    return written([[cell(task, name) for name in FIELDS] for task in map(with_names, rows)])
+
+
+def with_names(row: Row) -> dict[str, Any]:
+    """Return a task with names in place of ids, and with its rule alone of how it repeats."""
+    return TASK.represent(row) | {
+        "category": row.category,
+        "labels": in_line(names(row)),
+        "parent": row.parent,
+        "recurrence": row.recurrence and row.recurrence["rule"],
+    }
 
 
 def names(row: Row) -> list[str]:
@@ -149,6 +155,7 @@ def todo(row: Row) -> bytes:
         "due": row.due_at or row.due_date,
         "completed": row.completed_at,
         "related-to": row.parent_id,
+        **repetition(row),
         "x-tasks-category-id": row.category_id,
     }
     for name, value in values.items():
@@ -156,6 +163,20 @@ def todo(row: Row) -> bytes:
             made.add(name, value)
     text: bytes = made.to_ical()
     return text
+
+
+def repetition(row: Row) -> dict[str, Any]:
+    """Return how a task repeats: the start of its present occurrence, and its rule.
+
+    The time zone is named and not defined (RFC 7809, section 3).
+    """
+    from icalendar import vRecur
+
+    if not row.recurrence:
+        return {}
+    local, zone = row.occurrence, ZoneInfo(row.recurrence["time_zone"])
+    start = local.replace(tzinfo=zone) if row.due_at else local.date()
+    return {"dtstart": start, "rrule": vRecur.from_ical(row.recurrence["rule"])}
 
 
 def plain(text: str) -> str:

@@ -27,7 +27,7 @@ OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """What 503 means and shows where its body has the schema of 200 and is no problem document."""
 
 
-REPLAYING: Final = {"create", "restore", "move", "complete"}
+REPLAYING: Final = {"create", "restore", "move", "complete", "skip"}
 """Verbs of operations that repeat an answer with a row."""
 
 WRITING: Final = {*REPLAYING, "replace", "update", "register", "run", "import", "add"}
@@ -52,7 +52,7 @@ def complete(
 ) -> None:
     """Add to an operation all that follows from its path, its method and its scope."""
     name = endpoint.split(".")[-1]
-    single = "{" in path or path.endswith("/me")
+    single = ("{" in path or path.endswith("/me")) and name != "get_occurrences"
     writes = (single and method != "GET") or method == "DELETE"
     limited = path.startswith(LIMITED_PATH)
     operation["operationId"] = name
@@ -132,6 +132,7 @@ def _statuses(
     yield from {412} if conditional else set()
     yield from {409} if can_conflict(name) else set()
     yield from {410} if name == "get_changes" or can_replay_rows(name) else set()
+    yield from {428} if name == "update_task" else set()
     yield from {429} if limited else set()
 
 

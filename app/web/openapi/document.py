@@ -22,6 +22,7 @@ CHAPTERS: Final = (
     "pagination",
     "order",
     "subtasks-and-labels",
+    "repetition",
     "idempotency",
     "conditional-requests",
     "sync",

@@ -13,6 +13,7 @@ from app.core.problem_kinds import (
     PRECONDITION_FAILED,
     QUOTA_EXCEEDED,
     SEARCH_TOO_SLOW,
+    STALE_OCCURRENCE,
     TOO_MANY_REQUESTS,
     VALIDATION_FAILED,
     ProblemKind,
@@ -21,7 +22,25 @@ from app.core.problems import Problem, invalid, not_found
 from app.web.errors import PROBLEM_JSON
 from app.web.openapi.components import LIMITS, TEXT, headers, reference
 
-STATUSES: Final = {400, 401, 403, 404, 409, 410, 411, 412, 413, 414, 415, 422, 429, 431, 500, 503}
+STATUSES: Final = {
+    400,
+    401,
+    403,
+    404,
+    409,
+    410,
+    411,
+    412,
+    413,
+    414,
+    415,
+    422,
+    428,
+    429,
+    431,
+    500,
+    503,
+}
 """The statuses of problems that an operation can answer with."""
 
 INTEGER: Final = {"type": "integer", "format": "int64"}
@@ -37,7 +56,7 @@ ALONE: Final = {
     "status": {"type": "integer", "minimum": 400, "maximum": 599},
     "detail": TEXT,
     "current": {
-        "description": "Of precondition-failed: the resource as it is now.",
+        "description": "Of precondition-failed and stale-occurrence: the resource as it is now.",
         "anyOf": [reference("schemas", "Resource"), {"type": "null"}],
     },
     "quota": {"type": "string", "description": "Of quota-exceeded: `rows` or `bytes`."},
@@ -161,5 +180,5 @@ def problem_response(status: int, task: dict[str, Any]) -> dict[str, Any]:
 
 def _example(kind: ProblemKind, task: dict[str, Any]) -> dict[str, Any]:
     current = {"current": {**task, "title": "Buy oat milk", "version": 8}}
-    members = current if kind is PRECONDITION_FAILED else MEMBERS.get(kind, {})
+    members = current if kind in {PRECONDITION_FAILED, STALE_OCCURRENCE} else MEMBERS.get(kind, {})
     return Problem(kind, **members).document | {"instance": INSTANCE}
