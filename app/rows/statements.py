@@ -102,11 +102,16 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     return outcome.add_columns(existed.label("existed"), acceptable.label("acceptable"))
 
 
-def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
-    """Change some fields of a live row, unless they are so already."""
+def change(shape: Shape, fields: Sequence[str], *, only: Element | None = None) -> Select[Any]:
+    """Change some fields of a live row, unless they are so already.
+
+    With `only`, a condition on the row, no other row is changed; `is_plain` answers whether it is
+    fulfilled.
+    """
     guards, table = shape.guards_of(fields), shape.table
-    asked = and_(is_expected(table), differs(shape, table, fields)).label("acceptable")
-    before = live(shape, asked).cte("before")
+    plain = true() if only is None else only
+    asked = and_(is_expected(table), differs(shape, table, fields), plain)
+    before = live(shape, asked.label("acceptable"), plain.label("is_plain")).cte("before")
     texts = texts_of(table, fields)
     growth = Growth(None, longer(shape, fields, before)) if texts else None
     acceptable = exists().where(before.c.acceptable)
@@ -115,6 +120,9 @@ def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     derived = shape.derive(fields, bindparam, lambda name: table.c[name], bump.c.at)
     after = changed_row(shape, bump, values | derived)
     statement = answer(guards, after, shape.answered, otherwise=before)
+    if only is not None:
+        is_plain = select(before.c.is_plain).scalar_subquery()
+        statement = statement.add_columns(is_plain.label("is_plain"))
     if not texts:
         return statement
     return statement.add_columns(select(before.c.acceptable).scalar_subquery().label("acceptable"))

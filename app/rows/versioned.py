@@ -32,6 +32,10 @@ Builder = Callable[..., Select[Any]]
 """Builds a statement for a shape and the fields that are given."""
 
 
+class NotPlain(Exception):
+    """A row that the plain statement does not change."""
+
+
 class VersionedTable:
     """The writes of one table: one statement for each set of fields, built once and cached."""
 
@@ -42,6 +46,7 @@ class VersionedTable:
         delete: Callable[[Shape], Select[Any]] = statements.delete,
         restore: Callable[[Shape], Action] = restoring.restoring,
         changing: Callable[[Mapping[str, Any]], Builder] = lambda _: statements.change,
+        plainly: Builder | None = None,
     ) -> None:
         self.shape = shape
         self.represent = represent or shape.represent
@@ -50,6 +55,7 @@ class VersionedTable:
         self.delete_statement = Statement(delete(shape))
         self.restoring = Acting.of(restore(shape))
         self.changing = changing
+        self.plainly = plainly
         self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
 
     def get(self, user_id: str, row_id: str) -> Representation:
@@ -110,14 +116,26 @@ class VersionedTable:
 
         Raises NoRoom, Problem 404, 412, 422.
         """
-        representation, _ = send(user_id, self.change(user_id, row_id, values, conditions))
-        return representation
+        full = self.changing(values)
+        if self.plainly and full is not statements.change:
+            # Most rows need no more than this, which is planned in half the time.
+            try:
+                write = self.change(user_id, row_id, values, conditions, self.plainly)
+                return send(user_id, write)[0]
+            except NotPlain:
+                pass
+        return send(user_id, self.change(user_id, row_id, values, conditions, full))[0]
 
     def change(
-        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+        self,
+        user_id: str,
+        row_id: str,
+        values: Mapping[str, Any],
+        conditions: Preconditions,
+        build: Builder | None = None,
     ) -> Write:
         """The write that `update` sends."""
-        statement = self._statement(self.changing(values), values)
+        statement = self._statement(build or self.changing(values), values)
         parameters = self._parameters(user_id, row_id, values) | conditions._asdict()
         return Write(statement, parameters, partial(self._outcome, conditions))
 
@@ -190,6 +208,8 @@ class VersionedTable:
         if row.id is None:
             raise not_found()
         if not row.changed:
+            if not getattr(row, "is_plain", True):
+                raise NotPlain
             self._require_conditions(row, conditions)
             self._require_guards(row)
             if not getattr(row, "is_conditional", True):

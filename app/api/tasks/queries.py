@@ -149,6 +149,7 @@ TASKS: Final = VersionedTable(
     delete=subtrees.delete,
     restore=subtrees.restoring,
     changing=lambda values: repeating.change if completes(values) else statements.change,
+    plainly=repeating.change_plainly,
 )
 
 ADDING: Final = Acting.of(labelling.adding(TASKS.shape), labelling.require_label)

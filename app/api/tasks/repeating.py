@@ -70,6 +70,14 @@ def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     return action.statement().add_columns(acceptable.label("acceptable"))
 
 
+def change_plainly(shape: Shape, fields: Sequence[str]) -> Select[Any]:
+    """The same for a task that does not repeat."""
+    table = shape.table
+    return statements.change(
+        shape, fields, only=or_(table.c.recurrence.is_(None), table.c.complete)
+    )
+
+
 def going_on(shape: Shape, step: Step = GIVEN, fields: Sequence[str] = ()) -> Action:
     """Complete a task, or let one that repeats go on to its next occurrence.
 
