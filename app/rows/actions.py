@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.rows import idempotency
 from app.rows.quotas import ROW_SIZE, ZERO, Growth, stored_size, texts_of
 from app.rows.replays import stored_answer
-from app.rows.shape import ONE, USER_ID, Element, Shape
+from app.rows.shape import ONE, Element, Shape, is_own
 from app.rows.statements import answer, changed_row, count_change, is_expected
 
 
@@ -101,8 +101,8 @@ class Action(NamedTuple):
     def _live(self, row_id: Element) -> Element:
         """The live row of this id as JSON."""
         row = self.shape.table.alias("earlier")
-        own = (row.c.user_id == USER_ID, row.c.id == row_id, row.c.deleted_at.is_(None))
-        return select(func.to_jsonb(text("earlier"))).select_from(row).where(*own).scalar_subquery()
+        found = select(func.to_jsonb(text("earlier"))).select_from(row)
+        return found.where(is_own(row, row_id)).scalar_subquery()
 
     def _after(self, bump: CTE, shape: Shape) -> CTE:
         differs = exists().where(self.differs).select_from(self.before)

@@ -5,9 +5,9 @@ and notes its version in `erased_version`: whatever is written to the row later 
 up, and so ends the mark by itself.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, and_, null, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, null, select
 
 from app.rows.actions import Action
 from app.rows.shape import ID, USER_ID, Shape
@@ -26,9 +26,13 @@ def in_trash(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.deleted_at.is_not(None), is_kept(table))
 
 
+def kept(shape: Shape) -> Select[Any]:
+    """The row as it stands, live or in the trash, with all columns."""
+    table = shape.table
+    return select(*table.c).where(table.c.user_id == USER_ID, table.c.id == ID, is_kept(table))
+
+
 def restoring(shape: Shape) -> Action:
     """Make the tombstone a live row, unless it is one already."""
-    table = shape.table
-    row = select(*table.c).where(table.c.user_id == USER_ID, table.c.id == ID, is_kept(table))
-    before = row.cte("before")
+    before = kept(shape).cte("before")
     return Action(shape, before, before.c.deleted_at.is_not(None), lambda _: {"deleted_at": null()})

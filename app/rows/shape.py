@@ -1,19 +1,23 @@
 """The shape of a table of versioned rows: what its statements are built of and bound to."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    FromClause,
     Table,
+    and_,
     bindparam,
     cast,
     func,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeEngine
 
 Element = ColumnElement[Any]
 
@@ -22,6 +26,23 @@ ID: Element = bindparam("id")
 VERSIONS: Element = bindparam("versions")
 OTHER_THAN: Element = bindparam("other_than")
 ONE: Element = literal_column("1", BigInteger)
+
+
+def instants_of(types: Mapping[str, TypeEngine[Any]]) -> frozenset[str]:
+    """The names of those columns that are times."""
+    return frozenset(name for name, type_ in types.items() if isinstance(type_, TIMESTAMP))
+
+
+def read_instants(row: dict[str, Any], names: frozenset[str]) -> None:
+    """Make times of their texts, in a row as PostgreSQL writes it in JSON."""
+    for name in names & row.keys():
+        if row[name] is not None:
+            row[name] = datetime.fromisoformat(row[name])
+
+
+def is_own(table: FromClause, row_id: Element) -> Element:
+    """Whether a row is the user's live one of this id."""
+    return and_(table.c.user_id == USER_ID, table.c.id == row_id, table.c.deleted_at.is_(None))
 
 
 class Preconditions(NamedTuple):

@@ -40,7 +40,7 @@ from app.rows import idempotency
 from app.rows.owner import User
 from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
 from app.rows.replays import stored_answer
-from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape
+from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape, is_own
 
 MUST_EXIST: ColumnElement[bool] = bindparam("must_exist", type_=Boolean)
 MUST_BE_NEW: ColumnElement[bool] = bindparam("must_be_new", type_=Boolean)
@@ -146,18 +146,12 @@ def if_expected(write: Update | Delete, row: Select[Any]) -> Select[Any]:
 
 def live(shape: Shape, *more: Element) -> Select[Any]:
     """The row as it stands, unless it is a tombstone, and more that is asked of it."""
-    table = shape.table
-    return select(*shape.columns, *more).where(
-        table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
-    )
+    return select(*shape.columns, *more).where(is_own(shape.table, ID))
 
 
 def whole(shape: Shape) -> Select[Any]:
     """The row as it stands, with all columns, unless it is a tombstone."""
-    table = shape.table
-    return select(*table.c).where(
-        table.c.user_id == USER_ID, table.c.id == ID, table.c.deleted_at.is_(None)
-    )
+    return select(*shape.table.c).where(is_own(shape.table, ID))
 
 
 def is_expected(before: FromClause) -> Element:

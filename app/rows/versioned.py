@@ -5,7 +5,8 @@ a write has locked the owner's row before (db/scope.py), so the statement sees e
 of that user, and versions become visible in their order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -45,8 +46,7 @@ class VersionedTable:
         represent: Callable[[Row], Representation] | None = None,
         delete: Callable[[Shape], Select[Any]] = statements.delete,
         restore: Callable[[Shape], Action] = restoring.restoring,
-        changing: Callable[[Mapping[str, Any]], Builder] = lambda _: statements.change,
-        plainly: Builder | None = None,
+        changing: Callable[[Mapping[str, Any]], Sequence[Builder]] = lambda _: [statements.change],
     ) -> None:
         self.shape = shape
         self.represent = represent or shape.represent
@@ -55,7 +55,6 @@ class VersionedTable:
         self.delete_statement = Statement(delete(shape))
         self.restoring = Acting.of(restore(shape))
         self.changing = changing
-        self.plainly = plainly
         self.built = lru_cache(maxsize=KEPT_STATEMENTS)(self._build)
 
     def get(self, user_id: str, row_id: str) -> Representation:
@@ -116,26 +115,27 @@ class VersionedTable:
 
         Raises NoRoom, Problem 404, 412, 422.
         """
-        full = self.changing(values)
-        if self.plainly and full is not statements.change:
-            # Most rows need no more than this, which is planned in half the time.
-            try:
-                write = self.change(user_id, row_id, values, conditions, self.plainly)
-                return send(user_id, write)[0]
-            except NotPlain:
-                pass
-        return send(user_id, self.change(user_id, row_id, values, conditions, full))[0]
+        *plain, full = self.changing(values)
+        for build in plain:
+            with suppress(NotPlain):
+                return send(user_id, self._change(user_id, row_id, values, conditions, build))[0]
+        return send(user_id, self._change(user_id, row_id, values, conditions, full))[0]
 
     def change(
+        self, user_id: str, row_id: str, values: Mapping[str, Any], conditions: Preconditions
+    ) -> Write:
+        """The write that changes the row, whichever it is."""
+        return self._change(user_id, row_id, values, conditions, self.changing(values)[-1])
+
+    def _change(
         self,
         user_id: str,
         row_id: str,
         values: Mapping[str, Any],
         conditions: Preconditions,
-        build: Builder | None = None,
+        build: Builder,
     ) -> Write:
-        """The write that `update` sends."""
-        statement = self._statement(build or self.changing(values), values)
+        statement = self._statement(build, values)
         parameters = self._parameters(user_id, row_id, values) | conditions._asdict()
         return Write(statement, parameters, partial(self._outcome, conditions))
 

@@ -2,7 +2,6 @@
 
 from collections import namedtuple
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -39,12 +38,12 @@ from app.rows.idempotency import Once
 from app.rows.owner import User
 from app.rows.quotas import ROW_BYTES, ROW_SIZE, SIZE, Growth, NoRoom, quota, within_quota
 from app.rows.replays import outlasts
-from app.rows.shape import ONE, USER_ID
+from app.rows.shape import ONE, USER_ID, instants_of, read_instants
 from app.rows.write import Write
 from app.web.conditional import entity_tag
 from app.web.errors import CONSTRAINTS
 
-INSTANTS: Final = {name for name, type_ in TYPES.items() if isinstance(type_, TIMESTAMP)}
+INSTANTS: Final = instants_of(TYPES)
 
 REPLAYED: Final = Statement(select(idempotency.replayed()))
 
@@ -179,9 +178,7 @@ def _result(index: int, write: Write, row: Row) -> dict[str, Any]:
 
 def _row(answer: dict[str, Any]) -> Any:
     """The row that a statement would have answered alone, of an object of JSON."""
-    for name in INSTANTS & answer.keys():
-        if answer[name] is not None:
-            answer[name] = datetime.fromisoformat(answer[name])
+    read_instants(answer, INSTANTS)
     return _row_type(tuple(answer))(*answer.values())
 
 

@@ -2,15 +2,13 @@
 
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Int64
-from app.web.fields.strings import KeptLine, Line, Matching
+from app.web.fields.strings import Color, KeptLine, Name
 from app.web.fields.times import Timestamp
-
-COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
 
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e51",
@@ -28,11 +26,6 @@ COLORLESS: Final = {
     "updated_at": "2026-11-22T17:05:00.654321Z",
 }
 """The category of EXAMPLE after the change that CategoryPatch shows."""
-
-Name = Annotated[str, Line(100)]
-Color = Annotated[
-    str, AfterValidator(str.lower), Matching(COLOR_PATTERN, "color", "must be #rrggbb", 7)
-]
 
 
 class Category(BaseModel):

@@ -4,11 +4,10 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, Field
 
-from app.api.categories.schemas import Color, Name
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Int64
-from app.web.fields.strings import KeptLine
+from app.web.fields.strings import Color, KeptLine, Name
 from app.web.fields.times import Timestamp
 
 EXAMPLE: Final[dict[str, Any]] = {

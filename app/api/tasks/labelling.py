@@ -11,7 +11,7 @@ from app.core.problems import invalid, not_found
 from app.db.sending import Row
 from app.rows.actions import Action
 from app.rows.quotas import ELEMENT_SIZE, Growth, NoRoom
-from app.rows.shape import USER_ID, Element, Shape
+from app.rows.shape import Element, Shape, is_own
 from app.rows.statements import whole
 
 LABEL_ID: Final[Element] = cast(bindparam("label_id"), Uuid(as_uuid=False))
@@ -23,7 +23,7 @@ def adding(shape: Shape) -> Action:
     has = any_(before.c.label_ids) == LABEL_ID
     with_it = func.array_append(before.c.label_ids, LABEL_ID)
     each = select(func.unnest(with_it).label("id")).subquery()
-    own = exists().where(Label.user_id == USER_ID, Label.id == LABEL_ID, Label.deleted_at.is_(None))
+    own = exists().where(is_own(Label.__table__, LABEL_ID))
     room = exists().where(or_(has, func.cardinality(before.c.label_ids) < MOST_LABELS))
     added = func.array(
         select(each.c.id).order_by(each.c.id).scalar_subquery(), type_=ARRAY(Uuid(as_uuid=False))

@@ -16,7 +16,7 @@ from app.api.tasks.days import UNKNOWN_ZONE
 from app.api.tasks.filters import TaskFilters
 from app.api.tasks.listings import listing
 from app.api.tasks.models import Task
-from app.api.tasks.schemas import FIELDS, PRIORITIES, represent, represent_json
+from app.api.tasks.schemas import FIELDS, PRIORITIES, represent
 from app.core import deadline
 from app.core.places import SEARCHES, refusal
 from app.core.problem_kinds import SEARCH_TOO_SLOW
@@ -28,8 +28,8 @@ from app.db.statement import Statement
 from app.rows import statements
 from app.rows.idempotency import Once
 from app.rows.listing import Position
-from app.rows.shape import USER_ID, Derived, Preconditions, Shape
-from app.rows.versioned import VersionedTable
+from app.rows.shape import Derived, Preconditions, Shape, instants_of, is_own, read_instants
+from app.rows.versioned import Builder, VersionedTable
 from app.rows.write import Acting, send
 from app.web.cursors import after
 from app.web.errors import CONSTRAINTS, RAISED
@@ -67,39 +67,33 @@ RAISED[UNKNOWN_ZONE] = invalid("is not known to the database", "time_zone", para
 
 PARENT: Final = Task.__table__.alias("parent")
 
+INSTANTS: Final = instants_of({column.name: column.type for column in Task.__table__.c})
+
 OWN_CATEGORY: Final = exists().where(
-    Category.user_id == USER_ID,
-    Category.id == cast(bindparam("category_id"), Uuid(as_uuid=False)),
-    Category.deleted_at.is_(None),
+    is_own(Category.__table__, cast(bindparam("category_id"), Uuid(as_uuid=False)))
 )
 
 WANTED: Final = (
     select(func.unnest(cast(bindparam("label_ids"), ARRAY(Uuid(as_uuid=False)))).label("id"))
 ).subquery("wanted")
 OWN_LABELS: Final = ~exists(
-    select(WANTED.c.id).where(
-        ~exists().where(
-            Label.user_id == USER_ID, Label.id == WANTED.c.id, Label.deleted_at.is_(None)
-        )
-    )
+    select(WANTED.c.id).where(~exists().where(is_own(Label.__table__, WANTED.c.id)))
 )
 
 PARENTS_CATEGORY: Final = (
     select(PARENT.c.category_id)
-    .where(
-        PARENT.c.user_id == USER_ID,
-        PARENT.c.id == cast(bindparam("parent_id"), Uuid(as_uuid=False)),
-        PARENT.c.deleted_at.is_(None),
-    )
+    .where(is_own(PARENT, cast(bindparam("parent_id"), Uuid(as_uuid=False))))
     .scalar_subquery()
 )
 
 
-def completes(values: Mapping[str, Any]) -> bool:
-    """Whether a change completes a task that may repeat; one that changes how it repeats does not
-    let it go on.
+def changing(values: Mapping[str, Any]) -> list[Builder]:
+    """What changes a task: of one that is completed first what does for most, which do not repeat,
+    as the other takes longer to plan. A change of how it repeats does not let it go on.
     """
-    return values.get("complete") is True and "recurrence" not in values
+    if values.get("complete") is True and "recurrence" not in values:
+        return [repeating.change_plainly, repeating.change]
+    return [statements.change]
 
 
 def list_occurrences(user_id: str, task_id: str, limit: int) -> list[dict[str, Any]]:
@@ -125,7 +119,9 @@ def complete_task(
 
     def outcome(row: Row) -> tuple[dict[str, Any], bool]:
         task, replayed = write.outcome(row)
-        copied = row.copied and represent_json(row.copied)
+        if copied := row.copied:
+            read_instants(copied, INSTANTS)
+            copied = represent([copied[name] for name in FIELDS])
         return {"task": task, "completed": copied}, replayed
 
     return send(user_id, write._replace(outcome=outcome), once)
@@ -148,8 +144,7 @@ TASKS: Final = VersionedTable(
     represent,
     delete=subtrees.delete,
     restore=subtrees.restoring,
-    changing=lambda values: repeating.change if completes(values) else statements.change,
-    plainly=repeating.change_plainly,
+    changing=changing,
 )
 
 ADDING: Final = Acting.of(labelling.adding(TASKS.shape), labelling.require_label)

@@ -37,35 +37,34 @@ from app.db.sending import Row
 from app.rows import statements
 from app.rows.actions import Action, Copy
 from app.rows.quotas import ROW_SIZE, ZERO, Growth, NoRoom, stored_size, texts_of
-from app.rows.shape import ID, ONE, USER_ID, VERSIONS, Element, Shape
+from app.rows.shape import ID, ONE, VERSIONS, Element, Shape, is_own
 
 LEFT_BEHIND: Final = {"recurrence", "occurrence", "deleted_at", "erased_version"}
 """What a completed copy does not have of its task."""
 
 
-class Step(NamedTuple):
+class Asked(NamedTuple):
     """What a client asks for: which occurrence it means, whether missed ones are kept, whether a
     completed copy of the present one is left, and whether open subtasks are completed too where the
     task itself is.
     """
 
-    asked: Element
+    occurrence: Element
     keeps_missed: Element
     copies: Element
     subtasks: Element
 
 
-GIVEN: Final = Step(
+GIVEN: Final = Asked(
     cast(bindparam("asked"), Text),
     *(cast(bindparam(name), Boolean) for name in ("keeps_missed", "copies", "subtasks")),
 )
-PLAIN: Final = Step(cast(null(), Text), false(), true(), false())
-"""That of a PATCH."""
+OF_PATCH: Final = Asked(cast(null(), Text), false(), true(), false())
 
 
 def change(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     """Change some fields of a live task, `complete` to true among them."""
-    action = going_on(shape, PLAIN, [name for name in fields if name != "complete"])
+    action = going_on(shape, OF_PATCH, [name for name in fields if name != "complete"])
     acceptable = exists().where(statements.is_expected(action.before), action.differs)
     return action.statement().add_columns(acceptable.label("acceptable"))
 
@@ -78,7 +77,7 @@ def change_plainly(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     )
 
 
-def going_on(shape: Shape, step: Step = GIVEN, fields: Sequence[str] = ()) -> Action:
+def going_on(shape: Shape, asked: Asked = GIVEN, fields: Sequence[str] = ()) -> Action:
     """Complete a task, or let one that repeats go on to its next occurrence.
 
     Without a next occurrence the task itself is completed. What is below a task that goes on is
@@ -89,9 +88,9 @@ def going_on(shape: Shape, step: Step = GIVEN, fields: Sequence[str] = ()) -> Ac
     repeats = and_(before.c.recurrence.is_not(None), ~before.c.complete)
     has_time = func.has_time(before.c.recurrence, type_=Boolean)
     present = func.occurrence_text(before.c.occurrence, before.c.recurrence)
-    is_asked = or_(step.asked.is_(None), ~repeats, step.asked == present)
+    is_asked = or_(asked.occurrence.is_(None), ~repeats, asked.occurrence == present)
     following = func.next_occurrence(
-        before.c.recurrence, before.c.occurrence, step.keeps_missed, func.clock_timestamp()
+        before.c.recurrence, before.c.occurrence, asked.keeps_missed, func.clock_timestamp()
     )
     zone = func.zone_of_recurrence(before.c.recurrence)
     ahead = (
@@ -102,9 +101,9 @@ def going_on(shape: Shape, step: Step = GIVEN, fields: Sequence[str] = ()) -> Ac
     )
     goes_on = exists().where(ahead.c.at.is_not(None)).select_from(ahead)
     tree = below(before, is_live)
-    closes = and_(step.subtasks, ~tree.c.complete)
+    closes = and_(asked.subtasks, ~tree.c.complete)
     others = numbered(tree, case((goes_on, tree.c.complete), else_=closes))
-    copies = and_(goes_on, step.copies)
+    copies = and_(goes_on, asked.copies)
     made = case((copies, ONE), else_=ZERO)
     count = count_of(others) + made
 
@@ -150,10 +149,10 @@ def going_on(shape: Shape, step: Step = GIVEN, fields: Sequence[str] = ()) -> Ac
     grown: Element = case((copies, size), else_=ZERO)
     is_done = and_(~before.c.complete, is_asked)
     has_asked = select(is_asked).select_from(before).scalar_subquery()
-    can_step = select(or_(step.copies, repeats)).select_from(before).scalar_subquery()
+    can_step = select(or_(asked.copies, repeats)).select_from(before).scalar_subquery()
     guards: list[tuple[str, Element]] = [("is_asked", has_asked), ("can_step", can_step)]
-    needed: list[Element] = [or_(step.copies, repeats)]
-    if step is PLAIN:
+    needed: list[Element] = [or_(asked.copies, repeats)]
+    if asked is OF_PATCH:
         has_condition = or_(~repeats, VERSIONS.is_not(None), statements.MUST_EXIST)
         is_conditional = select(has_condition).select_from(before).scalar_subquery()
         guards = [*shape.guards_of(fields), ("is_conditional", is_conditional)]
@@ -168,7 +167,7 @@ def going_on(shape: Shape, step: Step = GIVEN, fields: Sequence[str] = ()) -> Ac
         others=written,
         growth=Growth(made, grown),
         guards=guards,
-        copy=Copy(copy, func.uuid_of(ID, step.asked)),
+        copy=Copy(copy, func.uuid_of(ID, asked.occurrence)),
     )
 
 
@@ -203,5 +202,5 @@ def occurrences() -> Select[Any]:
         case((~has_time, cast(ahead, Date))).label("due_date"),
         case((has_time, instant)).label("due_at"),
     ]
-    own = (task.c.user_id == USER_ID, task.c.id == ID, task.c.deleted_at.is_(None))
-    return select(*columns).select_from(task.outerjoin(each, true())).where(*own).order_by(ahead)
+    rows = select(*columns).select_from(task.outerjoin(each, true()))
+    return rows.where(is_own(task, ID)).order_by(ahead)

@@ -1,6 +1,6 @@
 """What a task looks like to clients, and what they may send."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, WithJsonSchema
@@ -216,14 +216,6 @@ def columns(values: dict[str, Any]) -> dict[str, Any]:
     if occurrence := values.get("occurrence"):
         values = values | {"occurrence": datetime.fromisoformat(occurrence)}
     return values
-
-
-def represent_json(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the task that clients see of a row as PostgreSQL writes it in JSON."""
-    task = represent([row[name] for name in FIELDS])
-    for name in ("completed_at", "due_at", "created_at", "updated_at"):
-        task[name] = task[name] and datetime.fromisoformat(task[name]).astimezone(UTC)
-    return task
 
 
 def represent(row: Any) -> dict[str, Any]:

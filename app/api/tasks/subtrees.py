@@ -24,8 +24,8 @@ from app.api.tasks.models import Task
 from app.rows import statements
 from app.rows.actions import Action
 from app.rows.quotas import ZERO
-from app.rows.restoring import is_kept
-from app.rows.shape import ID, ONE, USER_ID, Element, Shape
+from app.rows.restoring import is_kept, kept
+from app.rows.shape import ONE, USER_ID, Element, Shape, is_own
 
 MOST_LEVELS: Final = 5
 
@@ -96,24 +96,18 @@ def restoring(shape: Shape) -> Action:
 
     Where its parent is not live, it has none.
     """
-    table, parent = shape.table, Task.__table__.alias("parent")
-    row = select(*table.c).where(table.c.user_id == USER_ID, table.c.id == ID, is_kept(table))
-    before = row.cte("before")
+    before, parent = kept(shape).cte("before"), Task.__table__.alias("parent")
     instant = select(before.c.deleted_at).scalar_subquery()
     tree = below(before, lambda child: and_(child.c.deleted_at == instant, child.c.kept))
     others = numbered(tree)
     count = count_of(others)
-    has_parent = exists().where(
-        parent.c.user_id == USER_ID,
-        parent.c.id == before.c.parent_id,
-        is_live(parent),
-    )
-    kept = select(case((has_parent, before.c.parent_id))).select_from(before).scalar_subquery()
+    has_parent = exists().where(is_own(parent, before.c.parent_id))
+    parent_id = select(case((has_parent, before.c.parent_id))).select_from(before)
     return Action(
         shape,
         before,
         differs=before.c.deleted_at.is_not(None),
-        values=lambda _: {"deleted_at": null(), "parent_id": kept},
+        values=lambda _: {"deleted_at": null(), "parent_id": parent_id.scalar_subquery()},
         step=count,
         others=lambda bump: [rewritten(others, bump, count, {"deleted_at": null()})],
     )

@@ -41,7 +41,7 @@ from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.kind import Kind
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota, stored_size, texts_of
-from app.rows.shape import USER_ID
+from app.rows.shape import USER_ID, is_own
 from app.rows.statements import count_change
 
 Element = ColumnElement[Any]
@@ -70,8 +70,8 @@ def matched(kind: Kind, names: Sequence[str]) -> tuple[Any, Any, CTE, Any]:
     given = record.render_derived(name="given", with_types=True)
     row = kind.table.alias("row")
     clock = select(func.clock_timestamp().label("at")).cte("clock").prefix_with("materialized")
-    same = and_(row.c.user_id == USER_ID, row.c.id == given.c.id, row.c.deleted_at.is_(None))
-    return given, row, clock, given.join(clock, true()).outerjoin(row, same)
+    joined = given.join(clock, true()).outerjoin(row, is_own(row, given.c.id))
+    return given, row, clock, joined
 
 
 def refused(kind: Kind, given: Any) -> Element:
@@ -90,16 +90,10 @@ def refused(kind: Kind, given: Any) -> Element:
 
 def _names_none(other: Table, field: Element) -> Element:
     """Whether the field names a row that is not there; null and an empty list name none."""
-
-    def own(row_id: Element) -> Element:
-        return exists().where(
-            other.c.user_id == USER_ID, other.c.id == row_id, other.c.deleted_at.is_(None)
-        )
-
     if not isinstance(field.type, ARRAY):
-        return and_(field.is_not(None), ~own(field))
+        return and_(field.is_not(None), ~exists().where(is_own(other, field)))
     each = func.unnest(field).table_valued(column("id", Uuid)).render_derived(name="each")
-    return exists(select(each.c.id).where(~own(each.c.id)))
+    return exists(select(each.c.id).where(~exists().where(is_own(other, each.c.id))))
 
 
 def import_rows(kind: Kind) -> Select[Any]:

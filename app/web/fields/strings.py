@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 from annotated_types import GroupedMetadata
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.core.texts import composed, is_visible, trimmed, visible
@@ -122,3 +122,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "must be a string")
     return value
+
+
+Name = Annotated[str, Line(100)]
+"""What users call something."""
+
+Color = Annotated[
+    str,
+    AfterValidator(str.lower),
+    Matching("^#[0-9a-fA-F]{6}$", "color", "must be #rrggbb", 7),
+]
