@@ -140,6 +140,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.changes.routes import blueprint as changes
     from app.api.health.routes import blueprint as health
     from app.api.labels.routes import blueprint as labels
+    from app.api.reminders.routes import blueprint as reminders
     from app.api.tasks.routes import blueprint as tasks
     from app.api.tokens.routes import blueprint as tokens
     from app.api.transfer.routes import blueprint as transfer
@@ -156,6 +157,7 @@ def register_blueprints(app: APIFlask) -> None:
         (tasks, "/v1/tasks", (policies.signed_in, request_limits.by_user)),
         (categories, "/v1/categories", (policies.signed_in, request_limits.by_user)),
         (labels, "/v1/labels", (policies.signed_in, request_limits.by_user)),
+        (reminders, "/v1/reminders", (policies.signed_in, request_limits.by_user)),
         (changes, "/v1/changes", (policies.signed_in, request_limits.by_user)),
         (batch, "/v1/batch", (policies.signed_in, request_limits.by_user)),
         (trash, "/v1/trash", (policies.signed_in, request_limits.by_user)),

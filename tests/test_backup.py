@@ -25,7 +25,8 @@ BLOCKS = re.findall(
     r"^```sh\n(.*?)^```", (ROOT / "docs" / "operations" / "backup.md").read_text(), re.M | re.S
 )
 BACK_UP, RESTORE, TELL, EXPORT, DUMP_ONE, RESTORE_ONE = BLOCKS
-TABLES = ("users", "categories", "tasks", "refresh_tokens", "personal_access_tokens")
+CONTENT = ("categories", "labels", "tasks", "task_labels", "task_reminders")
+TABLES = ("users", *CONTENT, "refresh_tokens", "personal_access_tokens")
 
 
 Run = Callable[..., str]
@@ -95,7 +96,16 @@ def person(application: APIFlask, email: str) -> Account:
     token = application.extensions["token_verifier"].issue(user_id)
     account = Account(user_id, email, token, client)
     category = account.create_category(name="Zuhause, élan, 家")["id"]
-    account.create_task(category_id=category, description='a "quoted"\\\ttext\n', priority="high")
+    task = account.create_task(
+        category_id=category,
+        description='a "quoted"\\\ttext\n',
+        priority="high",
+        due_date="2099-01-31",
+        recurrence={"rule": "FREQ=WEEKLY"},
+        reminders=[{"days_before": 1, "time": "18:00"}],
+        label_ids=[account.create_label()["id"]],
+    )
+    account.create_task(parent_id=task["id"])
     account.create_token()
     client.post("/v1/auth/token", json=registration)
     deleted = account.create_task(due_at="2027-03-01T09:00:00Z")["id"]
@@ -130,7 +140,8 @@ def test_the_service_goes_on_with_what_was_restored(drill: Drill) -> None:
     assert restored.client.get("/health/db").json["revision"]["up_to_date"]
     credentials = {"email": drill.ada.email, "password": PASSWORD}
     assert restored.client.post("/v1/auth/token", json=credentials).status_code == 200
-    assert len(restored.get("/v1/tasks").json["items"]) == 1
+    assert len(restored.get("/v1/tasks").json["items"]) == 2
+    assert len(restored.get("/v1/reminders").json["items"]) == 1
     close(application)
 
 
@@ -160,7 +171,7 @@ def test_the_dump_of_one_user_holds_all_of_theirs_and_nothing_else(
     with own_database(cluster) as empty:
         migrate(empty)
         run(RESTORE_ONE, NEW_URL=empty)
-        for table in ("categories", "tasks"):
+        for table in CONTENT:
             assert rows(empty, table) == rows(drill.lost, table, ada) != []
         (user,), (before,) = rows(empty, "users"), rows(drill.lost, "users", ada)
         uncounted = {"used_rows": 0, "used_bytes": 0, "counted_at": None}
@@ -168,12 +179,13 @@ def test_the_dump_of_one_user_holds_all_of_theirs_and_nothing_else(
 
 
 def test_what_a_user_lost_is_given_back_from_a_restored_backup(run: Run, drill: Drill) -> None:
-    (task,) = drill.ada.get("/v1/tasks").json["items"]
+    (task,) = [each for each in drill.ada.get("/v1/tasks").json["items"] if each["recurrence"]]
     drill.ada.delete(f"/v1/tasks/{task['id']}")
     with served_here(drill.new) as old, served_here(drill.lost) as now:
         addresses = {"OLD_API": old, "API": now, "OLD_URL": drill.new, "NOW_URL": drill.lost}
         report = json.loads(run(EXPORT, EMAIL=drill.ada.email, **addresses))
-    assert (report["created"], report["unchanged"], report["complete"]) == (1, 2, True)
-    (again,) = drill.ada.get("/v1/tasks").json["items"]
-    assert (again["id"], again["title"]) == (task["id"], task["title"])
+    assert (report["created"], report["unchanged"], report["complete"]) == (2, 3, True)
+    again = drill.ada.get(f"/v1/tasks/{task['id']}").json
     assert again["version"] > task["version"]
+    changed = {name: again[name] for name in ("version", "updated_at")}
+    assert again == {**task, **changed}

@@ -20,6 +20,7 @@ DOCUMENTS = [
 
 TYPES = {
     "timestamp with time zone": "timestamptz",
+    "timestamp with time zone[]": "timestamptz[]",
     "timestamp without time zone": "timestamp",
     "character varying": "varchar",
 }

@@ -46,7 +46,7 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/auth/token"): lambda it: {"email": f"{it}@example.com", "password": it},
     ("POST", "/v1/auth/refresh"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
     ("POST", "/v1/auth/logout"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
-    ("PATCH", "/v1/me"): lambda it: {"name": it},
+    ("PATCH", "/v1/me"): lambda it: {"name": it, "time_zone": "Europe/Oslo"},
     ("POST", "/v1/batch"): lambda it: {
         "operations": [
             {"op": "create", "type": "task", "id": it, "body": {"title": "Buy milk"}},
@@ -59,6 +59,7 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/tasks/<id:task_id>/move"): lambda it: {"after": it},
     ("POST", "/v1/tasks/<id:task_id>/complete"): lambda it: {"subtasks": "complete"},
     ("POST", "/v1/tasks/<id:task_id>/skip"): lambda it: {"missed": "keep"},
+    ("POST", "/v1/tasks/<id:task_id>/snooze"): lambda _: {"until": "2099-01-01T00:00:00Z"},
     ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
     ("POST", "/v1/import"): lambda it: "\n".join(
         json.dumps({"type": kind, "data": {"id": name, **values}})
@@ -140,7 +141,8 @@ def owner(alice: Account, connection: Any) -> Owner:
     tokens = alice.post("/v1/auth/token", json=credentials).json
     category_id = alice.create_category(name="Home")["id"]
     label_id = alice.create_label(name="Urgent")["id"]
-    task = {"title": "Buy milk", "category_id": category_id, "label_ids": [label_id]}
+    reminders = {"reminders": [{"at": "2099-01-01T00:00:00Z"}]}
+    task = {"title": "Buy milk", "category_id": category_id, "label_ids": [label_id], **reminders}
     made = alice.post("/v1/tasks", json=task, headers={"Idempotency-Key": "once"}).json
     deleted = alice.create_task()["id"]
     alice.create_task(parent_id=made["id"])
@@ -413,7 +415,8 @@ def as_role(connection: Any) -> Iterator[Callable[..., list[Any]]]:
 
 
 def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
-    for table in ("users", "categories", "labels", "tasks", "task_labels", "idempotency_keys"):
+    of_tasks = ("task_labels", "task_reminders")
+    for table in ("users", "categories", "labels", "tasks", *of_tasks, "idempotency_keys"):
         sql = f"select count(*) from {table}"
         assert as_role(Role.APP, sql) == [(0,)]
         assert as_role(Role.APP, sql, new_id()) == [(0,)]
@@ -431,6 +434,9 @@ def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., l
         (Role.APP, "update task_labels set task_id = task_id returning task_id"),
         (Role.APP, "update users set email = 'x@example.com' returning id"),
         (Role.APP, "insert into users (id, email) values (gen_random_uuid(), 'x') returning id"),
+        (Role.APP, "update task_reminders set at = at returning at"),
+        (Role.AUTH, "select * from task_reminders"),
+        (Role.MAINTENANCE, "select * from task_reminders"),
         (Role.AUTH, "select * from tasks"),
         (Role.AUTH, "select * from categories"),
         (Role.AUTH, "select * from labels"),

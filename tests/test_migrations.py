@@ -220,6 +220,7 @@ def test_policies_are_these(connection: Any) -> None:
             ("refresh_tokens", "own_rows", auth, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("refresh_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
             ("task_labels", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("task_reminders", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("tasks", "search", "tasks_search", "SELECT", "true", None),
             ("users", "find", f"{auth}, {maintenance}", "SELECT", "true", None),
             ("users", "lock", auth, "UPDATE", OWN_ID, None),
@@ -239,6 +240,7 @@ def test_grants_are_these(connection: Any) -> None:
             "personal_access_tokens": "tasks_app=DI tasks_maintenance=D",
             "refresh_tokens": "tasks_auth=DISU tasks_maintenance=DS",
             "task_labels": "tasks_app=DIS",
+            "task_reminders": "tasks_app=DIS",
             "users": "tasks_app=D tasks_auth=S",
         }
         bounds = "used_bytes used_rows"

@@ -10,6 +10,8 @@ import psycopg2
 import pytest
 
 from app.api.changes.queries import FEED
+from app.api.reminders import queries as reminders
+from app.api.tasks import reminding
 from app.api.tasks.by_due import BEGINNING, END
 from app.api.tasks.listings import listing
 from app.api.tasks.models import INDEXED_AFTER
@@ -248,3 +250,59 @@ def test_an_export_is_read_in_the_order_of_the_primary_key_without_sorting(
     plan = planned(connection, crowd, statement, "declare rows cursor for")
     assert "pk_tasks" in plan
     assert "Sort" not in plan
+
+
+# Reminders
+
+
+@pytest.fixture(scope="module")
+def bell(connection: Any) -> str:
+    """The id of a user whose 3,000 tasks ring one after the other, among others with as many."""
+    user_id = filled(
+        connection,
+        3000,
+        "priority, due_date, reminders",
+        "0, date '2099-01-01' + n, array[jsonb_build_object('at', now() + n * interval '1 hour'),"
+        ' \'{"days_before": 0, "time": "09:00"}\'::jsonb]',
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("analyze task_reminders")
+    return user_id
+
+
+@pytest.mark.parametrize("place", ["first", "next"])
+def test_a_page_of_reminders_reads_no_more_than_that_page(
+    connection: Any, bell: str, place: str
+) -> None:
+    values: dict[str, object] = {"until": None}
+    statement = reminders.FIRST
+    if place == "next":
+        statement = reminders.NEXT
+        later = str(datetime.now(UTC) + timedelta(hours=1500))
+        values |= {"after_key": later, "after_id": MIDDLE_ID}
+    plan = planned(connection, bell, statement, **values)
+    scan = r"Index Only Scan using ix_task_reminders_by_user .*rows=51\.00 loops=1\)"
+    assert re.search(scan, plan), plan
+    assert place == "first" or re.search(r"Index Cond: .*ROW\(", plan), plan
+    assert "Sort" not in plan, plan
+    assert touched(plan) < 300, plan  # each task may be on a page of its own
+
+
+def test_what_is_due_among_all_users_is_read_off_an_index(connection: Any, bell: str) -> None:
+    sql = "explain (analyze, buffers) select * from task_reminders where at <= %s order by at"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, (datetime.now(UTC) + timedelta(hours=3),))
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert re.search("(using|on) ix_task_reminders_at", plan), plan
+    assert touched(plan) < 100, plan
+
+
+def test_a_change_of_the_time_zone_reads_only_what_is_in_another(
+    connection: Any, bell: str
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("update users set change_seq = 3000 where id = %s", (bell,))
+    plan = planned(connection, bell, Statement(reminding.following()))
+    assert "ix_tasks_reminders_zone" in plan, plan
+    assert "Seq Scan" not in plan, plan
+    assert touched(plan) < 100, plan

@@ -148,6 +148,9 @@ def go_through(app: APIFlask) -> None:
     expect(user.get(f"/v1/tasks/{again['id']}/occurrences"), 200)
     for action in ("complete", "skip"):
         expect(user.post(f"/v1/tasks/{again['id']}/{action}", json={}), 200)
+    until = {"until": "2099-01-01T00:00:00Z"}
+    expect(user.post(f"/v1/tasks/{again['id']}/snooze", json=until), 200)
+    expect(user.get("/v1/reminders?limit=1"), 200)
     for collection in ("tasks", "categories", "labels"):
         path = (
             f"/v1/{collection}/{expect(user.get(f'/v1/{collection}'), 200).json['items'][0]['id']}"

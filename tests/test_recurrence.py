@@ -1,5 +1,6 @@
 """When tasks are due that repeat: `occurrences_of` against a table, python-dateutil, and itself."""
 
+import json
 import time
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
@@ -64,6 +65,26 @@ def test_a_rule_yields_what_the_table_says(connection: Any, entry: Entry) -> Non
 
 def test_the_table_has_no_entry_twice() -> None:
     assert len({entry.name for entry in TABLE}) == len(TABLE) >= 50
+
+
+@pytest.mark.parametrize(
+    ("zone", "present", "now", "following"),
+    [
+        # Half past two is left out and comes at half past three; it is ten past three.
+        ("Europe/Berlin", "2024-03-30T02:30", "2024-03-31T01:10Z", "2024-03-31T02:30"),
+        # Half past one comes twice, and is past the first time; it is ten past one, once more.
+        ("America/New_York", "2024-11-02T01:30", "2024-11-03T06:10Z", "2024-11-04T01:30"),
+    ],
+)
+def test_what_is_past_is_so_by_the_instant(
+    connection: Any, zone: str, present: str, now: str, following: str
+) -> None:
+    recurrence = {"rule": "FREQ=DAILY", "start": present, "time_zone": zone}
+    recurrence |= {"overflow": "skip", "after": "schedule"}
+    with connection.cursor() as cursor:
+        values = (json.dumps(recurrence), present, now)
+        cursor.execute("select next_occurrence(%s, %s, false, %s)", values)
+        assert cursor.fetchone() == (datetime.fromisoformat(following),)
 
 
 def test_the_session_s_time_zone_does_not_matter(connection: Any) -> None:

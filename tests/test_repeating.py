@@ -166,6 +166,15 @@ def test_skipping_leaves_no_copy(alice: Account) -> None:
     assert alice.post(path(plain, "skip"), json={}).status_code == 409
 
 
+def test_what_was_completed_cannot_be_skipped(alice: Account) -> None:
+    task = repeating(alice, "2099-01-01", "FREQ=DAILY")
+    after = completed(alice, task)["task"]
+    for headers in ({}, {"Idempotency-Key": "once"}):
+        stale = alice.post(path(task, "skip"), json={"occurrence": "2099-01-01"}, headers=headers)
+        assert (stale.status_code, stale.json["type"]) == (409, "/problems/stale-occurrence")
+        assert stale.json["current"] == after
+
+
 def test_counted_from_completion_the_next_is_behind_today(alice: Account) -> None:
     task = repeating(alice, "2020-01-01", "FREQ=WEEKLY;INTERVAL=2", after="completion")
     after = completed(alice, task)
@@ -195,6 +204,18 @@ def test_a_moved_due_time_is_of_this_occurrence_alone(alice: Account) -> None:
     moved = alice.patch(path(task), json={"due_date": "2099-01-03"}).json
     assert (moved["due_date"], moved["occurrence"]) == ("2099-01-03", "2099-01-01")
     assert completed(alice, task)["task"]["due_date"] == "2099-01-08"
+
+
+def test_in_another_time_zone_a_task_stays_at_its_occurrence(alice: Account) -> None:
+    task = repeating(alice, "2099-07-01T07:00:00Z", "FREQ=DAILY")
+    first = completed(alice, task)
+    recurrence = {**task["recurrence"], "time_zone": "America/New_York"}
+    moved = alice.patch(path(task), json={"recurrence": recurrence}).json
+    assert (moved["occurrence"], moved["due_at"]) == ("2099-07-02T09:00:00", "2099-07-02T07:00:00Z")
+    second = completed(alice, task, occurrence="2099-07-02T09:00:00")
+    assert second["task"]["due_at"] == "2099-07-03T13:00:00Z"
+    assert second["completed"]["due_at"] == "2099-07-02T07:00:00Z"
+    assert second["completed"]["id"] != first["completed"]["id"]
 
 
 def test_what_is_below_a_task_is_open_again_on_its_next_occurrence(alice: Account) -> None:

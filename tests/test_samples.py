@@ -14,7 +14,7 @@ import pytest
 from apiflask import APIFlask
 
 from app.api.kinds import KINDS
-from app.api.tasks.actions import WEEKLY
+from app.api.tasks.actions import SNOOZED, WEEKLY
 from app.api.tasks.kind import TASK
 from app.api.transfer.schemas import EXAMPLE
 from app.core.ids import new_id
@@ -25,6 +25,9 @@ from tests.rig.programs import need
 
 EMAIL = "alice@example.com"
 LABELS = ["curl", "Python", "TypeScript"]
+
+TO_COME = "2099-01-31T08:30:00Z"
+"""Where samples show an instant that may be past."""
 
 SHOWN = {
     "list_tasks": {"tasks": "Task"},
@@ -121,7 +124,7 @@ def replacements(
         made = api.put(place, json=body).raise_for_status()
     if name.startswith(("restore_", "erase_")):
         api.delete(place).raise_for_status()
-    return {'"7"': made.headers["ETag"]}
+    return {'"7"': made.headers["ETag"], SNOOZED["snoozed_until"]: TO_COME}
 
 
 def fill(api: httpx.Client, document: dict[str, Any], name: str) -> None:
@@ -130,6 +133,9 @@ def fill(api: httpx.Client, document: dict[str, Any], name: str) -> None:
         api.patch("/v1/me", json=example(document, "UserPatch")).raise_for_status()
     if name == "list_tokens":
         api.post("/v1/tokens", json=example(document, "TokenCreate")).raise_for_status()
+    if name == "list_reminders":
+        body = {**example(document, "TaskReplace"), "reminders": [{"at": TO_COME}]}
+        api.put(f"/v1/tasks/{TASK.example['id']}", json=body).raise_for_status()
     for plural, kind in SHOWN.get(name, {}).items():
         place = f"/v1/{plural}/{example(document, kind)['id']}"
         api.put(place, json=example(document, f"{kind}Replace")).raise_for_status()

@@ -116,6 +116,27 @@ class Machine(RuleBasedStateMachine):
         steps = [{"op": op, "type": "task", "id": task, "body": {}} for op in ("complete", "skip")]
         self.account.post("/v1/batch", json={"operations": steps})
 
+    @rule(target=tasks, minutes=st.integers(0, 3))
+    def create_task_with_reminders(self, minutes: int) -> str:
+        reminders = [{"before": f"PT{minutes}M"}, {"days_before": minutes, "time": "09:00"}]
+        due = {"due_at": "2099-01-01T09:00:00Z", "recurrence": {"rule": "FREQ=DAILY;COUNT=2"}}
+        return self.account.create_task(**due, reminders=reminders)["id"]
+
+    @rule(target=tasks, task=consumes(tasks), days=st.integers(0, 2))
+    def remind(self, task: str, days: int) -> str:
+        """On days before one that it may not have, in the time zone of the account."""
+        reminders = [{"days_before": days, "time": "09:00"}, {"at": "2099-01-01T00:00:00Z"}]
+        self.account.patch(f"/v1/tasks/{task}", json={"reminders": reminders})
+        return task
+
+    @rule(task=tasks, day=st.integers(1, 3))
+    def snooze(self, task: str, day: int) -> None:
+        self.account.post(f"/v1/tasks/{task}/snooze", json={"until": f"2099-01-0{day}T00:00:00Z"})
+
+    @rule(zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]))
+    def travel(self, zone: str) -> None:
+        self.account.patch("/v1/me", json={"time_zone": zone})
+
     @rule(target=labels)
     def create_label(self) -> str:
         return self.account.post("/v1/labels", json={"name": new_id()}).json["id"]
@@ -164,6 +185,10 @@ class Machine(RuleBasedStateMachine):
         tasks = [item for item in items.values() if "position" in item]
         tasks.sort(key=lambda task: (task["position"], task["id"]))
         assert tasks == walk(self.account, "/v1/tasks", sort="position")
+        coming = walk(self.account, "/v1/reminders")
+        assert coming == sorted(coming, key=lambda item: (item["at"], item["task"]["id"]))
+        first = {item["task"]["id"]: item["at"] for item in reversed(coming)}
+        assert first == {task["id"]: task["remind_at"] for task in tasks if task["remind_at"]}
 
     @invariant()
     def nothing_is_known_of_others(self) -> None:

@@ -27,6 +27,9 @@ DEFAULTS = {
     "recurrence": None,
     "occurrence": None,
     "series_id": None,
+    "reminders": [],
+    "snoozed_until": None,
+    "remind_at": None,
 }
 GIVEN = {"id", "user_id", "title", "position", "version", "created_at", "updated_at"}
 FULL = {

@@ -19,6 +19,7 @@ from app.api.trash import erasing
 from app.core.ids import new_id
 from app.core.problem_kinds import DATABASE_BUSY
 from app.core.problems import Problem
+from app.db import chunks as in_chunks
 from app.db.statement import Statement
 from tests.assertions import refused
 from tests.conftest import Account
@@ -328,7 +329,7 @@ def test_every_field_that_clients_write_is_erased() -> None:
     assert tasks.keys() == {
         *TaskCreate.model_fields,
         *TASKS.shape.derived,
-        *("occurrence", "series_id"),
+        *("occurrence", "series_id", "snoozed_until"),
     }
     assert categories.keys() == {*CategoryCreate.model_fields}
 
@@ -480,7 +481,7 @@ def test_a_trash_that_cannot_be_emptied_at_once_is_503_and_goes_on_when_asked_ag
 
     with monkeypatch.context() as patched:
         if why == "time is short":
-            patched.setattr(erasing, "SPARE_SECONDS", 3600.0)
+            patched.setattr(in_chunks, "SPARE_SECONDS", 3600.0)
         else:
             patched.setattr(erasing, "_erase_chunk", failing)
         left = [8]

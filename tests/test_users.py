@@ -311,7 +311,10 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
     for account in (member, bob):
         category = account.create_category()
         label = account.create_label()
-        account.create_task(category_id=category["id"], label_ids=[label["id"]])
+        reminders = [{"at": "2099-01-01T00:00:00Z"}]
+        account.create_task(
+            category_id=category["id"], label_ids=[label["id"]], reminders=reminders
+        )
         account.create_token()
         account.post("/v1/tasks", json={"title": "Buy milk"}, headers=ONCE)
         deleted = account.create_task()

@@ -59,8 +59,15 @@ class Kind(NamedTuple):
 
     @property
     def exported(self) -> list[str]:
-        """The fields in an export: all but the owner and the version, which an import counts."""
-        return [name for name in self.writes.shape.answered if name not in {"user_id", "version"}]
+        """The fields in an export: all but the owner, the version, which an import counts, and
+        what the database makes of the others.
+        """
+        left_out = {"user_id", "version"}
+        return [
+            name
+            for name in self.writes.shape.answered
+            if name not in left_out and self.table.c[name].server_onupdate is None
+        ]
 
     @property
     def example(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.config import Settings
 from app.core.problem_kinds import QUOTA_EXCEEDED, UNAUTHENTICATED
@@ -46,6 +47,9 @@ ROW_BYTES: Final = 1000
 
 ELEMENT_BYTES: Final = 100
 """Bytes that an element of an array counts, which has a row of its own in an index."""
+
+OBJECT_BYTES: Final = 300
+"""The same of an array of objects."""
 
 NO_QUOTA: Final = 2**62
 """More than anybody can store."""
@@ -68,6 +72,7 @@ BYTES_LIMIT: Final[Element] = bindparam("quota_bytes", type_=BigInteger)
 ZERO: Final[Element] = literal_column("0", BigInteger)
 ROW_SIZE: Final[Element] = literal_column(str(ROW_BYTES), BigInteger)
 ELEMENT_SIZE: Final[Element] = literal_column(str(ELEMENT_BYTES), BigInteger)
+OBJECT_SIZE: Final[Element] = literal_column(str(OBJECT_BYTES), BigInteger)
 
 Result = TypeVar("Result")
 
@@ -142,27 +147,32 @@ def size_of(values: Mapping[str, Any], texts: Iterable[str]) -> int:
     size = 0
     for name in texts:
         if value := values.get(name):
-            size += len(value.encode()) if isinstance(value, str) else len(value) * ELEMENT_BYTES
+            if isinstance(value, str):
+                size += len(value.encode())
+            else:
+                size += len(value) * (OBJECT_BYTES if isinstance(value[0], dict) else ELEMENT_BYTES)
     return size
 
 
 def texts_of(table: Table, fields: Iterable[str]) -> list[str]:
-    """Those fields that are texts or arrays, whose length is counted."""
+    """Those fields that are texts or arrays and not made by the database: their length counts."""
+    columns = [table.c[name] for name in fields]
     return [
-        name
-        for name in fields
-        if isinstance(table.c[name].type, Text | ARRAY) and table.c[name].computed is None
+        column.name
+        for column in columns
+        if isinstance(column.type, Text | ARRAY) and column.server_onupdate is None
     ]
 
 
 def stored_size(row: FromClause, texts: Iterable[str]) -> Element:
     """SQL for the bytes of a row's texts, and what the elements of its arrays count."""
     size: Element = ZERO
-    for name in texts:
-        if isinstance(row.c[name].type, ARRAY):
-            length: Element = func.cardinality(row.c[name]) * ELEMENT_SIZE
+    for column in (row.c[name] for name in texts):
+        if isinstance(column.type, ARRAY):
+            each = OBJECT_SIZE if isinstance(column.type.item_type, JSONB) else ELEMENT_SIZE
+            length: Element = func.cardinality(column) * each
         else:
-            length = func.octet_length(row.c[name])
+            length = func.octet_length(column)
         size += func.coalesce(length, ZERO)
     return size
 

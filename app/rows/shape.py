@@ -29,15 +29,22 @@ ONE: Element = literal_column("1", BigInteger)
 
 
 def instants_of(types: Mapping[str, TypeEngine[Any]]) -> frozenset[str]:
-    """The names of those columns that are times."""
-    return frozenset(name for name, type_ in types.items() if isinstance(type_, TIMESTAMP))
+    """The names of those columns that are times, or arrays of times."""
+    return frozenset(
+        name
+        for name, type_ in types.items()
+        if isinstance(type_.item_type if isinstance(type_, ARRAY) else type_, TIMESTAMP)
+    )
 
 
 def read_instants(row: dict[str, Any], names: frozenset[str]) -> None:
     """Make times of their texts, in a row as PostgreSQL writes it in JSON."""
     for name in names & row.keys():
-        if row[name] is not None:
-            row[name] = datetime.fromisoformat(row[name])
+        value = row[name]
+        if isinstance(value, list):
+            row[name] = [datetime.fromisoformat(each) for each in value]
+        elif value is not None:
+            row[name] = datetime.fromisoformat(value)
 
 
 def is_own(table: FromClause, row_id: Element) -> Element:
@@ -77,7 +84,8 @@ class Shape(NamedTuple):
     value, unless that is null, without which nothing is written. `made` are fields that are never
     null: where a client gives none, a row keeps its own, and new rows get the elements of
     `made(now, number of rows)`, an array. `inherited` are the values of fields that are left out
-    of a row that is written whole.
+    of a row that is written whole. `own` are fields that clients do not write and a new row does
+    not have, also one under the id of a tombstone.
     """
 
     table: Table
@@ -86,6 +94,7 @@ class Shape(NamedTuple):
     derived: Mapping[str, Derived] = {}
     made: Mapping[str, Callable[[Element, Element], Element]] = {}
     inherited: Mapping[str, Element] = {}
+    own: Sequence[str] = ()
 
     def given(self, name: str) -> Element:
         """The value that a client gives for a field; an array, which may be empty, as its type."""

@@ -6,7 +6,7 @@ none, `changed`, and a `<field>_allowed` for each guard. Their parts are common 
 `after` the row written with the new version (PostgreSQL, "Data-Modifying Statements in WITH").
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -87,6 +87,7 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     own = {name: and_(alive, bindparam(name).is_(None)) for name in shape.made}
     changes = {name: new[name] for name in [*fields, *left_out, "version", "updated_at"]} | {
         **{name: case((keeps, table.c[name]), else_=new[name]) for name, keeps in own.items()},
+        **{name: case((alive, table.c[name])) for name in shape.own},
         "created_at": case((alive, table.c.created_at), else_=new.created_at),
         "deleted_at": null(),
         **shape.derive(
@@ -136,12 +137,19 @@ def delete(shape: Shape) -> Select[Any]:
     return answer([], after, shape.answered, otherwise=before)
 
 
-def if_expected(write: Update | Delete, row: Select[Any]) -> Select[Any]:
-    """Update or delete a row that leaves no tombstone; `row` selects its columns as it stands."""
+def if_expected(
+    write: Update | Delete,
+    row: Select[Any],
+    others: Callable[[CTE], Sequence[CTE]] = lambda _after: (),
+) -> Select[Any]:
+    """Update or delete a row that leaves no tombstone; `row` selects its columns as it stands.
+
+    `others` are CTEs that write other rows, of the one with the columns of the row as written.
+    """
     before = row.cte("before")
     expected = exists().where(is_expected(before)).select_from(before)
     after = write.where(expected).returning(*row.selected_columns).cte("after")
-    return answer([], after, before.c.keys(), otherwise=before)
+    return answer([], after, before.c.keys(), otherwise=before).add_cte(*others(after))
 
 
 def live(shape: Shape, *more: Element) -> Select[Any]:

@@ -25,7 +25,7 @@ from app.rows.quotas import NoRoom, quota, size_of, texts_of
 from app.rows.shape import Preconditions, Shape
 from app.rows.write import Acting, Representation, Write, send
 
-KEPT_STATEMENTS: Final = 256
+KEPT_STATEMENTS: Final = 96
 """Statements kept for one table: clients choose the fields of a patch, so there are 2^n."""
 
 

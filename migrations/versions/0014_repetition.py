@@ -1,4 +1,4 @@
-"""Tasks repeat by rules, and have reminders.
+"""Tasks repeat by rules.
 
 Revision ID: 0014
 Revises: 0013

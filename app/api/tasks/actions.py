@@ -42,6 +42,14 @@ SKIPPED: Final[dict[str, Any]] = {
     "updated_at": COMPLETED["updated_at"],
 }
 """The task of EXAMPLE, if it repeats every week, once an occurrence was skipped."""
+SNOOZED: Final[dict[str, Any]] = {
+    **EXAMPLE,
+    "snoozed_until": "2027-01-31T08:30:00Z",
+    "remind_at": "2027-01-31T08:30:00Z",
+    "version": 8,
+    "updated_at": COMPLETED["updated_at"],
+}
+"""The task of EXAMPLE, snoozed."""
 
 
 Missed = TypeAliasType(
@@ -72,6 +80,19 @@ class Step(Body):
         """What the statement is bound to."""
         keeps = self.missed == "keep"
         return {"asked": self.occurrence, "keeps_missed": keeps, "copies": False, "subtasks": False}
+
+
+class Snooze(Body):
+    """Until when a task does not remind its user; then it does."""
+
+    model_config = examples({"until": "2027-01-31T08:30:00Z"})
+
+    until: Timestamp
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the statement is bound to."""
+        return {"snoozed_until": self.until}
 
 
 class Complete(Step):

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 from sqlalchemy import ARRAY, Boolean, Text, Uuid, cast, false, literal, null
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from app.api.tasks.actions import Complete, Move, Step
-from app.api.tasks.queries import GOING_ON, MOVING, TASKS
+from app.api.tasks.actions import Complete, Move, Snooze, Step
+from app.api.tasks.queries import GOING_ON, MOVING, SNOOZING, TASKS
 from app.api.tasks.recurrence import Local
 from app.api.tasks.schemas import Task, TaskPatch, TaskReplace, columns
 from app.rows.kind import Kind, KindAction
@@ -52,6 +53,8 @@ TASK: Final = Kind(
         "occurrence": null(),
         "series_id": null(),
         "label_ids": cast(literal("{}"), ARRAY(Uuid(as_uuid=False))),
+        "reminders": cast(literal("{}"), ARRAY(JSONB)),
+        "snoozed_until": null(),
     },
     columns=columns,
     references={"category_id": "category", "label_ids": "label", "parent_id": "task"},
@@ -64,11 +67,13 @@ TASK: Final = Kind(
         ),
         "complete": KindAction(GOING_ON, Complete, lambda body: body.parameters, STEPPING),
         "skip": KindAction(GOING_ON, Step, lambda body: body.parameters, STEPPING),
+        "snooze": KindAction(SNOOZING, Snooze, lambda body: body.parameters, {}),
     },
     deferred=("check_parent", "check_parent_of_new", "fk_tasks_parents"),
     imported={
         "completed_at": Annotated[Timestamp | None, AfterValidator(completed)],
         "occurrence": Local | None,
         "series_id": Id | None,
+        "snoozed_until": Timestamp | None,
     },
 )

@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     Date,
+    FetchedValue,
     ForeignKeyConstraint,
     Index,
     SmallInteger,
@@ -59,6 +60,21 @@ class TaskLabel(Base):
     )
 
 
+class TaskReminder(Base):
+    """An instant at which a task reminds its user, as a trigger keeps it of `remind_at`."""
+
+    __tablename__ = "task_reminders"
+
+    user_id: Mapped[OwnerId]
+    task_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    at: Mapped[datetime] = mapped_column(TIMESTAMP(True), primary_key=True)
+
+    __table_args__ = (
+        Index("ix_task_reminders_by_user", "user_id", "at", "task_id"),
+        Index("ix_task_reminders_at", "at"),
+    )
+
+
 class Task(Versioned, Base):
     """One thing to do; a deleted one stays as a tombstone until purged."""
 
@@ -81,6 +97,13 @@ class Task(Versioned, Base):
     recurrence: Mapped[dict[str, str] | None] = mapped_column(JSONB)
     occurrence: Mapped[datetime | None] = mapped_column(TIMESTAMP)
     series_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    reminders: Mapped[list[dict[str, Any]]] = mapped_column(ARRAY(JSONB), server_default="{}")
+    snoozed_until: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    # A trigger makes these two of the others.
+    remind_at: Mapped[list[datetime] | None] = mapped_column(
+        ARRAY(TIMESTAMP(True)), server_onupdate=FetchedValue()
+    )
+    reminders_zone: Mapped[str | None] = mapped_column(Text, server_onupdate=FetchedValue())
     # Under a policy only leakproof operators use an index, and neither lower() nor a change of time
     # zone is one: what a listing is sorted by is stored. This one is what filters narrow down by
     # within other orders, as a day begins at most 16 hours off its midnight UTC in every zone.
@@ -115,6 +138,7 @@ class Task(Versioned, Base):
             "label_ids = '{}' or cardinality(label_ids) <= 50 and is_sorted_set(label_ids)",
             name="label_ids",
         ),
+        CheckConstraint("cardinality(reminders) <= 10", name="reminders"),
         CheckConstraint("due_date is null or due_at is null", name="due"),
         CheckConstraint("due_date between '0001-01-01' and '9999-12-31'", name="due_date"),
         CheckConstraint("due_at >= '0001-01-01Z' and due_at < '10000-01-01Z'", name="due_at"),
@@ -133,6 +157,12 @@ Index(
     Task.user_id,
     Task.parent_id,
     postgresql_where=Task.parent_id.is_not(None),
+)
+Index(
+    "ix_tasks_reminders_zone",
+    Task.user_id,
+    Task.reminders_zone,
+    postgresql_where=Task.reminders_zone.is_not(None),
 )
 Index("ix_tasks_category_id", Task.user_id, Task.category_id, postgresql_where=IN_CATEGORY)
 # What a search goes by. A user's first 500 changes are looked through instead: that takes half a

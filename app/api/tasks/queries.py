@@ -10,13 +10,19 @@ from sqlalchemy import ARRAY, Uuid, bindparam, case, cast, exists, func, select
 
 from app.api.categories.models import Category
 from app.api.labels.models import Label
-from app.api.tasks import labelling, order, repeating, subtrees
+from app.api.tasks import labelling, order, reminding, repeating, subtrees
 from app.api.tasks.by_due import place_of, position_after
 from app.api.tasks.days import UNKNOWN_ZONE
 from app.api.tasks.filters import TaskFilters
 from app.api.tasks.listings import listing
 from app.api.tasks.models import Task
-from app.api.tasks.schemas import FIELDS, PRIORITIES, represent
+from app.api.tasks.schemas import (
+    FIELDS,
+    NEEDS_DUE,
+    PRIORITIES,
+    REMINDERS_NEED_DUE,
+    represent,
+)
 from app.core import deadline
 from app.core.places import SEARCHES, refusal
 from app.core.problem_kinds import SEARCH_TOO_SLOW
@@ -46,9 +52,7 @@ CONSTRAINTS["ck_tasks_depth"] = invalid(
     "would make more than five levels", "too_deep", pointer="/parent_id"
 )
 
-CONSTRAINTS["ck_tasks_due_required"] = invalid(
-    "needs a task that is due", "due_required", pointer="/recurrence"
-)
+CONSTRAINTS["ck_tasks_due_required"] = invalid(NEEDS_DUE, "due_required", pointer="/recurrence")
 CONSTRAINTS["ck_tasks_recurrence_rule"] = invalid(
     "has no occurrence within a hundred years", "rule", pointer="/recurrence/rule"
 )
@@ -61,6 +65,10 @@ CONSTRAINTS["ck_tasks_recurrence_start"] = invalid(
     "must be a day for a task with due_date, and a time for one with due_at",
     "local_time",
     pointer="/recurrence/start",
+)
+
+CONSTRAINTS["ck_tasks_reminders_due"] = invalid(
+    REMINDERS_NEED_DUE, "due_required", pointer="/reminders"
 )
 
 RAISED[UNKNOWN_ZONE] = invalid("is not known to the database", "time_zone", parameter="time_zone")
@@ -140,6 +148,7 @@ TASKS: Final = VersionedTable(
         },
         made={"position": order.at_end},
         inherited={"category_id": PARENTS_CATEGORY},
+        own=("series_id",),
     ),
     represent,
     delete=subtrees.delete,
@@ -151,13 +160,14 @@ ADDING: Final = Acting.of(labelling.adding(TASKS.shape), labelling.require_label
 TAKING_AWAY: Final = Acting.of(labelling.taking_away(TASKS.shape))
 OCCURRENCES: Final = Statement(repeating.occurrences())
 GOING_ON: Final = Acting.of(repeating.going_on(TASKS.shape), repeating.require_asked)
+SNOOZING: Final = Acting.of(reminding.snoozing(TASKS.shape))
 MOVING: Final = Acting.of(order.moving(TASKS.shape), order.require_place)
 
 NO_FILTERS: Final = frozenset({"limit", "cursor", "sort"})
 
 SEARCHING: Final = "Another search of this user is still under way."
 
-KEPT_LISTINGS: Final = 256
+KEPT_LISTINGS: Final = 96
 """Cached statements of listings. Thousands of shapes are possible; clients use a few."""
 
 

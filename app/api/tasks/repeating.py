@@ -39,7 +39,7 @@ from app.rows.actions import Action, Copy
 from app.rows.quotas import ROW_SIZE, ZERO, Growth, NoRoom, stored_size, texts_of
 from app.rows.shape import ID, ONE, VERSIONS, Element, Shape, is_own
 
-LEFT_BEHIND: Final = {"recurrence", "occurrence", "deleted_at", "erased_version"}
+LEFT_BEHIND: Final = {"recurrence", "occurrence", "snoozed_until", "deleted_at", "erased_version"}
 """What a completed copy does not have of its task."""
 
 
@@ -137,7 +137,7 @@ def going_on(shape: Shape, asked: Asked = GIVEN, fields: Sequence[str] = ()) -> 
             "created_at": bump.c.at,
             "updated_at": bump.c.at,
         }
-        columns = [each for each in table.c if each.computed is None]
+        columns = [each for each in table.c if each.server_onupdate is None]
         names = [each.name for each in columns if each.name not in LEFT_BEHIND]
         row = [own.get(name, before.c[name]) for name in names]
         new = select(*row).select_from(before.join(bump, true())).where(copies)
@@ -167,7 +167,7 @@ def going_on(shape: Shape, asked: Asked = GIVEN, fields: Sequence[str] = ()) -> 
         others=written,
         growth=Growth(made, grown),
         guards=guards,
-        copy=Copy(copy, func.uuid_of(ID, asked.occurrence)),
+        copy=Copy(copy, case((asked.copies, func.uuid_of(ID, asked.occurrence)))),
     )
 
 

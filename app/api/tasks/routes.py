@@ -10,15 +10,17 @@ from app.api.tasks import queries
 from app.api.tasks.actions import (
     LABELLED,
     SKIPPED,
+    SNOOZED,
     Complete,
     Completion,
     Move,
     Occurrences,
     OccurrencesQuery,
+    Snooze,
     Step,
 )
 from app.api.tasks.filters import TaskFilters
-from app.api.tasks.queries import ADDING, GOING_ON, MOVING, TAKING_AWAY, TASKS
+from app.api.tasks.queries import ADDING, GOING_ON, MOVING, SNOOZING, TAKING_AWAY, TASKS
 from app.api.tasks.schemas import (
     COMPLETED,
     Task,
@@ -214,6 +216,23 @@ def skip_occurrence(task_id: str, wanted: Step) -> Response:
     """
     once = idempotency_key.requested({"id": task_id, **wanted.given()})
     return _stepped(task_id, wanted, once)
+
+
+@blueprint.post("/<id:task_id>/snooze")
+@blueprint.input(Snooze, arg_name="snooze")
+@blueprint.output(Task, example=SNOOZED)
+def snooze_task(task_id: str, snooze: Snooze) -> Response:
+    """Snooze a task
+
+    It reminds its user at that instant, and not before. A snooze ends when the task is due at
+    another time, goes on to its next occurrence, or gets other reminders. A task that is complete
+    is returned unchanged.
+    """
+    once = idempotency_key.requested({"id": task_id, **snooze.given()})
+    representation, replayed = TASKS.act(
+        SNOOZING, current_user_id(), task_id, preconditions(), once, **snooze.parameters
+    )
+    return idempotency_key.mark(resource(representation), replayed)
 
 
 @blueprint.get("/<id:task_id>/occurrences")

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.api.tasks.recurrence import Local, Recurrence, local_text
+from app.api.tasks.reminders import Reminder, Reminders, needs_due, needs_due_at, next_of
 from app.web.fields.identifiers import Id
 from app.web.fields.inputs import Body, Patch, examples
 from app.web.fields.scalars import Int64
@@ -43,6 +44,9 @@ EXAMPLE: Final[dict[str, Any]] = {
     "recurrence": None,
     "occurrence": None,
     "series_id": None,
+    "reminders": [],
+    "snoozed_until": None,
+    "remind_at": None,
     "version": 7,
     "created_at": "2026-11-21T09:30:00.123456Z",
     "updated_at": "2026-11-21T09:30:00.123456Z",
@@ -85,6 +89,13 @@ Position = Annotated[
 ]
 OCCURRENCE: Final = "The local day or time of the present occurrence; null unless the task repeats."
 SERIES: Final = "The repeating task of which this one is a completed occurrence."
+SNOOZED: Final = "When the task reminds its user; before that, its `reminders` are silent."
+NEEDS_DUE: Final = "needs a task that is due"
+REMINDERS_NEED_DUE: Final = "before needs a task with due_at, and days_before one that is due"
+REMIND_AT: Final = (
+    "When the task reminds its user next; null if it does not. It moves on with time, and then the"
+    " task keeps its version and its ETag."
+)
 PARENT: Final = (
     "The task that this one is a step of. There are at most five levels. A task that is written by"
     " POST or PUT without the member `category_id` gets the category of this one."
@@ -125,6 +136,9 @@ class Task(BaseModel):
     recurrence: Recurrence | None
     occurrence: Annotated[Local | None, Field(description=OCCURRENCE)]
     series_id: Annotated[Id | None, Field(description=SERIES)]
+    reminders: Reminders
+    snoozed_until: Annotated[Timestamp | None, Field(description=SNOOZED)]
+    remind_at: Annotated[Timestamp | None, Field(description=REMIND_AT)]
     version: Int64 = Field(ge=1)
     created_at: Timestamp
     updated_at: Timestamp
@@ -147,6 +161,27 @@ def due_once(due_at: datetime | None, info: ValidationInfo) -> datetime | None:
     if due_at is not None and info.data.get("due_date") is not None:
         raise PydanticCustomError("due_once", "due_date and due_at cannot both be set")
     return due_at
+
+
+def due_to_repeat(recurrence: Recurrence | None, info: ValidationInfo) -> Recurrence | None:
+    """Accept a recurrence only of a task that is due."""
+    if recurrence is not None and not _dues(info):
+        raise PydanticCustomError("due_required", NEEDS_DUE)
+    return recurrence
+
+
+def due_to_remind(reminders: list[Reminder], info: ValidationInfo) -> list[Reminder]:
+    """Accept only reminders for which the task has the due time that they need."""
+    dues = _dues(info)
+    for reminder in reminders:
+        if (needs_due(reminder) and not dues) or (needs_due_at(reminder) and dues == {"due_date"}):
+            raise PydanticCustomError("due_required", REMINDERS_NEED_DUE)
+    return reminders
+
+
+def _dues(info: ValidationInfo) -> set[str]:
+    """Which due times a task has, those that were refused included."""
+    return {name for name in ("due_date", "due_at") if info.data.get(name, "refused") is not None}
 
 
 class TaskCreate(Body):
@@ -181,7 +216,8 @@ class TaskCreate(Body):
     position: Position | None = None
     label_ids: LabelIds = Field(default=[])
     parent_id: Annotated[Id | None, Field(description=PARENT)] = None
-    recurrence: Recurrence | None = None
+    recurrence: Annotated[Recurrence | None, AfterValidator(due_to_repeat)] = None
+    reminders: Annotated[Reminders, AfterValidator(due_to_remind)] = Field(default=[])
 
     def whole(self) -> dict[str, Any]:
         """All members; not the category if it is left out, so that it is that of the parent."""
@@ -205,6 +241,9 @@ class TaskPatch(Patch, TaskCreate):
 
     title: Title = ""
     position: Position = ""
+    # The database knows when the task is due that is changed.
+    recurrence: Recurrence | None = None
+    reminders: Reminders = Field(default=[])
 
 
 def columns(values: dict[str, Any]) -> dict[str, Any]:
@@ -213,6 +252,8 @@ def columns(values: dict[str, Any]) -> dict[str, Any]:
         values = values | {"priority": PRIORITIES.index(values["priority"])}
     if recurrence := values.get("recurrence"):
         values = values | {"recurrence": recurrence.all()}
+    if "reminders" in values:
+        values = values | {"reminders": [each.stored() for each in values["reminders"]]}
     if occurrence := values.get("occurrence"):
         values = values | {"occurrence": datetime.fromisoformat(occurrence)}
     return values
@@ -225,4 +266,6 @@ def represent(row: Any) -> dict[str, Any]:
     if stored := task["recurrence"]:
         task["recurrence"] = {name: stored[name] for name in Recurrence.model_fields}
         task["occurrence"] = local_text(task["occurrence"], stored["start"])
+    task["reminders"] = [dict(sorted(each.items())) for each in task["reminders"]]
+    task["remind_at"] = next_of(task["remind_at"])
     return task

@@ -10,9 +10,10 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import IO, Final
 
+from app.api.transfer.calendars import CALENDAR
 from app.api.transfer.capacity import PIECE, in_pace, take_place, temporary_file
 from app.api.transfer.formats import JSON_LINES, Form
-from app.api.transfer.tasks_alone import CALENDAR, TABLE
+from app.api.transfer.tables import TABLE
 from app.core import deadline
 from app.db.run import perform
 from app.db.scope import reading

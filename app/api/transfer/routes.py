@@ -39,10 +39,10 @@ def export_account(query: ExportQuery) -> Response:
 
     `format=csv` exports only the tasks, for a spreadsheet: in UTF-8 with a byte order mark, and
     with an apostrophe before text that looks like a formula. `labels` has the names as one line of
-    CSV, so a name with a comma is in quotes; `parent` is the title of the parent. `format=ics`
-    exports the tasks for a calendar, each as a VTODO whose UID is the id. CATEGORIES has the names
-    of the category and the labels, RELATED-TO the id of the parent. A user can run one export or
-    import at a time.
+    CSV, so a name with a comma is in quotes; `parent` is the title of the parent; `reminders` are
+    JSON. `format=ics` exports the tasks for a calendar, each as a VTODO whose UID is the id.
+    CATEGORIES has the names of the category and the labels, RELATED-TO the id of the parent; each
+    reminder of an open task is a VALARM. A user can run one export or import at a time.
     """
     return export(current_user_id(), query.format)
 

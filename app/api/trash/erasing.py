@@ -4,9 +4,10 @@ Its row stays until `flask purge` takes it, because the feed of changes reports 
 database holds it to being empty (`ck_<table>_erased`).
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
-import psycopg2
 from sqlalchemy import (
     CTE,
     Select,
@@ -25,9 +26,8 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from app.api import kinds
 from app.api.kinds import KINDS
 from app.api.trash.queries import items_of
-from app.core import deadline
-from app.core.problem_kinds import UNFINISHED
-from app.core.problems import Problem, not_found, precondition_failed
+from app.core.problems import not_found, precondition_failed
+from app.db.chunks import run_each
 from app.db.run import execute
 from app.db.scope import reading, writing
 from app.db.statement import Statement
@@ -38,9 +38,6 @@ from app.rows.statements import is_expected
 
 CHUNK: Final = 500
 """How many rows one statement erases: other writes of the user wait for as long."""
-
-SPARE_SECONDS: Final = 1.0
-"""What the last chunk of a request has to leave of its time."""
 
 
 def erase() -> Select[Any]:
@@ -116,21 +113,18 @@ def erase_item(user_id: str, item_id: str, conditions: Preconditions) -> None:
 
 
 def empty_trash(user_id: str) -> None:
-    """Erase all that is in the trash when this begins, in chunks, each its own transaction.
+    """Erase all that is in the trash when this begins, in chunks.
 
     Raises Problem 503 `unfinished` if there is no time for all of it.
     """
+    run_each(_chunks(user_id))
+
+
+def _chunks(user_id: str) -> Iterator[Callable[[], object]]:
     after: dict[str, object] = dict.fromkeys(KINDS, "-infinity")
-    for number, bound in enumerate(execute(reading(user_id), BOUNDS, user_id=user_id)):
+    for bound in execute(reading(user_id), BOUNDS, user_id=user_id):
         kind, until = bound.type, bound.until
-        if number and deadline.left() < SPARE_SECONDS:
-            raise Problem(UNFINISHED)
-        try:
-            _erase_chunk(user_id, kind, after[kind], until)
-        except (psycopg2.Error, Problem) as error:
-            if not number:
-                raise
-            raise Problem(UNFINISHED) from error  # the error may say that nothing was changed
+        yield partial(_erase_chunk, user_id, kind, after[kind], until)
         after[kind] = until
 
 

@@ -1,13 +1,29 @@
 """Queries of accounts; each function is one statement and one round trip."""
 
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, bindparam, delete, false, func, null, or_, select, text, true, update
+from sqlalchemy import (
+    CTE,
+    Select,
+    bindparam,
+    delete,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
+from app.api.tasks import reminding
 from app.api.users.schemas import FIELDS, represent
 from app.core.problems import precondition_failed
+from app.db.chunks import run_each
 from app.db.run import execute, first
 from app.db.scope import Role, Scope, reading, writing
 from app.db.sending import Row
@@ -15,8 +31,8 @@ from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.idempotency import Once
 from app.rows.owner import User
-from app.rows.quotas import NoAccount
-from app.rows.shape import USER_ID, Preconditions
+from app.rows.quotas import ZERO, NoAccount
+from app.rows.shape import ONE, USER_ID, Preconditions
 from app.rows.write import Representation
 
 PUBLIC: Final = [getattr(User, name) for name in (*FIELDS, "used_rows", "used_bytes")]
@@ -71,10 +87,32 @@ def get_user(user_id: str) -> Representation | None:
 
 
 def update_user(user_id: str, values: dict[str, Any], conditions: Preconditions) -> Representation:
-    """Change the given fields and return the account. Raises NoAccount, Problem 412."""
+    """Change the given fields and return the account.
+
+    Raises NoAccount, Problem 412, 503 `unfinished` if there is no time to bring all local reminders
+    to another time zone.
+    """
     parameters = {"user_id": user_id, **conditions._asdict(), **values}
     [row] = execute(writing(user_id), _update(frozenset(values)), **parameters)
-    return represent(_settle(row, conditions))
+    account = represent(_settle(row, conditions))
+    if row.behind >= (reminding.CHUNK if row.changed else 1):
+        run_each(_followed(user_id, account["time_zone"]), begun=True)
+    return account
+
+
+def _followed(user_id: str, zone: str) -> Iterator[Callable[[], object]]:
+    """The chunks in which further local reminders follow the account's time zone; none any more
+    once it is another one again.
+    """
+    behind, present = reminding.CHUNK, zone
+
+    def chunk() -> None:
+        nonlocal behind, present
+        [row] = execute(writing(user_id, once=True), FOLLOW, user_id=user_id)
+        behind, present = row.behind, row.time_zone
+
+    while behind == reminding.CHUNK and present == zone:
+        yield chunk
 
 
 def delete_user(user_id: str, conditions: Preconditions) -> None:
@@ -113,17 +151,25 @@ def _replay() -> Select[Any]:
 def _update(fields: frozenset[str]) -> Statement:
     values: dict[str, Any] = {name: bindparam(name) for name in sorted(fields)}
     differs = (getattr(User, name).is_distinct_from(value) for name, value in values.items())
+    moves = "time_zone" in fields
+    tasks = reminding.behind(bindparam("time_zone"))
+    count = reminding.size_of(tasks) if moves else ZERO
+
+    def others(after: CTE) -> list[CTE]:
+        return [reminding.moved(tasks, after.c.version, after.c.updated_at)] if moves else []
+
     write = (
         update(User)
         .where(User.id == USER_ID, or_(false(), *differs))
         .values(
             **values,
-            change_seq=User.change_seq + 1,
-            version=User.change_seq + 1,
+            change_seq=User.change_seq + ONE + count,
+            version=User.change_seq + ONE,
             updated_at=func.clock_timestamp(),
         )
     )
-    return Statement(statements.if_expected(write, OWN))
+    statement = statements.if_expected(write, OWN, others)
+    return Statement(statement.add_columns(count.label("behind")))
 
 
 FIND_LOGIN: Final = Statement(
@@ -135,3 +181,4 @@ GET: Final = Statement(OWN)
 CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
 REPLAY: Final = Statement(_replay())
 DELETE: Final = Statement(statements.if_expected(delete(User).where(User.id == USER_ID), OWN))
+FOLLOW: Final = Statement(reminding.following())

@@ -135,7 +135,10 @@ def get_me() -> Response:
 def update_me(patch: UserPatch) -> Response:
     """Change the account
 
-    A JSON merge patch: absent fields stay as they are, null clears a field.
+    A JSON merge patch: absent fields stay as they are, null clears a field. With another
+    `time_zone`, the local reminders of tasks that do not repeat move to it, each task with a new
+    version. If there is no time for all of them, the response is 503 `unfinished`; repeat the
+    request, and it continues.
     """
     return resource(queries.update_user(current_user_id(), patch.given(), preconditions()))
 

@@ -1,4 +1,4 @@
-"""Instants and days."""
+"""Instants, days and durations."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Final
@@ -29,6 +29,13 @@ Digits beyond microseconds are cut off. The RFC sets no limit to them; .NET writ
 """
 
 DATE_PATTERN: Final = f"^{DAY}$"
+
+LONGEST_DURATION: Final = 32
+"""Characters; the pattern allows fewer."""
+
+OF_A_DAY: Final = "T([0-9]{1,6}H([0-9]{1,6}M)?([0-9]{1,7}S)?|[0-9]{1,6}M([0-9]{1,7}S)?|[0-9]{1,7}S)"
+DURATION_PATTERN: Final = f"^P([0-9]{{1,3}}W|[0-9]{{1,4}}D({OF_A_DAY})?|{OF_A_DAY})$"
+"""ISO 8601-1, section 5.5.2, without years and months, which are of no certain length."""
 
 DAY_OR_INSTANT_PATTERN: Final = f"^{DAY}({TIME})?$"
 
@@ -79,5 +86,14 @@ DayOrInstant = Annotated[
         "timestamp",
         "must be an RFC 3339 date-time with an offset, or a date as YYYY-MM-DD",
         LONGEST_TIMESTAMP,
+    ),
+]
+Duration = Annotated[
+    str,
+    Matching(
+        DURATION_PATTERN,
+        "duration",
+        "must be a duration of ISO 8601, such as PT15M, P1DT12H or P2W",
+        LONGEST_DURATION,
     ),
 ]

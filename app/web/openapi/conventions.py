@@ -27,7 +27,7 @@ OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """What 503 means and shows where its body has the schema of 200 and is no problem document."""
 
 
-REPLAYING: Final = {"create", "restore", "move", "complete", "skip"}
+REPLAYING: Final = {"create", "restore", "move", "complete", "skip", "snooze"}
 """Verbs of operations that repeat an answer with a row."""
 
 WRITING: Final = {*REPLAYING, "replace", "update", "register", "run", "import", "add"}

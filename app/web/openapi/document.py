@@ -23,6 +23,7 @@ CHAPTERS: Final = (
     "order",
     "subtasks-and-labels",
     "repetition",
+    "reminders",
     "idempotency",
     "conditional-requests",
     "sync",
@@ -44,6 +45,7 @@ GROUPS: Final = {
         "Tasks": "The tasks of the user.",
         "Categories": "Groups of tasks; a task has one category or none.",
         "Labels": "Names that tasks have; a task has any number of them.",
+        "Reminders": "When tasks remind the user.",
         "Trash": "What was deleted within the last 30 days; restore or erase it.",
     },
     "Sync and files": {

@@ -1,0 +1,1 @@
+"""Reminders that are to come, in the order in which they ring."""
