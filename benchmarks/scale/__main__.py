@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from app.dev.embedded import throwaway
 from benchmarks.scale.data import EACH, Size, filled
+from benchmarks.scale.due import due
 from benchmarks.scale.measure import explain, measure, place
-from benchmarks.scale.report import tables, write
+from benchmarks.scale.report import due_table, tables, write
 
 # The first line is production's; the others make the filling faster.
 OPTIONS = (
@@ -56,6 +57,9 @@ def main() -> int:
         places = [place(url, size) for url, size in zip(urls, sizes, strict=True)]
         say("measuring")
         times = measure(places, arguments.rounds)
+        next_of_all = {
+            size.tasks: due(url, arguments.rounds) for url, size in zip(urls, sizes, strict=True)
+        }
         say("explaining")
         plans = {
             (there.size.tasks, *key): plan
@@ -63,7 +67,9 @@ def main() -> int:
             for key, plan in explain(url, there).items()
         }
     numbers = [size.tasks for size in sizes]
-    report = f"{circumstances(arguments.rounds)}\n\n{tables(times, plans, numbers)}"
+    report = "\n\n".join(
+        [circumstances(arguments.rounds), tables(times, plans, numbers), due_table(next_of_all)]
+    )
     print(report)
     if not arguments.no_write:
         write(report, plans, numbers)

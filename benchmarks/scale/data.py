@@ -49,7 +49,8 @@ insert into labels (user_id, id, name, version, created_at, updated_at)
 """
 FILL_TASKS: Final = """
 insert into tasks (user_id, id, title, description, complete, completed_at, priority, due_date,
-    due_at, category_id, version, created_at, updated_at, position, label_ids, parent_id)
+    due_at, category_id, version, created_at, updated_at, position, label_ids, parent_id,
+    reminders, remind_at)
 select lpad(to_hex(owner), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid,
     title || case when dice %% 1000 = 7 then ' zebra' else '' end, description,
     dice %% 5 > 0, case when dice %% 5 > 0 then at end,
@@ -69,7 +70,10 @@ select lpad(to_hex(owner), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid,
             then lpad(to_hex(n - n / %(every)s %% 8 * %(every)s), 32, '0')::uuid
         when owner > 0 and task.place / %(users)s %% 8 in (1, 2)
             then lpad(to_hex(above + (above - 1) / (%(every)s - 1)), 32, '0')::uuid
-    end
+    end,
+    -- Half of those that are open remind within a year.
+    case when dice %% 10 = 0 then array[jsonb_build_object('at', rings)] else '{}' end,
+    case when dice %% 10 = 0 then array[rings] end
 from (
     select *, place - place / %(users)s %% 8 * %(users)s as above from (
     select n, other.place, hashint8extended(n, 1) & 1073741823 as dice,
@@ -77,11 +81,16 @@ from (
         case when n %% %(every)s = 0 then 0 else 1 + place %% %(users)s end as owner
     from generate_series(1, %(tasks)s) n, lateral (select n - n / %(every)s as place) other
     ) placed
-) task join texts on texts.place = dice / 1000 %% %(texts)s
+) task join texts on texts.place = dice / 1000 %% %(texts)s,
+    lateral (select now() + (1 + dice / 10 %% 525600) * interval '1 minute' as rings) later
 """
 FILL_TASK_LABELS: Final = """
 insert into task_labels (user_id, label_id, task_id)
     select user_id, unnest(label_ids), id from tasks where label_ids <> '{}'
+"""
+FILL_TASK_REMINDERS: Final = """
+insert into task_reminders (user_id, task_id, at)
+    select user_id, id, unnest(remind_at) from tasks where remind_at is not null
 """
 
 
@@ -162,6 +171,7 @@ def fill(cursor: Any, size: Size) -> None:
     cursor.execute(FILL_USERS, numbers)
     cursor.execute(FILL_TASKS, numbers)
     cursor.execute(FILL_TASK_LABELS)
+    cursor.execute(FILL_TASK_REMINDERS)
     cursor.execute("alter table tasks add constraint pk_tasks primary key (user_id, id)")
     for (reference,) in references:
         cursor.execute(reference)

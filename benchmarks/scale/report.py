@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.scale.data import EACH
+from benchmarks.scale.due import TOLD, Due
 from benchmarks.scale.measure import Key, Times
 from benchmarks.scale.plans import Plan
 from benchmarks.scale.requests import FIRST, REQUESTS
@@ -21,6 +22,17 @@ def tables(times: Mapping[Key, Times], plans: Plans, sizes: Sequence[int]) -> st
     titles = {"ordinary": f"A user with {EACH} tasks", "big": big_title(sizes)}
     return "\n".join(
         f"### {title}\n\n{table(times, plans, sizes, kind)}" for kind, title in titles.items()
+    )
+
+
+def due_table(found: Mapping[int, Due]) -> str:
+    """A line for each size: what it takes to find the next reminders of all users."""
+    lines = ["| rows | milliseconds | buffers |", "| ---: | ---: | ---: |"]
+    lines += [
+        f"| {size:,} | {each.milliseconds:.2f} | {each.buffers} |" for size, each in found.items()
+    ]
+    return (
+        f"### The next {TOLD} reminders of all users, in the database\n\n" + "\n".join(lines) + "\n"
     )
 
 

@@ -75,11 +75,20 @@ REQUESTS: Final = (
     Request("q=xylophone (in none)", {"q": "xylophone"}),
     Request("q=mi (in a fifth)", {"q": "mi"}),
     Request("q=zq (two letters, in none)", {"q": "zq"}),
+    Request("reminders", method="GET reminders"),
+    Request("reminders, until", {"until": "2100-01-01T00:00:00Z"}, method="GET reminders"),
     Request("POST", method="POST"),
     Request("PATCH", method="PATCH"),
+    Request("PATCH of reminders", method="PATCH reminders"),
     Request("POST move", method="POST move"),
+    Request("POST snooze", method="POST snooze"),
     Request("PUT and DELETE of a label", method="PUT label"),
 )
+
+
+def at(turn: int) -> str:
+    """An instant to come, another one each turn."""
+    return f"2099-01-01T{turn % 24:02}:{turn // 24 % 60:02}:00Z"
 
 
 class Caller(NamedTuple):
@@ -107,6 +116,12 @@ class Caller(NamedTuple):
             neighbour = self.tasks[turn * 7 % len(self.tasks) - 1]
             where = {"after": neighbour} if neighbour not in task else {"to": "start"}
             path, options = f"{task}/move", {"json": where}
+        elif what == "snooze":
+            path, options = f"{task}/snooze", {"json": {"until": at(turn)}}
+        elif method == "PATCH" and what == "reminders":
+            path, options = task, {"json": {"reminders": [{"at": at(turn)}]}}
+        elif what == "reminders":
+            path, options = "/v1/reminders", {"query_string": dict(request.query)}
         elif what == "label":
             path, method = f"{task}/labels/{RARE}", "PUT" if turn % 2 else "DELETE"
         elif method == "POST":
