@@ -17,6 +17,7 @@ DURATION: Final[TypeAdapter[timedelta]] = TypeAdapter(timedelta)
 
 EXAMPLE: Final[list[dict[str, Any]]] = [{"days_before": 1, "time": "18:00"}, {"before": "PT15M"}]
 
+ALONE: Final = {"at": {"type": "string"}, "before": {"type": "string"}}
 FORMS: Final = ({"at"}, {"before"}, {"days_before", "time"})
 
 TIME_PATTERN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
@@ -50,7 +51,7 @@ class Reminder(Patch):
         minProperties=1,
         maxProperties=2,
         dependentRequired={"days_before": ["time"], "time": ["days_before"]},
-        **{"not": {"required": ["at", "before"]}},
+        **{"not": {"properties": ALONE, "required": [*ALONE]}},
     )
 
     at: Annotated[Timestamp, Field(description="At this instant.")] = datetime.min
