@@ -141,6 +141,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.health.routes import blueprint as health
     from app.api.labels.routes import blueprint as labels
     from app.api.reminders.routes import blueprint as reminders
+    from app.api.sessions.routes import blueprint as sessions
     from app.api.tasks.routes import blueprint as tasks
     from app.api.tokens.routes import blueprint as tokens
     from app.api.transfer.routes import blueprint as transfer
@@ -153,6 +154,11 @@ def register_blueprints(app: APIFlask) -> None:
         (health, "", (policies.public,)),
         (authentication, "/v1/auth", (policies.issuing,)),
         (me, "/v1/me", (policies.signed_in, request_limits.by_user, policies.for_account)),
+        (
+            sessions,
+            "/v1/sessions",
+            (policies.signed_in, request_limits.by_user, policies.for_account),
+        ),
         (tokens, "/v1/tokens", (policies.signed_in, request_limits.by_user, policies.for_account)),
         (tasks, "/v1/tasks", (policies.signed_in, request_limits.by_user)),
         (categories, "/v1/categories", (policies.signed_in, request_limits.by_user)),

@@ -18,6 +18,10 @@ NOWHERE = "postgresql://somebody:hunter2secret@127.0.0.1:1/nowhere"
 LINES = "application/jsonl"
 
 
+OF_ACCOUNT = ("/v1/me", "/v1/sessions", "/v1/tokens", "/v1/export", "/v1/import")
+"""What routes begin with that want the scope `account`."""
+
+
 class Route(NamedTuple):
     """One method of one path, with the models of its body and its query."""
 

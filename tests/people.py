@@ -4,13 +4,14 @@ from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
-from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from tests.conftest import PASSWORD, Account
 
-CHEAP_HASH = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
+CHEAP_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+"""The first sign-in renews it, as its costs are not those of the service."""
 
 
 class Session(NamedTuple):
@@ -40,12 +41,38 @@ def session(client: FlaskClient, response: TestResponse) -> Session:
     return Session(client, response.json["access_token"], response.json["refresh_token"])
 
 
+def as_of(account: Account, signed_in: Session) -> Account:
+    """The account as it is called in this session."""
+    return account._replace(token=signed_in.access_token)
+
+
 def give_password(connection: Any, *accounts: Account) -> None:
     """Let them sign in with PASSWORD, without the cost of a hash that is hard to reverse."""
+    give_hash(connection, CHEAP_HASH, *accounts)
+
+
+def give_hash(connection: Any, password_hash: str, *accounts: Account) -> None:
+    """Let them sign in with the password that has this hash."""
     with connection.cursor() as cursor:
         ids = [account.user_id for account in accounts]
         sql = "update users set password_hash = %s where id = any(%s::uuid[])"
-        cursor.execute(sql, (CHEAP_HASH, ids))
+        cursor.execute(sql, (password_hash, ids))
+
+
+def outlast_grace(connection: Any, user_id: str) -> None:
+    """Let ten seconds pass since the user's refresh tokens were spent."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update refresh_tokens set spent_at = spent_at - interval '10 seconds'"
+            " where user_id = %s",
+            (user_id,),
+        )
+
+
+def disable(connection: Any, account: Account) -> None:
+    """Disable an account, as `flask users disable` does."""
+    with connection.cursor() as cursor:
+        cursor.execute("update users set disabled_at = now() where id = %s", (account.user_id,))
 
 
 def any_address() -> str:

@@ -17,13 +17,14 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.core.problem_kinds import KINDS
+from app.web.openapi.conventions import takes_key
 from tests.conftest import Account, settings_for
 from tests.contract import ROUTES, Route, keyword, schema, types
 from tests.raw import exchange
 
 BODIES = [route for route in ROUTES if route.body]
 QUERIES = [route for route in ROUTES if route.query]
-KEYED = [route for route in ROUTES if route.method == "POST"]
+KEYED = [route for route in ROUTES if takes_key(route.name, route.method)]
 SINGLE = [route for route in ROUTES if route.parameter]
 FIELDS = [
     (route, name, field)

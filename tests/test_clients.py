@@ -111,7 +111,8 @@ json.dump({**pair, "access_token": "expired"}, open("session.json", "w"))
 with httpx.Client(base_url=API, auth=Session(API, "session.json"), transport=Retrying()) as client:
     with ThreadPoolExecutor(5) as threads:
         print({answer.status_code for answer in threads.map(client.get, ["/v1/me"] * 10)})
-    json.dump({**pair, "access_token": "expired"}, open("session.json", "w"))
+    here = json.load(open("session.json"))["refresh_token"]  # and somebody signs out elsewhere
+    httpx.post(f"{API}/v1/auth/logout", json={"refresh_token": here})
     try:
         client.get("/v1/me")
     except Exception as error:

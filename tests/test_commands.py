@@ -16,7 +16,7 @@ from app.ops import purging
 from tests.conftest import PASSWORD, SECRET, Account, settings_for
 from tests.databases import migrate, opened, own_database, user_of
 from tests.locks import held
-from tests.people import give_password, session, sign_in
+from tests.people import as_of, give_password, session, sign_in
 from tests.rig.cluster import Cluster
 from tests.test_config import start
 
@@ -97,6 +97,152 @@ def test_every_account_is_listed_oldest_first(
     ]
 
 
+ONE_USER = ["show", "disable", "enable", "sign-out", "set-password", "delete"]
+"""Commands for one account, which --user or --email names."""
+
+OPTIONS = {"set-password": ["--password", "another good password"], "delete": ["--yes"]}
+
+
+def named(command: str, *who: str) -> list[str]:
+    """The arguments of a command for one account."""
+    return ["users", command, *who, *OPTIONS.get(command, [])]
+
+
+@pytest.mark.parametrize("command", ONE_USER)
+def test_a_command_for_one_account_names_it_by_id_or_address(
+    run: Run, auth: Callable[[], Account], command: str
+) -> None:
+    for by in ("--user", "--email"):
+        account = auth()
+        who = {"--user": account.user_id, "--email": account.email.upper()}[by]
+        done = run(*named(command, by, who))
+        assert (done.exit_code, done.stderr) == (0, ""), done.output
+
+
+@pytest.mark.parametrize("command", ONE_USER)
+def test_a_command_for_nobody_in_particular_does_nothing_and_says_so_in_one_line(
+    run: Run, alice: Account, command: str
+) -> None:
+    both = ("--user", alice.user_id, "--email", alice.email)
+    assert "name one user" in refused(run(*named(command)))
+    assert "name one user" in refused(run(*named(command, *both)))
+    assert "no account with this id" in refused(run(*named(command, "--user", new_id())))
+    assert "no account with this address" in refused(
+        run(*named(command, "--email", "nobody@example.com"))
+    )
+    assert run(*named(command, "--user", "x")).exit_code == 2
+    assert alice.get("/v1/me").status_code == 200
+
+
+@pytest.mark.parametrize("command", [*ONE_USER, "list"])
+def test_a_database_that_is_away_is_told_to_each_of_them_in_one_line(command: str) -> None:
+    application = create_app(settings_for("postgresql://app:hidden@127.0.0.1:1/tasks"))
+    who = [] if command == "list" else ["--user", new_id()]
+    line = refused(application.test_cli_runner().invoke(args=named(command, *who)))
+    assert "refused" in line
+    assert "hidden" not in line
+
+
+def test_an_account_is_shown_with_its_sessions(run: Run, alice: Account, connection: Any) -> None:
+    assert alice.patch("/v1/me", json={"name": "Alice", "time_zone": "Europe/Oslo"}).json
+    alice.create_task()
+    give_password(connection, alice)
+    agent = {"User-Agent": "An\x1b[31m agent"}
+    sign_in(alice.client, alice.email, address="203.0.113.77", headers=agent)
+    shown = run("users", "show", "--user", alice.user_id)
+    lines = dict(line.split(": ", 1) for line in shown.stdout.splitlines())
+    assert (lines["id"], lines["email"], lines["name"]) == (alice.user_id, alice.email, "Alice")
+    assert (lines["time_zone"], lines["disabled_at"], lines["rows"]) == ("Europe/Oslo", "-", "1")
+    assert lines["session"].endswith("  203.0.113.0/24  An [31m agent")
+    assert "pbkdf2" not in shown.stdout
+
+
+def test_another_issuers_account_is_shown_too(run: Run, alice: Account, connection: Any) -> None:
+    with connection.cursor() as cursor:
+        sql = "update users set email = null, password_hash = null where id = %s"
+        cursor.execute(sql, (alice.user_id,))
+    shown = run("users", "show", "--user", alice.user_id)
+    assert shown.exit_code == 0
+    assert "email: -" in shown.stdout.splitlines()
+    setting = run(*named("set-password", "--user", alice.user_id))
+    assert "another issuer" in refused(setting)
+
+
+def test_a_password_that_is_set_counts_and_ends_all_sessions(
+    run: Run, alice: Account, connection: Any
+) -> None:
+    give_password(connection, alice)
+    signed_in = session(alice.client, sign_in(alice.client, alice.email))
+    script = alice._replace(token=alice.create_token()["token"])
+    done = run("users", "set-password", "--email", alice.email, input="a new one\na new one\n")
+    assert done.exit_code == 0
+    assert "a new one" not in done.output
+    assert as_of(alice, signed_in).get("/v1/me").status_code == 401
+    assert not signed_in.lives
+    assert sign_in(alice.client, alice.email).status_code == 401
+    assert sign_in(alice.client, alice.email, "a new one").status_code == 200
+    assert script.get("/v1/tasks").status_code == 200
+
+
+def test_a_password_that_the_api_would_refuse_is_not_set(run: Run, alice: Account) -> None:
+    done = run("users", "set-password", "--user", alice.user_id, "--password", "short")
+    line = refused(done)
+    assert line.startswith("Error: --password String should have at least 8 characters")
+
+
+def test_an_account_is_disabled_and_enabled_however_often_that_is_asked(
+    run: Run, alice: Account
+) -> None:
+    who = ("--user", alice.user_id)
+    for command, status in (("disable", 401), ("enable", 200)):
+        since = set()
+        for _ in range(2):
+            done = run("users", command, *who)
+            assert (done.exit_code, done.output) == (0, "")
+            assert alice.get("/v1/me").status_code == status
+            shown = run("users", "show", *who).stdout.splitlines()
+            since |= {line for line in shown if line.startswith("disabled_at: ")}
+        assert len(since) == 1, "it is disabled since the first time"
+        listed = [line for line in run("users", "list").stdout.splitlines() if alice.email in line]
+        assert listed[0].endswith("  disabled") is (command == "disable")
+
+
+def test_a_user_is_signed_out_everywhere_at_once(
+    run: Run, alice: Account, bob: Account, connection: Any
+) -> None:
+    give_password(connection, alice, bob)
+    sessions = [session(alice.client, sign_in(alice.client, alice.email)) for _ in range(2)]
+    others = session(bob.client, sign_in(bob.client, bob.email))
+    sessions[0] = sessions[0].refreshed()
+    script = alice._replace(token=alice.create_token()["token"])
+    assert run("users", "sign-out", "--email", alice.email).stdout == "2\n"
+    assert not any(each.lives for each in sessions)
+    assert as_of(alice, sessions[0]).get("/v1/me").status_code == 401
+    assert script.get("/v1/tasks").status_code == 200
+    assert others.lives
+    assert run("users", "sign-out", "--email", alice.email).stdout == "0\n"
+
+
+def test_an_account_is_erased_if_that_is_meant(run: Run, alice: Account, bob: Account) -> None:
+    kept = bob.create_task()
+    alice.create_task()
+    asked = run("users", "delete", "--user", alice.user_id, input="n\n")
+    assert asked.exit_code == 1
+    assert "permanently?" in asked.stdout
+    assert alice.get("/v1/me").status_code == 200
+    assert run("users", "delete", "--user", alice.user_id, input="y\n").exit_code == 0
+    assert alice.get("/v1/me").status_code == 401
+    assert alice.email not in run("users", "list").stdout
+    assert bob.get("/v1/tasks").json["items"] == [kept]
+
+
+def test_a_disabled_account_can_be_erased(run: Run, alice: Account) -> None:
+    who = ("--user", alice.user_id)
+    assert run("users", "disable", *who).exit_code == 0
+    assert run("users", "delete", *who, "--yes").exit_code == 0
+    assert "no account" in refused(run("users", "show", *who))
+
+
 # flask tokens
 
 
@@ -148,6 +294,7 @@ def test_tokens_of_nobody_in_particular_are_not_revoked(
     assert "name one user" in refused(run("tokens", "revoke", *both))
     assert "no account" in refused(run("tokens", "revoke", "--email", "nobody@example.com"))
     assert run("tokens", "revoke", "--user", "x").exit_code == 2
+    assert "no account" in refused(run("tokens", "revoke", "--user", new_id()))
     assert run("tokens", "revoke", "--user", alice.user_id).stdout == ""
     assert bob._replace(token=token["token"]).get("/v1/tasks").status_code == 200
 
@@ -374,6 +521,8 @@ def test_a_database_that_is_away_is_told_in_one_line(command: list[str]) -> None
     [
         ["users", "list"],
         ["users", "create", "--email", "a@example.com", "--password", PASSWORD],
+        ["users", "show", "--user", new_id()],
+        ["users", "disable", "--email", "a@example.com"],
         ["tokens", "issue", "--email", "a@example.com"],
         ["purge"],
     ],

@@ -11,6 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app.auth.refresh_token_statements import MOST_AT_ONCE
 from app.core.ids import new_id
 from tests.conftest import PASSWORD, Account
 from tests.parallel import at_once, callers
@@ -57,7 +58,7 @@ def test_many_registrations_with_one_key_are_one_account(patient: APIFlask) -> N
     assert len({response.data for response in responses}) == 1
 
 
-def test_one_refresh_token_presented_many_times_at_once_is_exchanged_once(
+def test_one_refresh_token_presented_many_times_at_once_goes_on_ten_times_at_most(
     patient: APIFlask,
 ) -> None:
     client: FlaskClient = patient.test_client()
@@ -67,10 +68,13 @@ def test_one_refresh_token_presented_many_times_at_once_is_exchanged_once(
     body = {"refresh_token": pair["refresh_token"]}
     calls = [partial(patient.test_client().post, "/v1/auth/refresh", json=body) for _ in range(20)]
     answers = at_once(calls)
-    assert statuses(answers) == {200: 1, 401: 19}
-    (won,) = [answer.json["refresh_token"] for answer in answers if answer.status_code == 200]
-    again = client.post("/v1/auth/refresh", json={"refresh_token": won})
-    assert again.status_code == 401, "the session ends with a spent token that came back"
+    assert statuses(answers) == {200: 20}
+    bearer = {"Authorization": f"Bearer {pair['access_token']}"}
+    assert len(client.get("/v1/sessions", headers=bearer).json["items"]) == 1
+    tokens = [{"refresh_token": answer.json["refresh_token"]} for answer in answers]
+    assert len({token["refresh_token"] for token in tokens}) == 20
+    again = [client.post("/v1/auth/refresh", json=token) for token in tokens]
+    assert statuses(again) == {200: MOST_AT_ONCE, 401: 20 - MOST_AT_ONCE}
 
 
 def test_of_many_changes_to_one_version_one_is_made(alice: Account) -> None:

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.api.kinds import KINDS
+from app.auth.policies import EMPTY
 from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
 from app.db.base import db
@@ -24,7 +25,7 @@ from app.rows.kind import Kind
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.contract import LINES
-from tests.people import give_password
+from tests.people import give_password, sign_in
 from tests.walking import ids, page, walk
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -46,6 +47,7 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/auth/token"): lambda it: {"email": f"{it}@example.com", "password": it},
     ("POST", "/v1/auth/refresh"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
     ("POST", "/v1/auth/logout"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
+    ("POST", "/v1/me/password"): lambda it: {"current_password": it, "new_password": it},
     ("PATCH", "/v1/me"): lambda it: {"name": it, "time_zone": "Europe/Oslo"},
     ("POST", "/v1/batch"): lambda it: {
         "operations": [
@@ -95,7 +97,7 @@ for each in KINDS.values():
     BODIES |= rows_bodies(each)
 
 
-NAMED = ["task_id", "category_id", "label_id", "trashed_id", "token_id", "user_id"]
+NAMED = ["task_id", "category_id", "label_id", "trashed_id", "token_id", "session_id", "user_id"]
 
 
 class Owner(NamedTuple):
@@ -107,6 +109,7 @@ class Owner(NamedTuple):
     label_id: str
     trashed_id: str
     token_id: str
+    session_id: str
     refresh_token: str
     cursor: str
 
@@ -116,7 +119,7 @@ class Owner(NamedTuple):
 
 
 class Intruder(NamedTuple):
-    """A user with one task, one category, one label, one task in the trash and one token."""
+    """A user with one task, category, label, task in the trash, token and session."""
 
     account: Account
     task_id: str
@@ -124,6 +127,7 @@ class Intruder(NamedTuple):
     label_id: str
     trashed_id: str
     token_id: str
+    session_id: str
 
 
 class Attempt(NamedTuple):
@@ -148,13 +152,20 @@ def owner(alice: Account, connection: Any) -> Owner:
     alice.create_task(parent_id=made["id"])
     assert alice.delete(f"/v1/tasks/{deleted}").status_code == 204
     cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
-    token_id = alice.create_token()["id"]
+    token_id, session_id = alice.create_token()["id"], session_of(alice)
     refresh = tokens["refresh_token"]
-    return Owner(alice, made["id"], category_id, label_id, deleted, token_id, refresh, cursor)
+    rows = (made["id"], category_id, label_id, deleted, token_id, session_id)
+    return Owner(alice, *rows, refresh, cursor)
+
+
+def session_of(account: Account) -> str:
+    """The id of the account's only session."""
+    [session] = account.get("/v1/sessions").json["items"]
+    return str(session["id"])
 
 
 @pytest.fixture
-def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
+def intruder(auth: Callable[..., Account], connection: Any) -> Callable[[APIFlask], Intruder]:
     """Makes users who call the application; each is as new as the other."""
 
     def make(application: APIFlask) -> Intruder:
@@ -169,7 +180,11 @@ def intruder(auth: Callable[..., Account]) -> Callable[[APIFlask], Intruder]:
         ]
         assert account.post("/v1/batch", json={"operations": operations}).status_code == 200
         token_id = account.create_token()["id"]
-        return Intruder(account, task_id, category_id, label_id, trashed_id, token_id)
+        give_password(connection, account)
+        signed_in = sign_in(account.client, account.email, address="192.0.2.9")
+        assert signed_in.status_code == 200
+        rows = (task_id, category_id, label_id, trashed_id, token_id, session_of(account))
+        return Intruder(account, *rows)
 
     return make
 
@@ -333,7 +348,7 @@ def test_a_query_that_forgets_the_owner_gives_and_changes_nothing_of_his(
     assert rows_of(connection, owner.account) == before
     for statement in sent:
         nobodys = statement.sql.startswith((f"set local role {Role.AUTH};", "commit", "rollback"))
-        assert statement.forgotten or nobodys
+        assert statement.forgotten or nobodys or statement.sql.endswith(f"; {EMPTY.sql}")
     assert len({statement.sql.split("; ")[-1] for statement in sent if statement.forgotten}) > 15
 
 
@@ -426,7 +441,10 @@ def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., l
 @pytest.mark.parametrize(
     ("role", "sql"),
     [
-        (Role.APP, "select * from refresh_tokens"),
+        (Role.APP, "select token_hash from refresh_tokens"),
+        (Role.APP, "update refresh_tokens set spent_at = null returning family_id"),
+        (Role.APP, "update users set disabled_at = null returning id"),
+        (Role.AUTH, "update users set disabled_at = null returning id"),
         (Role.APP, "select password_hash from users"),
         (Role.APP, "delete from tasks returning id"),
         (Role.APP, "delete from categories returning id"),
@@ -442,7 +460,7 @@ def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., l
         (Role.AUTH, "select * from labels"),
         (Role.AUTH, "select * from task_labels"),
         (Role.MAINTENANCE, "select * from task_labels"),
-        (Role.AUTH, "update users set password_hash = 'x' returning id"),
+        (Role.AUTH, "update users set email = 'x@example.com' returning id"),
         (Role.AUTH, "delete from users returning id"),
         (Role.MAINTENANCE, "select password_hash from users"),
         (Role.MAINTENANCE, "update tasks set title = 'x' returning id"),
@@ -479,6 +497,27 @@ def test_sign_in_sees_the_refresh_tokens_of_its_user_alone(
     sql = "select distinct user_id::text from refresh_tokens"
     assert as_role(Role.AUTH, sql) == as_role(Role.AUTH, sql, bob.user_id) == []
     assert as_role(Role.AUTH, sql, owner.user_id) == [(owner.user_id,)]
+
+
+def test_sign_in_writes_the_password_of_its_user_alone(
+    owner: Owner, bob: Account, as_role: Callable[..., list[Any]]
+) -> None:
+    sql = "update users set password_hash = password_hash returning id::text"
+    assert as_role(Role.AUTH, sql) == []
+    assert as_role(Role.AUTH, sql, bob.user_id) == [(bob.user_id,)]
+    others = f"{sql.partition(' returning')[0]} where id = '{owner.user_id}' returning id"
+    assert as_role(Role.AUTH, others, bob.user_id) == []
+
+
+def test_a_request_sees_and_ends_the_sessions_of_its_user_alone(
+    owner: Owner, bob: Account, as_role: Callable[..., list[Any]]
+) -> None:
+    seen = "select family_id::text from refresh_tokens"
+    ended = "delete from refresh_tokens returning family_id::text"
+    for sql in (seen, ended):
+        assert as_role(Role.APP, sql) == as_role(Role.APP, sql, bob.user_id) == []
+    assert as_role(Role.APP, seen, owner.user_id) == [(owner.session_id,)]
+    assert as_role(Role.APP, ended, owner.user_id) == [(owner.session_id,)]
 
 
 def test_maintenance_sees_tombstones_alone(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
@@ -557,14 +596,27 @@ def test_a_role_that_is_only_a_member_serves_the_whole_api(
     assert len(walk(account, "/v1/trash", limit=1)) == 2
     assert account.delete(f"/v1/trash/{task['id']}").status_code == 204
     assert account.delete("/v1/trash").status_code == 204
+    change = {"current_password": PASSWORD, "new_password": f"new {PASSWORD}"}
+    assert account.post("/v1/me/password", json=change).status_code == 204
+    assert account.delete(f"/v1/sessions/{new_id()}").status_code == 404
+    assert account.delete("/v1/sessions").status_code == 204
+    assert len(account.get("/v1/sessions").json["items"]) == 1
     signed_out = client.post(
         "/v1/auth/logout", json={"refresh_token": renewed.json["refresh_token"]}
     )
     assert signed_out.status_code == 204
+    assert account.get("/v1/me").status_code == 401
     assert client.get("/health/db").status_code == 200
-    for command in (["users", "list"], ["purge"]):
-        assert application.test_cli_runner().invoke(args=command).exit_code == 0
-    assert account.delete("/v1/me").status_code == 204
+    runner, who = application.test_cli_runner(), ["--user", account.user_id]
+    for command in (
+        *(["users", name, *who] for name in ("show", "disable", "enable", "sign-out")),
+        ["users", "set-password", *who, "--password", PASSWORD],
+        ["users", "list"],
+        ["purge"],
+    ):
+        assert runner.invoke(args=command).exit_code == 0, command
+    again = client.post("/v1/auth/token", json=credentials).json["access_token"]
+    assert account._replace(token=again).delete("/v1/me").status_code == 204
     with application.app_context():
         db.engine.dispose()
 

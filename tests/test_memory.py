@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from http.client import HTTPConnection
 from itertools import combinations, islice, product
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 
 from app.api.tasks.filters import SortKey, TaskFilters
 from app.api.tasks.schemas import TaskPatch
+from app.core.ids import new_id
 from app.web import counters
 from app.web.counters import LastMinute, PresentMinute
-from tests.conftest import Account, gunicorn_process
+from tests.conftest import PASSWORD, Account, gunicorn_process
+from tests.parallel import at_once
 from tests.raw import MEGABYTE, memory
 from tests.rig.cluster import children
 
@@ -131,6 +134,25 @@ def test_a_worker_that_was_asked_for_every_shape_is_little_larger(
             caller.ask("POST", "/v1/batch", {"operations": [operation]})
         grown = memory(worker) - before
         assert grown < MOST_GROWTH
+
+
+def test_a_worker_that_hashed_passwords_is_no_larger(database_url: str, tmp_path: Path) -> None:
+    with gunicorn_process(database_url, tmp_path / "log", WEB_CONCURRENCY="1") as (base, process):
+
+        def register(count: int) -> None:
+            with closing(HTTPConnection(base.removeprefix("http://"), timeout=60)) as connection:
+                for _ in range(count):
+                    body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+                    headers = {"Content-Type": "application/json"}
+                    connection.request("POST", "/v1/auth/register", json.dumps(body), headers)
+                    response = connection.getresponse()
+                    assert (response.status, bool(response.read())) == (201, True)
+
+        register(1)
+        [worker] = children(process.pid)
+        before = memory(worker)
+        at_once([partial(register, 5)] * 4)
+        assert memory(worker) - before < 10 * MEGABYTE  # one hash takes 32
 
 
 def test_requests_of_so_many_callers_are_counted_at_a_time(

@@ -217,6 +217,8 @@ def test_policies_are_these(connection: Any) -> None:
             ("personal_access_tokens", "find", auth, "SELECT", OWN_USER_ID, None),
             ("personal_access_tokens", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("personal_access_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
+            ("refresh_tokens", "find", app, "SELECT", OWN_USER_ID, None),
+            ("refresh_tokens", "finish", app, "DELETE", OWN_USER_ID, None),
             ("refresh_tokens", "own_rows", auth, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("refresh_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
             ("task_labels", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
@@ -238,15 +240,15 @@ def test_grants_are_these(connection: Any) -> None:
             "alembic_version": "tasks_app=S",
             "idempotency_keys": "tasks_app=ISU tasks_auth=DISU tasks_maintenance=D",
             "personal_access_tokens": "tasks_app=DI tasks_maintenance=D",
-            "refresh_tokens": "tasks_auth=DISU tasks_maintenance=DS",
+            "refresh_tokens": "tasks_app=D tasks_auth=DISU tasks_maintenance=DS",
             "task_labels": "tasks_app=DIS",
             "task_reminders": "tasks_app=DIS",
             "users": "tasks_app=D tasks_auth=S",
         }
         bounds = "used_bytes used_rows"
         own = (
-            "change_seq counted_at created_at email id name purged_version time_zone updated_at"
-            f" {bounds} version"
+            "change_seq counted_at created_at disabled_at email id name purged_version time_zone"
+            f" updated_at {bounds} version"
         )
         changed = f"change_seq counted_at name time_zone updated_at {bounds} version"
         assert ask(cursor, COLUMN_GRANTS) == [
@@ -254,13 +256,14 @@ def test_grants_are_these(connection: Any) -> None:
             ("tasks_app", "SELECT", own),
             ("tasks_app", "UPDATE", changed),
             ("tasks_auth", "INSERT", "email id name password_hash"),
-            ("tasks_auth", "UPDATE", "updated_at"),
+            ("tasks_auth", "UPDATE", "password_changed_at password_hash updated_at"),
             (
                 "tasks_maintenance",
                 "SELECT",
-                f"change_seq created_at email id name nfc_version purged_version {bounds} version",
+                "change_seq created_at disabled_at email id name nfc_version purged_version"
+                f" {bounds} version",
             ),
-            ("tasks_maintenance", "UPDATE", f"nfc_version purged_version {bounds}"),
+            ("tasks_maintenance", "UPDATE", f"disabled_at nfc_version purged_version {bounds}"),
         ]
 
 

@@ -7,10 +7,11 @@ import pytest
 from apiflask import APIFlask
 
 from app import create_app
+from app.api.users import routes
 from app.core.ids import new_id
-from tests.conftest import Account, settings_for
+from tests.conftest import PASSWORD, Account, settings_for
 from tests.parts import in_parts
-from tests.people import give_password, session, sign_in
+from tests.people import CHEAP_HASH, as_of, give_password, outlast_grace, session, sign_in
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +52,37 @@ def test_a_refresh_goes_on_with_its_session(
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "again"}], ids=["plain", "keyed"])
 def test_a_spent_token_that_comes_back_ends_its_session(
-    member: Account, ran: list[str], headers: dict[str, str]
+    member: Account, ran: list[str], headers: dict[str, str], connection: Any
 ) -> None:
     began = session(member.client, sign_in(member.client, member.email))
     following = began.refreshed()
+    outlast_grace(connection, member.user_id)
     assert began.refresh(headers=headers).status_code == 401
     assert not following.lives
     assert "reused" in ran
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "tab"}], ids=["plain", "keyed"])
+def test_two_tabs_that_refresh_at_once_both_stay_signed_in(
+    member: Account, ran: list[str], headers: dict[str, str]
+) -> None:
+    began = session(member.client, sign_in(member.client, member.email))
+    renewed = [began.refreshed(), session(member.client, began.refresh(headers=headers))]
+    assert all(each.lives for each in renewed)
+    assert "surplus_at_once" in ran
+
+
+def test_a_change_of_the_password_ends_the_other_sessions(
+    member: Account, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "generate_password_hash", lambda _: CHEAP_HASH)
+    other, here = (session(member.client, sign_in(member.client, member.email)) for _ in range(2))
+    body = {"current_password": PASSWORD, "new_password": PASSWORD}
+    assert as_of(member, here).post("/v1/me/password", json=body).status_code == 204
+    assert (other.lives, here.lives) == (False, True)
+    assert {"changed", "ended"} <= set(ran)
+    assert as_of(member, here).delete("/v1/sessions").status_code == 204
+    assert as_of(member, here).get("/v1/me").status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "write"}], ids=["plain", "keyed"])

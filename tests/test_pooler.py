@@ -124,6 +124,14 @@ def go_through(app: APIFlask) -> None:
     refresh = {"refresh_token": pair["refresh_token"]}
     refresh["refresh_token"] = client.post("/v1/auth/refresh", json=refresh).json["refresh_token"]
     expect(client.post("/v1/auth/logout", json=refresh), 204)
+    credentials = {"email": user.email, "password": PASSWORD}
+    other = expect(client.post("/v1/auth/token", json=credentials), 200).json["access_token"]
+    newest = expect(user.get("/v1/sessions"), 200).json["items"][0]
+    expect(user.delete(f"/v1/sessions/{newest['id']}"), 204)
+    expect(user._replace(token=other).get("/v1/tasks"), 401)
+    change = {"current_password": PASSWORD, "new_password": f"new {PASSWORD}"}
+    expect(user.post("/v1/me/password", json=change), 204)
+    expect(user.delete("/v1/sessions"), 204)
     for collection, body, change in (
         ("categories", {"name": "Home"}, {"color": "#00ff00"}),
         ("labels", {"name": "Urgent"}, {"color": "#00ff00"}),

@@ -15,9 +15,10 @@ from app.core.problem_kinds import KINDS
 from app.core.problems import Problem
 from app.db.base import db
 from tests.answers import form
-from tests.conftest import Account, settings_for, trusting
+from tests.conftest import PASSWORD, Account, settings_for, trusting
 from tests.contract import LINES, NOWHERE
 from tests.issuer import Issuer
+from tests.people import disable, give_password, sign_in
 
 PROBLEM_JSON = "application/problem+json"
 TASK = {"title": "Buy milk", "description": "Two litres", "priority": "high"}
@@ -90,6 +91,30 @@ def test_a_token_without_the_scope_is_answered_as_shown(
 ) -> None:
     reader = alice._replace(token=alice.create_token(scopes=["tasks:read"])["token"])
     shown(reader.post("/v1/tasks", json=TASK).json, "insufficient-scope")
+
+
+def test_what_only_a_sign_in_may_do_is_answered_as_shown(
+    alice: Account, shown: Callable[[Any, str], None]
+) -> None:
+    script = alice._replace(token=alice.create_token()["token"])
+    body = {"current_password": PASSWORD, "new_password": PASSWORD}
+    shown(script.post("/v1/me/password", json=body).json, "sign-in-required")
+
+
+def test_an_account_that_is_disabled_is_answered_as_shown(
+    alice: Account, connection: Any, shown: Callable[[Any, str], None]
+) -> None:
+    give_password(connection, alice)
+    disable(connection, alice)
+    shown(sign_in(alice.client, alice.email).json, "account-disabled")
+
+
+def test_a_registration_that_is_closed_is_answered_as_shown(
+    database_url: str, shown: Callable[[Any, str], None]
+) -> None:
+    client = create_app(settings_for(database_url, REGISTRATION="closed")).test_client()
+    body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+    shown(client.post("/v1/auth/register", json=body).json, "registration-closed")
 
 
 def test_a_state_that_refuses_a_write_is_answered_as_shown(

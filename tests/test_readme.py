@@ -137,13 +137,17 @@ def test_the_login_role_of_the_neon_page_is_all_the_service_needs(
         client.patch(task.headers["Location"], json={"complete": True}, headers=headers),
         client.delete(task.headers["Location"], headers=headers),
         client.post("/v1/categories", json={"name": "Home"}, headers=headers),
+        client.get("/v1/sessions", headers=headers),
         client.post("/v1/auth/logout", json=sign_out),
         client.get("/health/db"),
         client.delete("/v1/me", headers=headers),
     ]
     assert [answer.status_code for answer in answers] == [
-        201, 200, 200, 200, 204, 201, 204, 200, 204,
+        201, 200, 200, 200, 204, 201, 200, 204, 200, 401,
     ]  # fmt: skip
+    again = client.post("/v1/auth/token", json=credentials).json["access_token"]
+    erased = client.delete("/v1/me", headers={"Authorization": f"Bearer {again}"})
+    assert erased.status_code == 204
     for command in (["purge"], ["users", "list"]):
         assert application.test_cli_runner().invoke(args=command).exit_code == 0
     close(application)

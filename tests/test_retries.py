@@ -8,8 +8,9 @@ import pytest
 from app import create_app
 from app.core.ids import new_id
 from app.db.base import db
-from tests.conftest import Account, sending, settings_for
+from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.databases import opened
+from tests.people import as_of, give_password, session, sign_in
 from tests.rig.proxy import Proxy
 
 STATEMENT = b"set local role"
@@ -123,11 +124,39 @@ def test_a_read_with_a_token_whose_connection_dies_is_answered_all_the_same(
 ) -> None:
     script = caller._replace(token=caller.create_token()["token"])
     assert script.get("/v1/tasks").status_code == 200
-    setattr(cutting.faults, where, b"require_token")
+    setattr(cutting.faults, where, b"require_caller")
     cutting.faults.every = 2
     cutting._matches = 1
     assert script.get("/v1/tasks").status_code == 200
     assert cutting.cuts == 1
+
+
+@pytest.mark.parametrize("where", ["lose_answer_to", "cut_within"])
+def test_all_other_sessions_end_though_the_connection_dies(
+    caller: Account, cutting: Proxy, where: str, connection: Any
+) -> None:
+    give_password(connection, caller)
+    other, here = (session(caller.client, sign_in(caller.client, caller.email)) for _ in range(2))
+    setattr(cutting.faults, where, b"require_caller")
+    cutting.faults.every = 2
+    cutting._matches = 1
+    assert as_of(caller, here).delete("/v1/sessions").status_code == 204
+    assert cutting.cuts == 1
+    cutting.faults.lose_answer_to = cutting.faults.cut_within = b""
+    assert (other.lives, here.lives) == (False, True)
+
+
+def test_a_change_of_the_password_whose_connection_dies_is_done_when_it_is_sent_again(
+    caller: Account, cutting: Proxy, connection: Any
+) -> None:
+    give_password(connection, caller)
+    body = {"current_password": PASSWORD, "new_password": "staple battery horse correct"}
+    cutting.faults.lose_answer_to = b"UPDATE users SET password_hash"
+    answer = caller.post("/v1/me/password", json=body)
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/outcome-unknown")
+    cutting.faults.lose_answer_to = b""
+    assert caller.post("/v1/me/password", json=body).status_code == 204
+    assert sign_in(caller.client, caller.email, body["new_password"]).status_code == 200
 
 
 WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
@@ -141,6 +170,7 @@ WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "DELETE of the account": ("DELETE", "/v1/me", None),
     "POST of a token": ("POST", "/v1/tokens", {"name": "A script", "scopes": ["account"]}),
     "DELETE of a token": ("DELETE", "/v1/tokens/{id}", None),
+    "DELETE of a session": ("DELETE", "/v1/sessions/{id}", None),
 }
 
 

@@ -14,6 +14,7 @@ from app.db.scope import Role
 from tests.conftest import Account, settings_for
 from tests.locks import until, waiting
 from tests.parallel import at_once, callers
+from tests.people import give_password, sign_in
 from tests.raw import ask, asking
 from tests.rig.proxy import Proxy
 
@@ -256,6 +257,23 @@ def test_a_token_counts_for_its_own_user_alone(
         with pytest.raises(psycopg2.Error) as error:
             asked(connection, Role.APP, user_id, require)
         assert error.value.pgcode == "TA401"
+
+
+def test_a_session_counts_for_its_own_user_alone(
+    alice: Account, bob: Account, connection: Any
+) -> None:
+    give_password(connection, alice)
+    sign_in(alice.client, alice.email)
+    [session] = alice.get("/v1/sessions").json["items"]
+    require = f"select 1 from (select require_caller('{session['id']}', null)) asked"
+    for role in (Role.APP, Role.AUTH):
+        assert asked(connection, role, alice.user_id, require) == [(1,)]
+        for user_id in (bob.user_id, ""):
+            with pytest.raises(psycopg2.Error) as error:
+                asked(connection, role, user_id, require)
+            assert error.value.pgcode == "TA401"
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        asked(connection, Role.MAINTENANCE, alice.user_id, require)
 
 
 def test_no_role_sees_anothers_tokens_and_the_service_never_their_hashes(

@@ -21,6 +21,7 @@ from app.core.ids import new_id
 from app.web.response import JSON
 from tests.answers import form
 from tests.conftest import PASSWORD, Account
+from tests.people import give_password
 from tests.rig.programs import need
 
 EMAIL = "alice@example.com"
@@ -80,6 +81,7 @@ def samples(
     api: httpx.Client,
     email: str,
     auth: Callable[[], Account],
+    connection: Any,
     tmp_path: Path,
 ) -> Callable[[str], list[Sample]]:
     """The samples in a language, each for an account that has what it asks for."""
@@ -89,6 +91,9 @@ def samples(
         found = []
         for path, _, operation in operations(document):
             account, name = auth(), operation["operationId"]
+            if "session" in name or name == "change_password":
+                give_password(connection, account)
+                sign_in_to(api, account.email)
             api.headers["Authorization"] = f"Bearer {account.token}"
             source = next(s["source"] for s in operation["x-codeSamples"] if s["label"] == label)
             if path.startswith("/v1/auth/"):
@@ -110,6 +115,9 @@ def replacements(
     fill(api, document, name)
     if name == "update_me":
         return {'"7"': api.get("/v1/me").headers["ETag"]}
+    if name == "end_session":
+        [session] = api.get("/v1/sessions").json()["items"]
+        return {example(document, "Session")["id"]: session["id"]}
     if "{token_id}" in path:
         body = {"name": "A script", "scopes": ["tasks:read"]}
         return {example(document, "Token")["id"]: api.post("/v1/tokens", json=body).json()["id"]}
@@ -151,9 +159,15 @@ def credentials(
         return {EMAIL: f"{new_id()}@example.com"}
     if name == "sign_in":
         return {EMAIL: email}
-    body = {"email": email, "password": PASSWORD}
-    pair = api.post("/v1/auth/token", json=body).raise_for_status().json()
+    pair = sign_in_to(api, email)
     return {example(document, "RefreshRequest")["refresh_token"]: pair["refresh_token"]}
+
+
+def sign_in_to(api: httpx.Client, email: str) -> dict[str, str]:
+    """The pair of tokens of a new session."""
+    body = {"email": email, "password": PASSWORD}
+    pair: dict[str, str] = api.post("/v1/auth/token", json=body).raise_for_status().json()
+    return pair
 
 
 def example(document: dict[str, Any], schema: str) -> dict[str, Any]:

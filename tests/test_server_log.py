@@ -16,6 +16,7 @@ from tests.databases import migrate, opened
 from tests.lines import category as category_line
 from tests.lines import jsonl, send
 from tests.locks import held
+from tests.people import give_password, sign_in
 
 SECRET_TEXT = "zirconium"
 """Stands in everything that users write here, and nowhere else."""
@@ -159,6 +160,16 @@ def revoked_token(server: Logged) -> int:
     return holder.post("/v1/tasks", json={"title": name()}).status_code
 
 
+def ended_session(server: Logged) -> int:
+    give_password(server.cursor.connection, server.user)
+    signed_in = sign_in(server.user.client, server.user.email).json
+    holder = server.user._replace(token=signed_in["access_token"])
+    assert holder.delete("/v1/sessions").status_code == 204
+    holder.create_task(title=name())
+    assert server.user.delete("/v1/sessions").status_code == 204
+    return holder.post("/v1/tasks", json={"title": name()}).status_code
+
+
 def taken_address(server: Logged) -> int:
     body = {"email": server.user.email, "password": name()}
     return server.user.client.post("/v1/auth/register", json=body).status_code
@@ -186,6 +197,7 @@ FAILING: list[tuple[Failing, int]] = [
     (two_due_times, 422),
     (expired_token, 422),
     (revoked_token, 401),
+    (ended_session, 401),
     (taken_address, 409),
     (too_slow, 503),
     (too_slow_batch, 503),

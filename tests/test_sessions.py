@@ -13,7 +13,7 @@ from app.core.ids import new_id
 from tests.conftest import Account
 from tests.locks import held
 from tests.parallel import at_once, callers
-from tests.people import Session, give_password, session, sign_in
+from tests.people import Session, give_password, outlast_grace, session, sign_in
 
 Count = Callable[[str], int]
 
@@ -83,6 +83,33 @@ def test_one_session_too_many_ends_the_one_that_was_refreshed_longest_ago(
     assert all(each.lives for each in others)
 
 
+def test_a_session_that_was_refreshed_twice_at_once_is_as_old_as_its_newest_token(
+    begin: Callable[..., Session],
+    make: Callable[[int], None],
+    count: Count,
+    connection: Any,
+    alice: Account,
+) -> None:
+    first = begin()
+    left_behind, newest = first.refreshed(), first.refreshed()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update refresh_tokens set created_at = now() - interval '2 hours'"
+            " where user_id = %s and token_hash = %s",
+            (alice.user_id, parsed(left_behind).hash),
+        )
+    make(MOST_SESSIONS - 2)
+    begin()
+    assert count("distinct family_id") == MOST_SESSIONS
+    assert newest.lives
+
+
+def parsed(signed_in: Session) -> RefreshToken:
+    token = RefreshToken.parse(signed_in.refresh_token)
+    assert token
+    return token
+
+
 def test_of_many_who_sign_in_at_once_no_more_are_signed_in_than_may(
     begin: Callable[..., Session],
     make: Callable[[int], None],
@@ -108,7 +135,7 @@ def test_a_sign_in_that_is_sent_again_ends_no_session(
 
 
 def test_the_newest_spent_tokens_of_a_session_are_remembered_and_no_more(
-    begin: Callable[..., Session], count: Count
+    begin: Callable[..., Session], count: Count, alice: Account, connection: Any
 ) -> None:
     sessions = [begin()]
     for _ in range(MOST_SPENT + 5):
@@ -116,6 +143,7 @@ def test_the_newest_spent_tokens_of_a_session_are_remembered_and_no_more(
     assert count("spent_at") == MOST_SPENT
     assert count("*") == MOST_SPENT + 1
 
+    outlast_grace(connection, alice.user_id)
     forgotten, remembered, current = sessions[4], sessions[5], sessions[-1]
     assert forgotten.refresh().status_code == 401
     following = current.refreshed()

@@ -3,21 +3,24 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
 import pytest
 from apiflask import APIFlask
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
 from app.api.users import routes
 from app.auth import passwords
+from app.auth.passwords import Check
 from app.core import deadline
 from app.core.config import ConfigurationError, Settings
 from app.core.ids import new_id
-from app.core.places import for_passwords
+from app.core.places import hashes_at_once
 from app.web import shared_counts, sign_in_limits
 from app.web.shared_counts import Shared
 from tests.assertions import refused
@@ -25,9 +28,9 @@ from tests.conftest import PASSWORD, Account, settings_for
 from tests.parallel import at_once
 from tests.people import CHEAP_HASH, any_address, give_password, sign_in
 
+NOBODY = passwords.NOBODY
 WRONG = "wrong horse battery"
 CREDENTIALS = "/problems/invalid-credentials"
-NO_PASSWORD = routes.NO_PASSWORD
 
 
 @pytest.fixture
@@ -39,8 +42,8 @@ def member(alice: Account, connection: Any) -> Account:
 
 @pytest.fixture(autouse=True)
 def cheap_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save the work that is done for unknown addresses, where a test is about something else."""
-    monkeypatch.setattr(routes, "NO_PASSWORD", CHEAP_HASH)
+    """Save the work that hides which accounts there are, where a test is about something else."""
+    monkeypatch.setattr(passwords, "NOBODY", ())
 
 
 def refused_for_a_while(answer: TestResponse) -> bool:
@@ -79,11 +82,11 @@ def test_an_unknown_address_costs_what_a_wrong_password_costs(
     sql: Callable[[], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    compared: list[tuple[str, str]] = []
+    compared: list[tuple[str | None, str]] = []
 
-    def note(password_hash: str, password: str) -> bool:
-        compared.append((password_hash.split("$")[0], password))
-        return False
+    def note(password_hash: str | None, password: str) -> Check:
+        compared.append((password_hash, password))
+        return Check(False)
 
     monkeypatch.setattr(routes, "check_password_hash", note)
     statements = []
@@ -92,25 +95,7 @@ def test_an_unknown_address_costs_what_a_wrong_password_costs(
             sign_in(client, email, WRONG)
         statements.append(list(sent))
     assert statements[0] == statements[1]
-    assert len(compared) == 2
-    assert {password for _, password in compared} == {WRONG}
-
-
-def test_the_hash_for_nobody_is_as_hard_as_that_of_a_new_account(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
-    real = routes.generate_password_hash
-
-    def note(password: str) -> str:
-        made.append(real(password))
-        return made[-1]
-
-    monkeypatch.setattr(routes, "generate_password_hash", note)
-    body = {"email": f"{any_address().replace(':', '')}@example.com", "password": WRONG}
-    assert client.post("/v1/auth/register", json=body).status_code == 201
-    assert NO_PASSWORD.split("$")[0] == made[0].split("$")[0]
-    assert made[0].startswith("scrypt:")
+    assert compared == [(CHEAP_HASH, WRONG), (None, WRONG)]
 
 
 def test_another_issuers_account_cannot_be_signed_in_to(
@@ -120,6 +105,26 @@ def test_another_issuers_account_cannot_be_signed_in_to(
         sql = "update users set email = null, password_hash = null where id = %s"
         cursor.execute(sql, (alice.user_id,))
     assert sign_in(client, alice.email).status_code == 401
+
+
+def test_a_password_that_is_changed_while_it_is_compared_signs_nobody_in(
+    client: FlaskClient, member: Account, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = routes.check_password_hash
+
+    def changed_meanwhile(password_hash: str, password: str) -> bool:
+        with connection.cursor() as cursor:
+            sql = (
+                "update users set password_hash = 'another', password_changed_at = now()"
+                " where id = %s"
+            )
+            cursor.execute(sql, (member.user_id,))
+        return compare(password_hash, password)
+
+    monkeypatch.setattr(routes, "check_password_hash", changed_meanwhile)
+    answer = sign_in(client, member.email)
+    assert (answer.status_code, answer.json["type"]) == (401, CREDENTIALS)
+    assert member.get("/v1/sessions").json["items"] == []
 
 
 # Ten a minute
@@ -384,37 +389,53 @@ def test_a_service_that_issues_no_tokens_signs_nobody_in_and_keeps_nothing(
         assert cursor.rowcount == 0
 
 
-def test_no_more_passwords_are_hashed_at_once_than_leave_threads_to_others(
-    app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("processes", [1, 2])
+def test_no_more_passwords_are_hashed_at_once_than_the_process_has_cores(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     lock, now, most = Lock(), 0, 0
-    check = passwords.security.check_password_hash
 
-    def watched(*arguments: str) -> bool:
+    @contextmanager
+    def counted() -> Iterator[None]:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        try:
-            return check(*arguments)
-        finally:
-            with lock:
-                now -= 1
+        yield
+        with lock:
+            now -= 1
 
-    monkeypatch.setattr(passwords.security, "check_password_hash", watched)
-    monkeypatch.setattr(routes, "NO_PASSWORD", NO_PASSWORD)
-    body = {"email": "nobody@example.com", "password": PASSWORD}
-    clients = [app.test_client() for _ in range(8)]
-    answers = at_once([lambda c=c: c.post("/v1/auth/token", json=body) for c in clients])
-    assert {answer.status_code for answer in answers} <= {401, 429}
-    assert most == for_passwords(app.config["SETTINGS"].web_threads)
+    class Watched(PasswordHasher):
+        def hash(self, *arguments: Any, **options: Any) -> str:
+            with counted():
+                return super().hash(*arguments, **options)
+
+        def verify(self, *_: Any) -> Any:
+            with counted():
+                super().hash(PASSWORD)
+            return False
+
+    application = create_app(settings_for(database_url, WEB_CONCURRENCY=str(processes)))
+    monkeypatch.setattr(passwords, "HASHER", Watched())
+    monkeypatch.setattr(passwords, "NOBODY", NOBODY[:1])
+    people = [(application.test_client(), f"{new_id()}@example.com", n % 2) for n in range(8)]
+    answers = at_once(
+        [
+            lambda c=c, email=email, new=new: (
+                register(c, email, PASSWORD, "key") if new else sign_in(c, email)
+            )
+            for c, email, new in people
+        ]
+    )
+    assert [answer.status_code for answer in answers] == [401, 201] * 4
+    assert most == hashes_at_once(4, processes)
 
 
 def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     application = create_app(settings_for(database_url, REQUEST_DEADLINE="0.5", WEB_THREADS="1"))
-    monkeypatch.delattr(passwords.security, "generate_password_hash")
+    monkeypatch.delattr(passwords, "HASHER")
     with application.extensions[passwords.EXTENSION]:
         body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
         answer = application.test_client().post("/v1/auth/register", json=body)
@@ -425,7 +446,7 @@ def test_who_cannot_be_served_in_time_is_told_so_and_no_password_is_hashed(
 def test_of_a_registration_that_waited_too_long_for_a_thread_no_password_is_hashed(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(passwords.security, "generate_password_hash")
+    monkeypatch.delattr(passwords, "HASHER")
     deadline.note_arrival(time.monotonic() - 60)
     body = {"email": f"{new_id()}@example.com", "password": PASSWORD}
     answer = client.post("/v1/auth/register", json=body)

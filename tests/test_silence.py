@@ -216,12 +216,13 @@ def test_the_service_tells_no_secret_while_all_is_well(cluster: str, tmp_path: P
             refresh = {"refresh_token": pairs[0]["refresh_token"]}
             pairs.append(pair(ask(port, "POST", "/v1/auth/refresh", refresh)))
             token = pairs[1]["access_token"]
+            forged = {"refresh_token": refresh["refresh_token"][:-9] + "A" * 9}
             wrong = {**credentials, "password": f"wrong {USER_PASSWORD}"}
             for status, answer in (
                 ask(port, "GET", "/v1/me", token=token),
                 ask(port, "GET", f"/v1/me?access_token={token}", token=token[:-9] + "A" * 9),
                 ask(port, "POST", "/v1/auth/token", wrong),
-                ask(port, "POST", "/v1/auth/refresh", refresh),
+                ask(port, "POST", "/v1/auth/refresh", forged),
                 ask(port, "POST", f"/v1/tasks?password={USER_PASSWORD}", {"title": 1}, token),
                 ask(port, "GET", "/health/db"),
             ):

@@ -67,7 +67,7 @@ def test_a_request_is_a_span_and_its_flight_another(
     traced.spans()
     assert caller.get("/v1/tasks?limit=0&q=hunter2").status_code == 422
     assert caller.get(f"/v1/tasks/{task['id']}").status_code == 200
-    refused, server, flight = traced.spans()
+    refused, _check, server, flight = traced.spans()
     assert refused.attributes["http.response.status_code"] == 422
     assert "hunter2" not in refused.to_json()
     assert server.name == "GET /v1/tasks/<id:task_id>"

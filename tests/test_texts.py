@@ -369,29 +369,3 @@ def test_an_operator_makes_an_account_whose_password_has_every_form(app: APIFlas
     made = app.test_cli_runner().invoke(args=arguments)
     assert made.exit_code == 0, made.output
     assert enters(app, email, SENT)
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is hashed meanwhile."""
-    made: list[str] = []
-
-    def note(password_hash: str, password: str) -> bool:
-        made.append(password)
-        return False
-
-    monkeypatch.setattr(security, "check_password_hash", note)
-    return made
-
-
-def test_a_wrong_password_takes_as_many_hashes_whether_there_is_an_account(
-    app: APIFlask, hashes: list[str]
-) -> None:
-    email = register(app, SENT).json["email"]
-    for address in (email, f"nobody-{email}"):
-        hashes.clear()
-        assert not enters(app, address, OTHERWISE)
-        assert hashes == [normalize("NFKC", SENT), OTHERWISE]
-        hashes.clear()
-        assert not enters(app, address, "plain letters")
-        assert hashes == ["plain letters"]

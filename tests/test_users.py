@@ -11,7 +11,7 @@ from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account
 from tests.parallel import at_once
-from tests.people import Session, give_password, session, sign_in
+from tests.people import Session, give_password, outlast_grace, session, sign_in
 
 MERGE_PATCH = "application/merge-patch+json"
 ONCE = {"Idempotency-Key": "once"}
@@ -63,7 +63,7 @@ def test_registering_makes_an_account_whose_password_is_in_no_answer(
     with connection.cursor() as cursor:
         cursor.execute("select password_hash from users where id = %s", (made.json["id"],))
         password_hash = cursor.fetchone()[0]
-    assert password_hash.startswith("scrypt:")
+    assert password_hash.startswith("$argon2id$")
     for secret in (PASSWORD, password_hash, "password"):
         assert secret not in made.text + str(made.headers) + me.text + str(me.headers)
 
@@ -143,10 +143,11 @@ def test_a_refresh_token_is_spent_for_a_new_pair(
 
 
 def test_a_spent_token_that_comes_back_ends_its_family_and_no_other(
-    signed_in: Callable[[], Session],
+    member: Account, signed_in: Callable[[], Session], connection: Any
 ) -> None:
     stolen, other = signed_in(), signed_in()
     newest = stolen.refreshed().refreshed()
+    outlast_grace(connection, member.user_id)
     assert_refused_session(stolen.refresh())
     assert_refused_session(newest.refresh())
     assert_refused_session(stolen.refresh())

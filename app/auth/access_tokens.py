@@ -102,24 +102,28 @@ class TokenVerifier:
         self,
         user_id: str,
         *,
+        session_id: str | None = None,
         seconds: int = ACCESS_SECONDS,
         now: int | None = None,
         under: Keys | None = None,
     ) -> str:
         """Return an access token for the user; the same second and keys give the same token.
 
-        `now` is in seconds since 1970. Raises Problem 401 if this service issues no tokens.
+        It counts as long as its session lasts, if it has one. `now` is in seconds since 1970.
+        Raises Problem 401 if this service issues no tokens.
         """
         if not self.own:
             raise invalid_token("This service takes another issuer's tokens only.")
         issued = int(time.time()) if now is None else now
-        claims = {
+        claims: dict[str, Any] = {
             "iss": OWN_ISSUER,
             "aud": OWN_ISSUER,
             "sub": user_id,
             "iat": issued,
             "exp": issued + seconds,
         }
+        if session_id:
+            claims["sid"] = session_id
         keys = under or self.own[0]
         return jwt.encode(claims, keys.secret, OWN_ALGORITHM, {"kid": keys.id})
 
@@ -131,7 +135,9 @@ class TokenVerifier:
             own = [keys for keys in self.own if keys.id == key_id] or self.own
             secrets = (keys.secret for keys in own)
             claims = _claims(token, secrets, algorithm, OWN_ISSUER, OWN_ISSUER)
-            return Principal(str(UUID(claims["sub"])), external=False), claims
+            session_id = str(UUID(str(claims["sid"]))) if "sid" in claims else None
+            own_user = str(UUID(claims["sub"]))
+            return Principal(own_user, external=False, session_id=session_id), claims
         if algorithm in EXTERNAL_ALGORITHMS and self.keys and self.issuer and self.audience:
             candidates = self.keys.candidates(algorithm, key_id)
             claims = _claims(token, candidates, algorithm, self.issuer, self.audience)

@@ -21,11 +21,20 @@ class RefreshToken(Base):
     created_at: Mapped[datetime] = mapped_column(TIMESTAMP(True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(TIMESTAMP(True))
     spent_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    # When the session began, and where it was refreshed last; the release before writes none.
+    started_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    user_agent: Mapped[str | None] = mapped_column(Text)
+    address: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
         CheckConstraint("expires_at > created_at", name="expires_at"),
+        CheckConstraint("char_length(user_agent) <= 200", name="user_agent"),
+        CheckConstraint("char_length(address) <= 50", name="address"),
         Index("ix_refresh_tokens_family_id", "user_id", "family_id"),
+        Index(
+            "ix_refresh_tokens_live", "user_id", "family_id", postgresql_where=spent_at.is_(None)
+        ),
         Index("ix_refresh_tokens_expires_at", expires_at),
     )
 

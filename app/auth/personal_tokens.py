@@ -12,14 +12,14 @@ import zlib
 from typing import Final, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, literal_column, or_, select
+from sqlalchemy import bindparam, func, or_, select
 
 from app.auth.models import PersonalAccessToken as Token
 from app.core.principal import Principal, granted
 from app.core.problems import invalid_token
 from app.core.secrets import Keys
 from app.db.run import execute, first
-from app.db.scope import Role, Scope, reading
+from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.rows.shape import USER_ID
 
@@ -101,17 +101,8 @@ def find_bearer(text: str) -> Principal:
     return Principal(token.user_id, False, granted(row.scopes), row.id, row.expires_at)
 
 
-def require_token(user_id: str) -> None:
-    """Check that the request's token is still valid, with an empty statement in the user's scope.
-
-    Raises psycopg2.Error with SQLSTATE TA401 if it is not.
-    """
-    execute(reading(user_id), EMPTY)
-
-
 FIND: Final = Statement(
     select(Token.id, Token.scopes, Token.expires_at).where(
         Token.user_id == USER_ID, Token.token_hash == bindparam("token_hash"), UNEXPIRED
     )
 )
-EMPTY: Final = Statement(select(literal_column("1").label("one")))

@@ -7,17 +7,18 @@ from typing import Final, TypeVar
 
 import psycopg2
 from flask import Flask, Response, current_app
+from sqlalchemy import literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.access_tokens import CACHED_TOKENS, TokenVerifier
-from app.auth.personal_tokens import PREFIX, find_bearer, require_token
+from app.auth.personal_tokens import PREFIX, find_bearer
 from app.core import places, secrets
 from app.core.config import Settings
 from app.core.principal import PRESENTED, PresentedToken, Principal, may_go_on, required
-from app.core.problem_kinds import INSUFFICIENT_SCOPE, NOT_FOUND, UNAUTHENTICATED
+from app.core.problem_kinds import INSUFFICIENT_SCOPE, NOT_FOUND, SIGN_IN_REQUIRED, UNAUTHENTICATED
 from app.core.problems import Problem
 from app.db.run import execute
-from app.db.scope import writing
+from app.db.scope import reading, writing
 from app.db.statement import Statement
 from app.rows.owner import User
 from app.rows.quotas import NoAccount
@@ -28,6 +29,7 @@ from app.web.request import Request, current
 EXTENSION: Final = "token_verifier"
 BEARERS: Final = "bearers"
 
+EMPTY: Final = Statement(select(literal_column("1").label("one")))
 CREATE_ACCOUNT: Final = Statement(insert(User).values(id=USER_ID).on_conflict_do_nothing())
 
 Result = TypeVar("Result")
@@ -56,10 +58,9 @@ def signed_in() -> None:
         raise Problem(UNAUTHENTICATED)
     if token.startswith(PREFIX):
         incoming.principal = current_app.extensions[BEARERS](token)
-        if token_id := incoming.principal.token_id:
-            PRESENTED.set(PresentedToken(token_id))
     else:
         incoming.principal = token_verifier().verify(token)
+    PRESENTED.set(PresentedToken(incoming.principal))
     if not may_go_on(incoming.principal.user_id):
         raise places.refusal("As many requests of this user are under way as one user may have.")
 
@@ -93,10 +94,16 @@ def require_scopes(*scopes: str) -> None:
         raise Problem(INSUFFICIENT_SCOPE, detail, headers=headers, scope=missing)
 
 
-def confirm(response: Response) -> Response:
-    """Replace the response by 401 if the personal access token was revoked since it was cached.
+def require_sign_in() -> None:
+    """Require the access token of a sign-in. Raises Problem 403 for a personal access token."""
+    if current_principal().token_id:
+        raise Problem(SIGN_IN_REQUIRED)
 
-    Statements of the request have checked the token already; this covers responses without one.
+
+def confirm(response: Response) -> Response:
+    """Replace the response by 401 if the token of the request does not count any more.
+
+    Statements of the request have checked that already; this covers responses without one.
     401, 429 and 5xx reveal nothing, and are sent as they are.
     """
     incoming = current()
@@ -107,12 +114,20 @@ def confirm(response: Response) -> Response:
     if status in {401, 429} or status >= 500:
         return response
     try:
-        require_token(principal.user_id)
+        require_caller(principal.user_id)
     except Problem as problem:
         return errors.respond(problem)
     except psycopg2.Error as error:
         return errors.from_database(error)
     return response
+
+
+def require_caller(user_id: str) -> None:
+    """Check that the request's token still counts, with an empty statement in the user's scope.
+
+    Raises psycopg2.Error with SQLSTATE TA401 if it does not.
+    """
+    execute(reading(user_id), EMPTY)
 
 
 def current_principal() -> Principal:
@@ -167,7 +182,7 @@ def token_verifier() -> TokenVerifier:
 
 
 def forget_token(_error: BaseException | None) -> None:
-    """Clear the personal access token at the end of the request."""
+    """Clear the token of the request at its end."""
     PRESENTED.set(None)
 
 

@@ -97,6 +97,8 @@ class Settings:
         matching(r"memory://|rediss?://[^\s?#]+"),
         without_credentials,
     )
+    registration: str = choice("open", "open", "closed")
+    session_days: int = integer(90, 1, 3650)
     ratelimit_per_user: int = integer(1000, 0, 1_000_000)
     ratelimit_per_address: int = integer(3000, 0, 1_000_000)
     quota_rows: int = integer(250_000, 0, 10_000_000)

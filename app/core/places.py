@@ -8,6 +8,7 @@ Expensive are searches and batches, of which a user has one at a time. Further r
 their turn briefly and then get 429, so that they do not occupy threads.
 """
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -43,11 +44,22 @@ def for_transfers(threads: int) -> int:
 
 
 def for_passwords(threads: int) -> int:
-    """Return how many passwords such a process may hash at once.
-
-    A hash needs a CPU core and 32 MB for a while, and anyone can ask for one.
-    """
+    """Return how many threads such a process has for requests that hash a password."""
     return max(1, threads // 2)
+
+
+def hashes_at_once(threads: int, processes: int) -> int:
+    """Return how many passwords such a process may hash at once, of so many WEB_CONCURRENCY.
+
+    A hash needs a CPU core and 32 MiB for a while, and anyone can ask for one. So all processes
+    together hash no more at a time than there are cores, but each may hash one.
+    """
+    return max(1, min(for_passwords(threads), _cores() // processes))
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # which macOS lacks
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 Place = ExitStack

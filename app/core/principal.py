@@ -34,7 +34,8 @@ class Principal(NamedTuple):
     """The authenticated user of a request; `external` for the token of another issuer.
 
     `scopes` are the permissions of a personal access token or of another issuer's token; None means
-    all, as for a sign-in. Only personal access tokens have `token_id` and `expires_at`.
+    all, as for a sign-in. Only personal access tokens have `token_id` and `expires_at`, and only
+    those of a sign-in here have `session_id`.
     """
 
     user_id: str
@@ -42,21 +43,24 @@ class Principal(NamedTuple):
     scopes: frozenset[str] | None = None
     token_id: str | None = None
     expires_at: datetime | None = None
+    session_id: str | None = None
 
 
 class PresentedToken:
-    """The id of the request's personal access token.
+    """The id of the request's personal access token, or of the session of its access token.
 
-    Every statement of the request checks that the token is still valid, and sets `checked`.
+    Every statement of the request checks that these still count, and that the account is not
+    disabled, and sets `checked`.
     """
 
-    def __init__(self, token_id: str) -> None:
-        self.id: Final = token_id
+    def __init__(self, principal: Principal) -> None:
+        self.id: Final = principal.token_id
+        self.session_id: Final = principal.session_id
         self.checked = False
 
 
 PRESENTED: Final[ContextVar[PresentedToken | None]] = ContextVar("presented", default=None)
-"""The personal access token of the current request; None if it has none."""
+"""The token of the current request; None if it has none."""
 
 
 class _Thread(threading.local):

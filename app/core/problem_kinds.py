@@ -33,8 +33,9 @@ MALFORMED_JSON: Final = ProblemKind(
 UNAUTHENTICATED: Final = ProblemKind(
     "unauthenticated",
     401,
-    "The access token is missing, expired or invalid.",
-    "Get a new access token and send it as `Authorization: Bearer <token>`.",
+    "The access token is missing, expired or invalid, or its session has ended.",
+    "Get a new access token and send it as `Authorization: Bearer <token>`. If that fails too, "
+    "sign in again.",
     title="Authentication required",
 )
 INVALID_CREDENTIALS: Final = ProblemKind(
@@ -54,6 +55,24 @@ INSUFFICIENT_SCOPE: Final = ProblemKind(
     403,
     "The access token is valid, but may not be used for this.",
     "Use a token with the scopes listed in `scope`.",
+)
+SIGN_IN_REQUIRED: Final = ProblemKind(
+    "sign-in-required",
+    403,
+    "A personal access token may not do this.",
+    "Use the access token of a sign-in.",
+)
+ACCOUNT_DISABLED: Final = ProblemKind(
+    "account-disabled",
+    403,
+    "The operator has disabled this account.",
+    "Ask the operator.",
+)
+REGISTRATION_CLOSED: Final = ProblemKind(
+    "registration-closed",
+    403,
+    "This service takes no registrations; its operator creates accounts.",
+    "Ask the operator for an account.",
 )
 NOT_FOUND: Final = ProblemKind(
     "not-found",

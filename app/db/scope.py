@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 from uuid import UUID
 
-from app.core.principal import PRESENTED
+from app.core.principal import PRESENTED, PresentedToken
 
 TURN_MILLISECONDS: Final = 500
 """How long a search waits for another search of its user."""
@@ -24,12 +24,6 @@ class Role(StrEnum):
     APP = "tasks_app"
     AUTH = "tasks_auth"
     MAINTENANCE = "tasks_maintenance"
-
-
-def presented_token() -> str | None:
-    """The id of the personal access token that the current request came with, if it did."""
-    presented = PRESENTED.get()
-    return presented.id if presented else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +45,8 @@ class Scope:
     """Whether statements like this run one at a time for each user, across all processes."""
     sessions: bool = False
     """Whether it writes only the user's sessions, and so does not wait for their other writes."""
-    token_id: str | None = field(default_factory=presented_token)
-    """The personal access token that must still be valid when the statement runs."""
+    presented: PresentedToken | None = field(default_factory=PRESENTED.get)
+    """The token of the request, which must still count when the statement runs."""
 
     def prefix(self, timeout: int) -> str:
         """The SQL to send before the statement; timeout in milliseconds.
@@ -70,9 +64,14 @@ class Scope:
             settings += f"select from users where id = '{user}' for no key update; "
         if self.one_at_a_time:
             settings += _turn(self.user_id)
-        if self.token_id:  # after waiting for the lock: the token may be revoked meanwhile
-            settings += f"select require_token('{UUID(self.token_id)}'); "
+        if self.presented:  # after waiting for the lock: the token may be revoked meanwhile
+            ids = map(_literal, (self.presented.session_id, self.presented.id))
+            settings += f"select require_caller({', '.join(ids)}); "
         return settings
+
+
+def _literal(row_id: str | None) -> str:
+    return f"'{UUID(row_id)}'" if row_id else "null"
 
 
 def _session_lock(user_id: str | None) -> str:
@@ -115,6 +114,11 @@ def searching(user_id: str) -> Scope:
 def writing_sessions(user_id: str, *, once: bool = False) -> Scope:
     """The scope of a write of a user's sessions; `once` as in `writing`."""
     return Scope(Role.AUTH, user_id, writes=True, once=once, sessions=True)
+
+
+def ending_sessions(user_id: str, *, once: bool) -> Scope:
+    """The scope in which a user, or a script of theirs, ends sessions; `once` as in `writing`."""
+    return Scope(Role.APP, user_id, writes=True, once=once, sessions=True)
 
 
 def writing(user_id: str, *, once: bool = False) -> Scope:

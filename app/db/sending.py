@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.core import deadline
-from app.core.principal import PRESENTED
 from app.db.scope import Scope
 from app.db.statement import Statement
 
@@ -104,6 +103,6 @@ class Sending:
         return list(result.all()) if result.returns_rows else []
 
     def _note_token(self) -> None:
-        """Note that the database has checked the request's personal access token."""
-        if self.scope.token_id and (presented := PRESENTED.get()):
-            presented.checked = True
+        """Note that the database has checked the request's token."""
+        if self.scope.presented:
+            self.scope.presented.checked = True

@@ -43,6 +43,8 @@ class User(Base):
     used_rows: Mapped[int] = mapped_column(BigInteger, server_default="0")
     used_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     counted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True), server_default=func.now())
+    password_changed_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    disabled_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     nfc_version: Mapped[int] = mapped_column(BigInteger, server_default="-1")
 
     __table_args__ = (

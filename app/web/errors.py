@@ -34,7 +34,8 @@ CONSTRAINTS: Final[dict[str, Problem]] = {}
 RAISED: Final[dict[str, Problem]] = {"TA401": invalid_token()}
 """The problem that an error of our database functions is reported as, by SQLSTATE.
 
-TA401 is raised by `require_token` for a personal access token that was revoked or has expired.
+TA401 is raised by `require_caller`: the session ended, the account is disabled, or the personal
+access token was revoked or has expired.
 """
 
 # Read-only (a standby), shutting down, or a system error such as a failing disk.

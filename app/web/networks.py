@@ -3,12 +3,13 @@
 import re
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from app.web.request import Request
 
 NO_ADDRESS: Final = "unknown"
+BLANK: Final = ' \t"'
 LONGEST_NODE: Final = 128
 """Characters; an IPv6 address with zone, port and quotation marks has half as many."""
 BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](?::[^:]*)?")
@@ -29,20 +30,37 @@ def network(node: str) -> str:
     return _network(node) if len(node) <= LONGEST_NODE else NO_ADDRESS
 
 
+def shortened(node: str) -> str | None:
+    """The network that is shown of an address: the /24 of IPv4, the /48 of IPv6; None without one.
+
+    That shows roughly where a session is used; no more of an address is stored with it.
+    """
+    address = _address(node) if len(node) <= LONGEST_NODE else None
+    if address is None:
+        return None
+    size = 24 if isinstance(address, IPv4Address) else 48
+    return str(ip_network((address, size), strict=False))
+
+
 @lru_cache(maxsize=1024)
 def _network(node: str) -> str:
-    bare = node.strip(' \t"')
-    if not bare:
+    if not node.strip(BLANK):
         return ""  # a Unix socket has no address
+    address = _address(node)
+    if address is None:
+        return NO_ADDRESS
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return address.packed[:8].hex(":", 2)
+
+
+def _address(node: str) -> IPv4Address | IPv6Address | None:
+    """The address of a node, if it has one; of an IPv4 address in IPv6 the former."""
+    bare = node.strip(BLANK)
     bracketed = BRACKETED.fullmatch(bare)
     host = (bracketed[1] if bracketed else bare).partition("%")[0]
     for candidate in (host, host.rpartition(":")[0]):  # as it is, or without a port
         with suppress(ValueError):
-            return _subscriber(ip_address(candidate))
-    return NO_ADDRESS
-
-
-def _subscriber(address: IPv4Address | IPv6Address) -> str:
-    if isinstance(address, IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or address.packed[:8].hex(":", 2))
+            address = ip_address(candidate)
+            return getattr(address, "ipv4_mapped", None) or address
+    return None

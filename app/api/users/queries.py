@@ -1,14 +1,19 @@
 """Queries of accounts; each function is one statement and one round trip."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import (
     CTE,
     Select,
+    Update,
+    Uuid,
     bindparam,
+    cast,
     delete,
+    exists,
     false,
     func,
     null,
@@ -18,14 +23,15 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 
 from app.api.tasks import reminding
 from app.api.users.schemas import FIELDS, represent
+from app.auth.models import RefreshToken
 from app.core.problems import precondition_failed
 from app.db.chunks import run_each
 from app.db.run import execute, first
-from app.db.scope import Role, Scope, reading, writing
+from app.db.scope import Role, Scope, reading, writing, writing_sessions
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows import idempotency, statements
@@ -41,12 +47,28 @@ OWN: Final = select(*PUBLIC).where(User.id == USER_ID)
 KEPT_UPDATES: Final = 64
 """Cached statements: one for each set of fields that a patch can have."""
 
+RENEWAL_SECONDS: Final = 1.0
+"""The statement timeout of renewing a hash, which the response to a sign-in waits for."""
+
 
 class Login(NamedTuple):
-    """An account's id and the hash to compare a password with."""
+    """An account's id and address, the hash to compare a password with, when the password was
+    changed last, if it ever was, and whether the account is disabled.
+    """
 
     user_id: str
+    email: str
     password_hash: str
+    password_changed_at: datetime | None
+    disabled: bool
+
+    @classmethod
+    def of(cls, row: Row | None) -> Self | None:
+        """The login of a row; None without one."""
+        if row is None:
+            return None
+        changed_at, disabled = row.password_changed_at, row.disabled_at is not None
+        return cls(row.id, row.email, row.password_hash, changed_at, disabled)
 
 
 class Registered(NamedTuple):
@@ -58,8 +80,21 @@ class Registered(NamedTuple):
 
 def find_login(email: str) -> Login | None:
     """Find the account with this address, ignoring case. External users have none."""
-    row = first(execute(Scope(Role.AUTH), FIND_LOGIN, email=email))
-    return Login(row.id, row.password_hash) if row else None
+    return Login.of(first(execute(Scope(Role.AUTH), FIND_LOGIN, email=email)))
+
+
+def find_own_login(user_id: str) -> Login | None:
+    """Find the login of the user. External users have none."""
+    return Login.of(first(execute(Scope(Role.AUTH, user_id), FIND_OWN_LOGIN, user_id=user_id)))
+
+
+def change_password(login: Login, password_hash: str, *, but: str | None = None) -> bool:
+    """Change the password, unless it has been changed since, and end all sessions but one; return
+    whether it was changed.
+    """
+    values = {"seen": login.password_changed_at, "password_hash": password_hash, "but": but}
+    scope = writing_sessions(login.user_id)
+    return bool(execute(scope, CHANGE_PASSWORD, user_id=login.user_id, **values))
 
 
 def create_user(
@@ -78,6 +113,16 @@ def find_registration(user_id: str, once: Once) -> Registered | None:
     """Find the answer to an earlier registration with this idempotency key."""
     row = first(execute(Scope(Role.AUTH, user_id), REPLAY, user_id=user_id, **once.parameters))
     return Registered(represent(row), bytes(row.fingerprint)) if row else None
+
+
+def renew_password_hash(login: Login, password_hash: str) -> None:
+    """Store another hash of the password of this login, unless the account has another by now.
+
+    Does not wait for the user's other writes: while one has the row, nothing is stored.
+    """
+    hashes = {"verified": login.password_hash, "password_hash": password_hash}
+    scope = Scope(Role.AUTH, login.user_id, seconds=RENEWAL_SECONDS)
+    execute(scope, RENEW, user_id=login.user_id, **hashes)
 
 
 def get_user(user_id: str) -> Representation | None:
@@ -147,6 +192,13 @@ def _replay() -> Select[Any]:
     return select(record, replayed.c.fingerprint).select_from(replayed.join(record, true()))
 
 
+def _renew() -> Update:
+    verified = (User.id == USER_ID, User.password_hash == bindparam("verified"))
+    free = select(User.id).where(*verified).with_for_update(key_share=True, skip_locked=True)
+    renewal = update(User).where(*verified, User.id == free.scalar_subquery())
+    return renewal.values(password_hash=bindparam("password_hash"))
+
+
 @lru_cache(maxsize=KEPT_UPDATES)
 def _update(fields: frozenset[str]) -> Statement:
     values: dict[str, Any] = {name: bindparam(name) for name in sorted(fields)}
@@ -172,11 +224,43 @@ def _update(fields: frozenset[str]) -> Statement:
     return Statement(statement.add_columns(count.label("behind")))
 
 
-FIND_LOGIN: Final = Statement(
-    select(User.id, User.password_hash).where(
-        func.lower(User.email) == func.lower(bindparam("email")), User.password_hash.is_not(null())
+def _change_password() -> Select[Any]:
+    changed = (
+        update(User)
+        .where(
+            User.id == USER_ID,
+            User.password_changed_at.is_not_distinct_from(
+                cast(bindparam("seen"), TIMESTAMP(timezone=True))
+            ),
+        )
+        .values(
+            password_hash=bindparam("password_hash"), password_changed_at=func.clock_timestamp()
+        )
+        .returning(User.id)
+        .cte("changed")
     )
+    ended = (
+        delete(RefreshToken)
+        .where(
+            RefreshToken.user_id == USER_ID,
+            RefreshToken.family_id.is_distinct_from(cast(bindparam("but"), Uuid(as_uuid=False))),
+            exists(select(changed)),
+        )
+        .returning(RefreshToken.family_id)
+        .cte("ended")
+    )
+    return select(changed.c.id).add_cte(ended)
+
+
+LOGINS: Final = select(
+    User.id, User.email, User.password_hash, User.password_changed_at, User.disabled_at
+).where(User.password_hash.is_not(null()))
+CHANGE_PASSWORD: Final = Statement(_change_password())
+FIND_OWN_LOGIN: Final = Statement(LOGINS.where(User.id == USER_ID))
+FIND_LOGIN: Final = Statement(
+    LOGINS.where(func.lower(User.email) == func.lower(bindparam("email")))
 )
+RENEW: Final = Statement(_renew())
 GET: Final = Statement(OWN)
 CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
 REPLAY: Final = Statement(_replay())

@@ -1,15 +1,18 @@
 """/v1/auth and /v1/me"""
 
-import secrets
+import logging
 from typing import Final
 
+import psycopg2
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, current_app
 
 from app.api.users import queries, schemas
+from app.api.users.queries import Login
 from app.api.users.schemas import (
     REGISTERED,
     Credentials,
+    PasswordChange,
     RefreshRequest,
     Registration,
     TokenPair,
@@ -18,17 +21,34 @@ from app.api.users.schemas import (
 )
 from app.auth import refresh_tokens
 from app.auth.access_tokens import ACCESS_SECONDS
+from app.auth.password_rules import weakness
 from app.auth.passwords import check_password_hash, generate_password_hash
-from app.auth.policies import current_principal, current_user_id, provisioning, token_verifier
-from app.auth.refresh_tokens import Issued, RefreshToken
+from app.auth.policies import (
+    current_principal,
+    current_user_id,
+    provisioning,
+    require_sign_in,
+    token_verifier,
+)
+from app.auth.refresh_tokens import Client, Issued, RefreshToken
+from app.core.config import Settings
 from app.core.ids import new_id
-from app.core.problem_kinds import CONFLICT, IDEMPOTENCY_KEY_REUSED, INVALID_CREDENTIALS
-from app.core.problems import Problem
+from app.core.problem_kinds import (
+    ACCOUNT_DISABLED,
+    CONFLICT,
+    IDEMPOTENCY_KEY_REUSED,
+    INVALID_CREDENTIALS,
+    NOT_FOUND,
+    REGISTRATION_CLOSED,
+)
+from app.core.problems import Problem, invalid
 from app.rows.idempotency import Once
 from app.rows.quotas import NoAccount
 from app.rows.write import Representation
 from app.web import idempotency_key
 from app.web.conditional import created_at, preconditions, resource
+from app.web.networks import shortened
+from app.web.request import current
 from app.web.request_limits import request_limits
 from app.web.response import json_response, no_content, store_nothing
 from app.web.sign_in_limits import sign_in_keys, sign_in_limits
@@ -37,9 +57,10 @@ auth: Final = APIBlueprint("auth", __name__, tag="Authentication")
 me: Final = APIBlueprint("me", __name__, tag="Account")
 me.after_request(store_nothing)
 
-# Compared with when there is no account, so that an unknown address takes as long as a known one:
-# of the form that generate_password_hash gives, and of no password.
-NO_PASSWORD: Final = f"scrypt:32768:8:1${secrets.token_hex(8)}${secrets.token_hex(64)}"
+logger = logging.getLogger(__name__)
+
+LONGEST_AGENT: Final = 200
+"""Characters of a User-Agent that are stored."""
 
 
 @auth.post("/register")
@@ -49,8 +70,11 @@ def register_account(registration: Registration) -> Response:
     """Create an account
 
     Users sign in with their e-mail address. Its letter case does not matter, and no mail is sent
-    to it.
+    to it. Where the operator has closed registration, the response is 403 `registration-closed`.
     """
+    settings: Settings = current_app.config["SETTINGS"]
+    if settings.registration == "closed":
+        raise Problem(REGISTRATION_CLOSED)
     once = idempotency_key.requested(registration)
     request_limits().by_password()
     password_hash = generate_password_hash(registration.password)
@@ -66,19 +90,26 @@ def register_account(registration: Registration) -> Response:
 def sign_in(credentials: Credentials) -> Response:
     """Sign in
 
-    Returns an access token and a refresh token. After ten failures within a minute, for one account
-    or from one address, further attempts get 429 for up to a minute.
+    Begins a session, and returns an access token and a refresh token. After ten failures within a
+    minute, for one account or from one address, further attempts get 429 for up to a minute. The
+    right password of an account that the operator has disabled gets 403 `account-disabled`.
     """
     limits, keys = sign_in_limits(), sign_in_keys(credentials.email)
     limits.check(keys)
     request_limits().by_password()
     login = queries.find_login(credentials.email)
-    known = login.password_hash if login else NO_PASSWORD
-    if not check_password_hash(known, credentials.password) or login is None:
+    check = check_password_hash(login and login.password_hash, credentials.password)
+    if login is None or not check.is_right:
         limits.count(keys)
         raise Problem(INVALID_CREDENTIALS, "The e-mail address or the password is wrong.")
+    if login.disabled:
+        raise Problem(ACCOUNT_DISABLED)
     once = idempotency_key.requested(credentials)
-    return _pair(refresh_tokens.start_session(login.user_id, once))
+    changed_at = login.password_changed_at
+    pair = _pair(refresh_tokens.start_session(login.user_id, changed_at, _client(), once))
+    if check.renewed:
+        _renew(login, check.renewed)
+    return pair
 
 
 @auth.post("/refresh")
@@ -87,14 +118,15 @@ def sign_in(credentials: Credentials) -> Response:
 def refresh_session(presented: RefreshRequest) -> Response:
     """Exchange a refresh token
 
-    Returns a new pair of tokens. A refresh token can be used once: if it is sent again, the session
-    ends. A retry with the same `Idempotency-Key` is safe.
+    Returns a new pair of tokens. A refresh token can be used once, and for ten seconds after that
+    by another tab. If it is sent again later, the session ends. A retry with the same
+    `Idempotency-Key` is safe.
     """
     once = idempotency_key.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
     if token is None:
         raise Problem(INVALID_CREDENTIALS)
-    return _pair(refresh_tokens.rotate(token, once))
+    return _pair(refresh_tokens.rotate(token, _client(), once))
 
 
 @auth.post("/logout")
@@ -103,7 +135,7 @@ def refresh_session(presented: RefreshRequest) -> Response:
 def sign_out(presented: RefreshRequest) -> Response:
     """Sign out
 
-    Ends the session of the refresh token. Access tokens stay valid until they expire.
+    Ends the session of the refresh token. Its access tokens are refused at once.
     """
     once = idempotency_key.requested(presented)
     token = RefreshToken.parse(presented.refresh_token)
@@ -143,6 +175,38 @@ def update_me(patch: UserPatch) -> Response:
     return resource(queries.update_user(current_user_id(), patch.given(), preconditions()))
 
 
+@me.post("/password")
+@me.input(PasswordChange, arg_name="change")
+@me.output({}, status_code=204)
+def change_password(change: PasswordChange) -> Response:
+    """Change the password
+
+    Ends all other sessions, at once. Personal access tokens stay valid, and cannot be used for it.
+    A wrong `current_password` gets 422 `wrong_password` and counts as a failed sign-in. The request
+    can be repeated: if the new password is the present one already, nothing changes. For users of
+    another issuer the response is 404.
+    """
+    require_sign_in()
+    user_id, session_id = current_user_id(), current_principal().session_id
+    limits, keys = sign_in_limits(), sign_in_keys(user_id)
+    limits.check(keys)
+    request_limits().by_password()
+    login = queries.find_own_login(user_id)
+    if login is None:
+        raise Problem(NOT_FOUND, "This account has no password here.")
+    if weak := weakness(change.new_password, login.email):
+        raise invalid(weak.detail, weak.code, pointer="/new_password")
+    if not check_password_hash(login.password_hash, change.current_password).is_right:
+        if check_password_hash(login.password_hash, change.new_password).is_right:
+            return no_content()
+        limits.count(keys)
+        raise invalid("is not the present password", "wrong_password", pointer="/current_password")
+    made = generate_password_hash(change.new_password)
+    if not queries.change_password(login, made, but=session_id):
+        raise Problem(CONFLICT, "The password was changed at the same time.")
+    return no_content()
+
+
 @me.delete("")
 @me.output({}, status_code=204)
 @provisioning
@@ -153,6 +217,14 @@ def delete_me() -> Response:
     """
     queries.delete_user(current_user_id(), preconditions())
     return no_content()
+
+
+def _client() -> Client:
+    """Where the request comes from, as the list of sessions shows it."""
+    incoming = current()
+    agent = incoming.headers.get("User-Agent", "")
+    shown = "".join(each if each.isprintable() else " " for each in agent[:LONGEST_AGENT]).strip()
+    return Client(shown or None, shortened(incoming.remote_addr or ""))
 
 
 def _registered_before(registration: Registration, once: Once | None) -> Representation:
@@ -173,15 +245,26 @@ def _registered_before(registration: Registration, once: Once | None) -> Represe
         return earlier.account
     request_limits().by_password()
     # Compared whether the key is known or not, so that both take as long.
-    proved = login is not None and check_password_hash(login.password_hash, registration.password)
-    if earlier and proved:
+    check = check_password_hash(login and login.password_hash, registration.password)
+    if earlier and check.is_right:
         raise Problem(IDEMPOTENCY_KEY_REUSED)
     limits.count(keys)
     raise taken
 
 
+def _renew(login: Login, password_hash: str) -> None:
+    """Store a new hash of the password; the sign-in is done, whether that succeeds or not."""
+    try:
+        queries.renew_password_hash(login, password_hash)
+    except (Problem, psycopg2.Error) as error:
+        reason = type(error).__name__
+        logger.warning("a password hash was not renewed (%s); the next sign-in tries again", reason)
+
+
 def _pair(issued: Issued) -> Response:
-    access_token = token_verifier().issue(issued.token.user_id, now=issued.at, under=issued.keys)
+    access_token = token_verifier().issue(
+        issued.token.user_id, session_id=issued.session_id, now=issued.at, under=issued.keys
+    )
     pair = {
         "access_token": access_token,
         "token_type": "Bearer",

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BaseModel, Field
-from pydantic_core import PydanticKnownError
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from app.auth.password_rules import weakness
 from app.core.texts import compatible
 from app.rows import quotas
 from app.web.fields.identifiers import Email, Id
@@ -15,12 +16,17 @@ from app.web.fields.times import Timestamp
 from app.web.fields.zones import TimeZone
 
 SHORTEST: Final = 8
-"""Characters of a password, without any other rule: NIST SP 800-63B, section 5.1.1.2."""
+"""Characters of a password, whatever they are: NIST SP 800-63B, section 5.1.1.2."""
 
 LONGEST: Final = 200
 
 EMAIL: Final = "alice@example.com"
 PASSWORD: Final = "correct horse battery"  # noqa: S105 an example
+NEW_PASSWORD: Final = "staple battery horse correct"  # noqa: S105 an example
+GUESSABLE: Final = (
+    "Neither one of the commonest passwords nor the e-mail address or the part before its `@`,"
+    " whatever the letter case."
+)
 REFRESH_TOKEN: Final = "AZgdLH86fUCKPi9rnB0OT3mC1x9Rk0vUqf3sW2b7yTn4LhQpZc5dEaJ8mXoGiKuV"  # noqa: S105
 
 
@@ -31,6 +37,13 @@ def _fitting(password: str) -> str:
         raise PydanticKnownError("string_too_short", {"min_length": SHORTEST})
     if max(lengths) > LONGEST:
         raise PydanticKnownError("string_too_long", {"max_length": LONGEST})
+    return password
+
+
+def _not_guessable(password: str, info: ValidationInfo) -> str:
+    """Return the password if the account with the address before it in the body may have it."""
+    if weak := weakness(password, info.data.get("email")):
+        raise PydanticCustomError(weak.code, weak.detail)
     return password
 
 
@@ -112,7 +125,7 @@ class Registration(Body):
     absent: ClassVar = {"name": None}
 
     email: Email
-    password: Password
+    password: Annotated[Password, AfterValidator(_not_guessable), Field(description=GUESSABLE)]
     name: Name | None = None
 
 
@@ -149,6 +162,15 @@ class TokenPair(BaseModel):
     token_type: str
     expires_in: int
     refresh_token: str
+
+
+class PasswordChange(Body):
+    """A new password, and the present one."""
+
+    model_config = examples({"current_password": PASSWORD, "new_password": NEW_PASSWORD})
+
+    current_password: Annotated[str, PlainText(LONGEST)]
+    new_password: Annotated[Password, Field(description=GUESSABLE)]
 
 
 class UserPatch(Patch):

@@ -27,6 +27,12 @@ OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """What 503 means and shows where its body has the schema of 200 and is no problem document."""
 
 
+REPEATABLE: Final = {"change_password"}
+"""Operations by POST that take no Idempotency-Key, because they can be repeated without one."""
+
+REFUSING: Final = {"sign_in", "register_account"}
+"""Operations without a token that can answer 403."""
+
 REPLAYING: Final = {"create", "restore", "move", "complete", "skip", "snooze"}
 """Verbs of operations that repeat an answer with a row."""
 
@@ -39,7 +45,12 @@ def can_conflict(name: str) -> bool:
     if name == "update_me":
         return False
     verb = name.partition("_")[0]
-    return verb in WRITING
+    return verb in WRITING or name == "change_password"
+
+
+def takes_key(name: str, method: str) -> bool:
+    """Whether an operation takes an Idempotency-Key."""
+    return method == "POST" and name not in REPEATABLE
 
 
 def can_replay_rows(name: str) -> bool:
@@ -81,7 +92,7 @@ def _complete_parameters(
             description = parameter["schema"].pop("description")
             parameter["description"] = " ".join(description.split())
             parameter["schema"] = _without_null(parameter["schema"])
-    names = ["IdempotencyKey"] if method == "POST" else []
+    names = ["IdempotencyKey"] if takes_key(operation["operationId"], method) else []
     names += ["IfMatch"] if single or writes else []
     names += ["IfNoneMatchToWrite"] if writes else []
     names += ["IfNoneMatch"] if single and method == "GET" else []
@@ -107,7 +118,7 @@ def _complete_responses(
         names = ["X-Request-ID"]
         names += ["ETag"] if status in {"201", "304"} or (single and status == "200") else []
         names += ["Location"] if status == "201" and method == "POST" else []
-        names += ["Idempotency-Replayed"] if method == "POST" else []
+        names += ["Idempotency-Replayed"] if takes_key(operation["operationId"], method) else []
         names += LIMITS if limited else []
         response["headers"] = headers(names)
         if status == "204":
@@ -125,8 +136,8 @@ def _statuses(
     name, secured = operation["operationId"], operation["security"]
     yield from {400, 414, 431} | (set() if name == "get_health" else {500, 503})
     yield from {401} if secured or name in CHECKING else set()
-    yield from {403} if secured else set()
-    yield from {404} if "{" in path else set()
+    yield from {403} if secured or name in REFUSING else set()
+    yield from {404} if "{" in path or name == "change_password" else set()
     yield from {411, 413, 415, 422} if "requestBody" in operation else set()
     yield from {422} if operation["parameters"] else set()
     yield from {412} if conditional else set()

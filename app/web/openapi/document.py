@@ -18,6 +18,7 @@ TITLE: Final = "Tasks API"
 CHAPTERS: Final = (
     "introduction",
     "getting-started",
+    "sessions",
     "errors",
     "pagination",
     "order",
@@ -39,6 +40,7 @@ GROUPS: Final = {
     "Users": {
         "Authentication": "Create an account, sign in, refresh the tokens, sign out.",
         "Account": "Read, change and erase the account of the current user.",
+        "Sessions": "Where the user is signed in; end sessions.",
         "Personal access tokens": "Tokens with limited scopes, for scripts.",
     },
     "Tasks": {

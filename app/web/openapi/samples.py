@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader
 
+from app.web.openapi.conventions import takes_key
 from app.web.response import JSON
 
 LANGUAGES: Final = (
@@ -88,7 +89,7 @@ def request(
         "method": method.upper(),
         "path": _with_ids(spec, path) + (f"?{urlencode(query)}" if query else ""),
         "secured": secured,
-        "keyed": method == "post",
+        "keyed": takes_key(operation["operationId"], method.upper()),
         "conditional": method == "patch",
         "body": _example(spec, content),
         "file_type": None if JSON in content else next(iter(content), None),

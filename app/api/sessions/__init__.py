@@ -1,0 +1,1 @@
+"""Sessions: where a user is signed in."""
