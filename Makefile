@@ -12,8 +12,8 @@ PEERS := benchmarks/peers
 LOCKS := requirements.txt requirements-embedded.txt requirements-otel.txt requirements-dev.txt $(PEERS)/requirements.txt
 # A process for each core; one that is done takes tests from the end of what another has before it.
 PYTEST := $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal
-# Three processes for two cores, where slow tests are among the others: they wait for other programs.
-SHARED = --numprocesses=$(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 2) // 2)')
+# Two processes for each core, where slow tests are among the others: they wait for other programs.
+SHARED = --numprocesses=$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 2))')
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 
 # A Python that can make a virtual environment; Debian ships venv apart from python3.
@@ -34,7 +34,8 @@ ISOLATED = unset APP_ENV DATABASE_URL DATABASE_URL_UNPOOLED JWT_SECRET JWT_SECRE
     JWT_JWKS_URL JWT_ISSUER JWT_AUDIENCE JWT_SCOPES DB_POOL_SIZE DB_MAX_OVERFLOW DB_POOL_TIMEOUT DB_CONNECT_TIMEOUT \
     DB_STATEMENT_TIMEOUT REQUEST_DEADLINE SHUTDOWN_GRACE MAX_BODY_BYTES CORS_ORIGINS \
     TRUSTED_HOSTS TRUSTED_PROXIES RATELIMIT_STORAGE_URI RATELIMIT_PER_USER \
-    RATELIMIT_PER_ADDRESS QUOTA_ROWS QUOTA_BYTES METRICS_TOKEN PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL OTEL_PROPAGATORS \
+    RATELIMIT_PER_ADDRESS QUOTA_ROWS QUOTA_BYTES MAIL_URL MAIL_FROM MAIL_TEXTS PUBLIC_URL WORKER_HEALTH_FILE \
+    METRICS_TOKEN PORT WEB_CONCURRENCY WEB_THREADS LOG_LEVEL OTEL_PROPAGATORS \
     OTEL_TRACES_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
     export FLASK_SKIP_DOTENV=1
 
@@ -57,7 +58,7 @@ test: .venv/.requirements-dev.txt ## run all tests except the slow ones; ARGS="-
 	@$(ISOLATED); exec $(PYTEST) $(or $(ARGS),-m "not slow")
 
 test-slow: .venv/.requirements-dev.txt ## run the tests that take long or need other programs
-	@$(ISOLATED); exec $(PYTEST) -m slow $(ARGS)
+	@$(ISOLATED); exec $(PYTEST) $(SHARED) -m slow $(ARGS)
 
 smoke: ## what a first user does, in a fresh copy: install, start, create, list; PYTHON3=python3.11 chooses
 	@$(ISOLATED); $(FIND_PYTHON); exec "$$python" -m tests.smoke

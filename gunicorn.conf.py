@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from app.core import lifecycle, logs
-from app.core.environment import exposed_development, load, misspelt_settings
+from app.core.environment import exposed_development, load, misspelt_settings, without_mail
 from app.core.metrics import tally
 from app.core.version import __version__
 from app.db.first_connection import warm_up
@@ -52,7 +52,8 @@ def when_ready(arbiter: Any) -> None:
     fields = {"version": __version__, "workers": workers, "threads": threads}
     log = logging.getLogger("app")
     log.info("the service starts", extra={"fields": fields})
-    for warning in exposed_development(settings, arbiter.cfg.address) + misspelt_settings():
+    exposed = exposed_development(settings, arbiter.cfg.address)
+    for warning in exposed + without_mail(settings) + misspelt_settings():
         log.warning(warning)
     # What is loaded by now is never given up. A collection would write into each object, and so
     # give each worker a copy of what all could share (Python, "gc.freeze").

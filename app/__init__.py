@@ -27,6 +27,7 @@ from app.web import (
     access_log,
     edge,
     errors,
+    mail_limits,
     request_limits,
     shared_counts,
     sign_in_limits,
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     shared = shared_counts.Shared(settings.ratelimit_storage_uri)
     request_limits.init_app(app, settings, shared)
     sign_in_limits.init_app(app, shared)
+    mail_limits.init_app(app, shared)
     quotas.init_app(app, settings, (kind.table for kind in kinds.KINDS.values()))
     edge.init_app(app)
     url = settings.database_url or start_embedded(settings)
@@ -140,6 +142,8 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.changes.routes import blueprint as changes
     from app.api.health.routes import blueprint as health
     from app.api.labels.routes import blueprint as labels
+    from app.api.links.routes import own as own_links
+    from app.api.links.routes import public as links
     from app.api.reminders.routes import blueprint as reminders
     from app.api.sessions.routes import blueprint as sessions
     from app.api.tasks.routes import blueprint as tasks
@@ -153,7 +157,9 @@ def register_blueprints(app: APIFlask) -> None:
     table: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
         (health, "", (policies.public,)),
         (authentication, "/v1/auth", (policies.issuing,)),
+        (links, "/v1/auth", (policies.issuing,)),
         (me, "/v1/me", (policies.signed_in, request_limits.by_user, policies.for_account)),
+        (own_links, "/v1/me", (policies.signed_in, request_limits.by_user, policies.for_account)),
         (
             sessions,
             "/v1/sessions",

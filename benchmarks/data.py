@@ -90,7 +90,7 @@ def ground() -> Iterator[Ground]:
 def populate(cursor: Any, url: str) -> list[Person]:
     """Make the users, their tasks, and the login that the service is to use."""
     cursor.execute(f"create role {LOGIN} login noinherit password '{urlsplit(url).password}'")
-    cursor.execute(f"grant tasks_app, tasks_auth, tasks_maintenance to {LOGIN}")
+    cursor.execute(f"grant tasks_app, tasks_auth, tasks_maintenance, tasks_worker to {LOGIN}")
     verifier = create_app(settings_for(url)).extensions["token_verifier"]
     people = []
     for _ in range(USERS):

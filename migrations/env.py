@@ -35,8 +35,8 @@ OWNING = "as a superuser: alter role {role} createrole; alter database {database
 
 # The roles are those of another database on the same server.
 SHARING = (
-    "as a superuser: grant tasks_app, tasks_auth, tasks_maintenance, tasks_search to {role}"
-    " with admin option;"
+    "as a superuser: grant tasks_app, tasks_auth, tasks_links, tasks_maintenance, tasks_search,"
+    " tasks_worker to {role} with admin option;"
 )
 
 REMEDIES = {

@@ -28,6 +28,9 @@ SHOWN: Final = "#contract:not([aria-busy=true])"
 PATIENCE: Final = 90
 """Seconds for a condition, on a machine that has other things to do."""
 
+LOOK_SECONDS: Final = 0.1
+"""Between two looks whether a condition holds; selenium would wait for half a second."""
+
 ARGUMENTS: Final = (
     "--headless=new",
     "--disable-background-networking",
@@ -92,7 +95,7 @@ class Browser:
     def wait(self, condition: Callable[[Remote], Any], what: str) -> Any:
         """What the condition finds, once it does."""
         ignored = [StaleElementReferenceException]
-        waiting = WebDriverWait(self.driver, PATIENCE, ignored_exceptions=ignored)
+        waiting = WebDriverWait(self.driver, PATIENCE, LOOK_SECONDS, ignored_exceptions=ignored)
         return waiting.until(condition, f"there is no {what}")
 
     def look(self) -> None:

@@ -17,12 +17,14 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 from apiflask import APIFlask
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.auth import passwords
 from app.core.config import Settings
 from app.core.ids import new_id
 from app.db.base import db
@@ -35,6 +37,8 @@ from tests.rig.statements import LOGGING, outlasting
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "correct horse battery"
+CHEAP_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+"""A hash of it that is cheap to check; the first sign-in renews it."""
 SECRET = "a secret of the tests, longer than it must be"
 
 
@@ -76,6 +80,9 @@ class Account(NamedTuple):
 
     def delete(self, path: str, **options: Any) -> TestResponse:
         return self.call("DELETE", path, **options)
+
+    def erase(self, **options: Any) -> TestResponse:
+        return self.delete("/v1/me", json={"current_password": PASSWORD}, **options)
 
     def create_task(self, **fields: Any) -> dict[str, Any]:
         response = self.post("/v1/tasks", json={"title": "Buy milk", **fields})
@@ -162,6 +169,23 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the longest tests first, so that none runs alone once all others are done.
+
+    pytest-xdist gives each process an equal part of the list: each part begins with some of them.
+    """
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    longest = [item for item in items if item.get_closest_marker("longest")]
+    others = [item for item in items if not item.get_closest_marker("longest")]
+    left, items[:] = len(items), []
+    for part in range(count):
+        size, first = left // (count - part), longest[part::count]
+        items += [*first, *others[: max(0, size - len(first))]]
+        del others[: max(0, size - len(first))]
+        left -= size
+    items += others
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that is skipped for want of a program has proved nothing: in CI that is a failure."""
@@ -182,6 +206,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _log_level() -> None:
     """Each test begins with all that is logged, whatever an application before it was told."""
     logging.root.setLevel(logging.INFO)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash and check passwords cheaply in this process, but where their cost is what is tested."""
+    if request.node.get_closest_marker("costly") is None:
+        monkeypatch.setattr(passwords, "HASHER", PasswordHasher(1, 8, 1))
+        monkeypatch.setattr(passwords, "NOBODY", (CHEAP_HASH,))
 
 
 @pytest.fixture(scope="session")
@@ -235,15 +267,15 @@ def connection(cluster: str, database_url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def auth(app: APIFlask, client: FlaskClient, connection: Any) -> Callable[[], Account]:
-    """Makes accounts; their password cannot be signed in with, which saves its hashing."""
+    """Makes accounts with PASSWORD, whose hash is cheap to check."""
 
     def make(application: APIFlask = app) -> Account:
         user_id = new_id()
         email = f"{user_id}@example.com"
         with connection.cursor() as cursor:
             cursor.execute(
-                "insert into users (id, email, password_hash) values (%s, %s, 'none')",
-                (user_id, email),
+                "insert into users (id, email, password_hash) values (%s, %s, %s)",
+                (user_id, email, CHEAP_HASH),
             )
         token = application.extensions["token_verifier"].issue(user_id)
         return Account(user_id, email, token, application.test_client())

@@ -14,7 +14,7 @@ from psycopg2 import sql
 
 from app import create_app
 from app.core.ids import new_id
-from tests.conftest import ROOT, Account, settings_for
+from tests.conftest import CHEAP_HASH, ROOT, Account, settings_for
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -55,8 +55,8 @@ def user_of(url: str, **environment: str) -> Account:
     application, user_id = create_app(settings_for(url, **environment)), new_id()
     email = f"{user_id}@example.com"
     with opened(url) as cursor:
-        insert = "insert into users (id, email, password_hash) values (%s, %s, 'none')"
-        cursor.execute(insert, (user_id, email))
+        insert = "insert into users (id, email, password_hash) values (%s, %s, %s)"
+        cursor.execute(insert, (user_id, email, CHEAP_HASH))
     token = application.extensions["token_verifier"].issue(user_id)
     return Account(user_id, email, token, application.test_client())
 

@@ -4,14 +4,10 @@ from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.conftest import PASSWORD, Account
-
-CHEAP_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-"""The first sign-in renews it, as its costs are not those of the service."""
+from tests.conftest import CHEAP_HASH, PASSWORD, Account
 
 
 class Session(NamedTuple):

@@ -362,7 +362,7 @@ def test_keys_that_were_not_seen_for_a_day_are_no_longer_good(
 
 def test_own_tokens_of_an_erased_account_are_refused_at_once(alice: Account) -> None:
     assert alice.get("/v1/me").status_code == 200
-    assert alice.delete("/v1/me").status_code == 204
+    assert alice.erase().status_code == 204
     assert alice.get("/v1/me").status_code == 401
     assert alice.post("/v1/tasks", json={"title": "Buy milk"}).status_code == 401
 

@@ -20,7 +20,7 @@ from tests.walking import walk
 
 pytestmark = pytest.mark.slow
 
-ROWS, USERS, SCHEMA_BEFORE = 3000, 4, "0008"
+ROWS, USERS, SCHEMA_BEFORE = 1200, 4, "0008"
 
 COMPOSED: Final = "Café"
 DECOMPOSED: Final = normalize("NFD", COMPOSED)
@@ -137,6 +137,7 @@ def writing() -> list[Ask]:
     ]
 
 
+@pytest.mark.longest
 def test_an_upgrade_brings_all_texts_to_nfc_and_a_purge_fails_nobody_who_is_served_meanwhile(
     cluster: str, tmp_path: Path
 ) -> None:
@@ -148,7 +149,7 @@ def test_an_upgrade_brings_all_texts_to_nfc_and_a_purge_fails_nobody_who_is_serv
         (said,) = endings(upgrading(url))
         with (
             gunicorn_process(url, tmp_path / "log", root=tree) as (base, _),
-            Callers(base, accounts * 2, writing) as callers,
+            Callers(base, accounts * 2, writing, pause=0.3) as callers,
         ):
             (_,) = endings(python(url, ROOT, "-m", "flask", "purge"))
             callers.goes_on()

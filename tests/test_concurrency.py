@@ -180,7 +180,7 @@ def test_an_account_erased_amid_its_writes_is_gone_with_all_its_rows(
     body = {"title": "Buy milk", "category_id": category_id}
     *writers, eraser, deleter = callers(alice, 16)
     calls = [partial(caller.post, "/v1/tasks", json=body) for caller in writers]
-    calls.insert(8, partial(eraser.delete, "/v1/me"))
+    calls.insert(8, eraser.erase)
     calls.insert(4, partial(deleter.delete, f"/v1/categories/{category_id}"))
     assert set(statuses(at_once(calls))) <= {201, 204, 401, 404, 422}
     left = (

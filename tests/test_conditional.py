@@ -7,7 +7,7 @@ import pytest
 
 from app.core.ids import new_id
 from tests.assertions import refused
-from tests.conftest import Account
+from tests.conftest import PASSWORD, Account
 
 
 class Resource(NamedTuple):
@@ -42,6 +42,10 @@ def resource(alice: Account) -> Callable[[str], Resource]:
     return make
 
 
+PRESENT = {"current_password": PASSWORD}
+"""What the erasure of an account takes."""
+
+
 def matching(tag: str) -> dict[str, Any]:
     return {"headers": {"If-Match": tag}}
 
@@ -52,7 +56,8 @@ def none_matching(tag: str) -> dict[str, Any]:
 
 def writes(kind: str, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The methods that write a resource of this kind, and what to send with them."""
-    methods: list[tuple[str, dict[str, Any]]] = [("PATCH", {"json": body}), ("DELETE", {})]
+    patch, delete = {"json": body}, {"json": PRESENT} if kind == "me" else {}
+    methods: list[tuple[str, dict[str, Any]]] = [("PATCH", patch), ("DELETE", delete)]
     return methods if kind == "me" else [*methods, ("PUT", {"json": body})]
 
 
@@ -196,8 +201,8 @@ def test_what_is_missing_or_deleted_is_404_whatever_the_condition(
 def test_the_account_is_erased_only_at_the_version_that_is_named(alice: Account) -> None:
     stale = alice.get("/v1/me").headers["ETag"]
     current = alice.patch("/v1/me", json={"name": "Alice"}).headers["ETag"]
-    assert alice.delete("/v1/me", **matching(stale)).status_code == 412
-    assert alice.delete("/v1/me", **matching(current)).status_code == 204
+    assert alice.erase(**matching(stale)).status_code == 412
+    assert alice.erase(**matching(current)).status_code == 204
     assert alice.get("/v1/me").status_code == 401
 
 
@@ -252,7 +257,7 @@ def test_what_exists_is_neither_changed_nor_deleted_under_if_none_match_star(
 ) -> None:
     path, _, other = resource(kind)
     before = alice.get(path).json
-    options = {"json": other} if method == "PATCH" else {}
+    options = dict(writes(kind, other))[method]
     response = alice.call(method, path, **options, **none_matching("*"))
     assert (response.status_code, response.json.get("current")) == (412, before)
     assert alice.get(path).json == before

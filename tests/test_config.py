@@ -118,6 +118,30 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
         ("redis://:hidden@cache.example.com:6379/0", "redis://:hidden@cache.example.com:6379/0"),
         ("rediss://cache.example.com", "rediss://cache.example.com"),
     ],
+    "MAIL_URL": [
+        ("smtps://mail.example.com", "smtps://mail.example.com"),
+        (
+            "smtp+starttls://a@b.example.com:p%2Fq@mail.example.com:587/",
+            "smtp+starttls://a@b.example.com:p%2Fq@mail.example.com:587/",
+        ),
+        ("smtp://127.0.0.1:2525", "smtp://127.0.0.1:2525"),
+        ("smtp://user:pass@localhost", "smtp://user:pass@localhost"),
+        ("smtp://[::1]:25", "smtp://[::1]:25"),
+    ],
+    "MAIL_FROM": [
+        ("tasks@example.com", "tasks@example.com"),
+        ("Tasks <tasks@example.com>", "Tasks <tasks@example.com>"),
+        ('"Tasks, Inc." <tasks@example.com>', '"Tasks, Inc." <tasks@example.com>'),
+        ("B\u00fcro <tasks@example.com>", "B\u00fcro <tasks@example.com>"),
+    ],
+    "MAIL_TEXTS": [(str(ROOT), str(ROOT))],
+    "PUBLIC_URL": [
+        ("https://app.example.com", "https://app.example.com"),
+        ("https://app.example.com:8443/a/b", "https://app.example.com:8443/a/b"),
+        ("https://app.example.com/#/confirm", "https://app.example.com/#/confirm"),
+        ("http://localhost:3000/", "http://localhost:3000/"),
+    ],
+    "WORKER_HEALTH_FILE": [("/tmp/worker.health", "/tmp/worker.health")],
     "METRICS_TOKEN": [("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey")],
     "PORT": [("1", 1), ("65535", 65535), (" 8080 ", 8080)],
     "WEB_CONCURRENCY": [("1", 1), ("64", 64)],
@@ -228,6 +252,51 @@ REFUSED: dict[str, list[str]] = {
         "memcached://hidden",
         "redis+unix://hidden",
     ],
+    "MAIL_URL": [
+        "hidden",
+        "smtp://mail.example.com",
+        "smtp://hidden.example.com:25",
+        "smtp+ssl://mail.example.com",
+        "smtps://",
+        "smtps://mail.example.com/hidden",
+        "smtps://mail.example.com?hidden=1",
+        "smtps://mail.example.com#hidden",
+        "smtps://mail.example.com:0",
+        "smtps://mail.example.com:port",
+        "smtps://hidden@mail.example.com",
+        "smtps://:hidden@mail.example.com",
+        "smtps://hidden:@mail.example.com",
+        "smtps://user:hid den@mail.example.com",
+        "smtps://user:hid%0Dden@mail.example.com",
+        "smtps://user:hid%C3%A4den@mail.example.com",
+        "smtps://user:hid\u00e4den@mail.example.com",
+        "smtps://user:hid/den@mail.example.com",
+    ],
+    "MAIL_FROM": [
+        "hidden",
+        "hidden@",
+        "hidden <a@example.com>, b@example.com",
+        "a@example.com, hidden@example.com",
+        "<a@example.com> hidden",
+        "hidden < a@example.com >",
+        "hid\x00den <a@example.com>",
+        "hid\u2028den <a@example.com>",
+        f"{'hidden' * 20} <a@example.com>",
+        f"{'hidden' * 50}@example.com",
+        "hidden <\u00e4@example.com>",
+    ],
+    "MAIL_TEXTS": ["/nowhere/hidden", "/dev/null", "hid\x00den"],
+    "PUBLIC_URL": [
+        "hidden",
+        "ftp://hidden.example.com",
+        "https://",
+        "https://app.example.com/?hidden=1",
+        "https://user:hidden@app.example.com",
+        "https://app.example.com/hid den",
+        "https://app.example.com/hid\u00e4den",
+        "https://app.example.com/@hidden",
+    ],
+    "WORKER_HEALTH_FILE": ["hidden", "hidden/file", "/hidden/", "/hid\x01den"],
     "METRICS_TOKEN": [
         "hidden",
         "x" * 64,
@@ -245,6 +314,10 @@ FIELDS = {variable_of(item): item.name for item in fields(Settings)}
 BESIDE = {
     "JWT_SECRETS_ACCEPTED": {"JWT_SECRET": SECRET},
     "JWT_JWKS_URL": {"JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "tasks"},
+}
+BESIDE["MAIL_URL"] = {
+    "MAIL_FROM": "tasks@example.com",
+    "PUBLIC_URL": "https://app.example.com",
 }
 BESIDE["JWT_SCOPES"] = {**BESIDE["JWT_JWKS_URL"], "JWT_JWKS_URL": "https://issuer.example.com/k"}
 SAFE = {"APP_ENV": "production", "DATABASE_URL": REMOTE, "JWT_SECRET": SECRET}
@@ -343,6 +416,9 @@ def test_production_needs_a_database_and_a_secret(variable: str) -> None:
         ({**SAFE, "JWT_SCOPES": "read:tasks=tasks:read"}, "JWT_SCOPES needs JWT_JWKS_URL beside"),
         ({**EXTERNAL, "JWT_ISSUER": ""}, "JWT_JWKS_URL needs"),
         ({**EXTERNAL, "JWT_AUDIENCE": ""}, "JWT_JWKS_URL needs"),
+        ({"MAIL_URL": "smtps://m", "MAIL_FROM": "a@b"}, "MAIL_URL needs MAIL_FROM and PUBLIC_URL"),
+        ({"MAIL_URL": "smtps://m", "PUBLIC_URL": "https://a"}, "MAIL_URL needs MAIL_FROM and PUB"),
+        ({**SAFE, "PUBLIC_URL": "http://app.example.com"}, "PUBLIC_URL expects an https:// URL"),
         (
             {**SAFE, **EXTERNAL, "JWT_JWKS_URL": "http://issuer.example.com/keys"},
             "JWT_JWKS_URL expects an https://",
@@ -384,6 +460,9 @@ def test_masked_settings_tell_no_secret() -> None:
         JWT_SECRETS_ACCEPTED="hidden-and-longer-than-it-must-be-by-a-little,",
         TRUSTED_HOSTS="a.example.com,b.example.com",
         METRICS_TOKEN="hidden-and-longer-than-it-must-be",
+        MAIL_URL="smtp+starttls://hidden:hidden@mail.example.com:587",
+        MAIL_FROM="Tasks <tasks@example.com>",
+        PUBLIC_URL="https://app.example.com",
     )
     masked = settings.masked()
     assert list(masked) == list(FIELDS)
@@ -391,6 +470,7 @@ def test_masked_settings_tell_no_secret() -> None:
     assert masked["DATABASE_URL"] == "postgresql+psycopg2://********@db.example.com/tasks"
     assert masked["RATELIMIT_STORAGE_URI"] == "rediss://********@cache.example.com:6380/1"
     assert (masked["JWT_SECRET"], masked["JWT_SECRETS_ACCEPTED"]) == ("********", "********")
+    assert masked["MAIL_URL"] == "smtp+starttls://********@mail.example.com:587"
     assert masked["TRUSTED_HOSTS"] == "a.example.com,b.example.com"
     assert masked["JWT_JWKS_URL"] == ""
 

@@ -43,7 +43,7 @@ def certificates(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("service", ["release", "web"])
+@pytest.mark.parametrize("service", ["release", "web", "worker"])
 def test_the_service_takes_the_settings_of_compose(
     service: str, secrets: dict[str, str], certificates: Path
 ) -> None:
@@ -156,7 +156,9 @@ def test_the_login_that_is_made_before_the_migration_is_all_the_service_needs(
     assert re.findall(r"^create role (\w+) nologin;$", statements, re.M) == [
         "tasks_app",
         "tasks_auth",
+        "tasks_links",
         "tasks_maintenance",
+        "tasks_worker",
     ]
     with own_database(database_url) as url, opened(url) as cursor:
         migrate(url)
@@ -172,6 +174,15 @@ def test_the_login_that_is_made_before_the_migration_is_all_the_service_needs(
             assert client.post("/v1/auth/register", json=body).status_code == 201
         finally:
             cursor.execute("drop role tasks_service")
+
+
+def test_the_worker_of_compose_is_that_of_the_procfile_and_has_a_check_of_its_own() -> None:
+    (line,) = re.findall(r"^worker: (.+)$", (ROOT / "Procfile").read_text(), re.M)
+    worker, web = COMPOSE["services"]["worker"], COMPOSE["services"]["web"]
+    assert worker["command"] == line.split()
+    assert worker["healthcheck"]["test"] == ["CMD", *line.split(), "--check"]
+    assert worker["environment"].items() <= web["environment"].items()
+    assert worker["stop_grace_period"] == web["stop_grace_period"]
 
 
 def test_every_path_that_compose_mounts_is_there() -> None:

@@ -21,6 +21,7 @@ import yaml
 from app.core.config import FAILED_TO_LOAD, ConfigurationError, Settings, variable_of
 from tests.conftest import ROOT, SECRET, wait_until_ready
 from tests.instances import served_here
+from tests.locks import until
 from tests.rig.programs import Program, free_port, need
 
 pytestmark = pytest.mark.slow
@@ -133,12 +134,27 @@ def test_the_unit_starts_the_service_says_when_and_reloads_and_ends_it(
     assert "Handling signal: hup" in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("name", ["tasks-api-release.service", "tasks-api-purge.service"])
-def test_the_other_units_do_their_work_and_end(database_url: str, name: str) -> None:
+def test_the_unit_of_the_release_migrates_and_ends(database_url: str) -> None:
     secrets = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET}
-    command, environment = started(UNITS / name, 0, **secrets)
+    command, environment = started(UNITS / "tasks-api-release.service", 0, **secrets)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_of_the_worker_starts_it_and_ends_it(database_url: str, tmp_path: Path) -> None:
+    path, health = UNITS / "tasks-api-worker.service", tmp_path / "health"
+    secrets = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET}
+    command, environment = started(path, 0, **secrets, WORKER_HEALTH_FILE=str(health))
+    with (tmp_path / "log").open("w") as output:
+        program = Program(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        until(lambda: health.exists() or not program.runs)
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(30) == 0
+    finally:
+        program.end()
+    assert int(unit(path)["TimeoutStopSec"][0]) > Settings().shutdown_grace + 20
+    assert unit(path)["RestartPreventExitStatus"] == [str(FAILED_TO_LOAD)]
 
 
 def test_a_release_is_got_from_a_repository_that_has_no_tags(tmp_path: Path) -> None:
@@ -177,9 +193,13 @@ def test_the_units_are_installed_and_enabled_as_shown(tmp_path: Path) -> None:
     script = script.replace("systemctl enable --now", f"systemctl --root={root} enable")
     subprocess.run(["bash", "-euc", script], cwd=ROOT, check=True, capture_output=True)
     wants = {path.name for path in tmp_path.rglob("*.wants/*")}
-    assert wants == {"tasks-api@8001.service", "tasks-api@8002.service", "tasks-api-purge.timer"}
+    assert wants == {
+        "tasks-api@8001.service",
+        "tasks-api@8002.service",
+        "tasks-api-worker.service",
+    }
     restarted = re.findall(r"systemctl restart (\S+)", DEPLOY)
-    assert {f"{name}.service" for name in restarted} == wants - {"tasks-api-purge.timer"}
+    assert {f"{name}.service" for name in restarted} == wants
     for name in re.findall(r"systemctl start ([\w-]+)", DEPLOY):
         assert (UNITS / f"{name}.service").exists()
 
@@ -208,9 +228,15 @@ def test_the_files_for_platforms_run_the_procfile_and_name_settings_that_exist()
     lines = (ROOT / "Procfile").read_text().splitlines()
     procfile = dict(line.split(": ", 1) for line in lines)
     fly = tomllib.loads((OPERATIONS / "platforms" / "fly.toml").read_text())
-    (render,) = yaml.safe_load((OPERATIONS / "platforms" / "render.yaml").read_text())["services"]
+    services = yaml.safe_load((OPERATIONS / "platforms" / "render.yaml").read_text())["services"]
+    render, worker = services
     railway = json.loads((OPERATIONS / "platforms" / "railway.json").read_text())["deploy"]
-    assert fly["processes"]["web"] == procfile["web"]
+    assert fly["processes"] == {name: procfile[name] for name in ("web", "worker")}
+    assert worker["startCommand"] == procfile["worker"]
+    for pair in worker["envVars"]:
+        source = pair.get("fromService", {"envVarKey": pair["key"], "name": render["name"]})
+        assert (source["envVarKey"], source["name"]) == (pair["key"], render["name"])
+        assert pair["key"] in {each["key"] for each in render["envVars"]}
     assert render["startCommand"] == railway["startCommand"] == procfile["web"]
     assert fly["deploy"]["release_command"] == procfile["release"]
     assert [render["preDeployCommand"]] == railway["preDeployCommand"] == [procfile["release"]]
@@ -226,6 +252,7 @@ def test_the_files_for_platforms_run_the_procfile_and_name_settings_that_exist()
     kept = Settings().shutdown_grace + Settings().request_deadline + 5
     for given_to_end in (
         fly["kill_timeout"], render["maxShutdownDelaySeconds"], railway["drainingSeconds"],
+        worker["maxShutdownDelaySeconds"],
     ):  # fmt: skip
         assert given_to_end > kept
 

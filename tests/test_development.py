@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 from app.core.config import FAILED_TO_LOAD
 from tests.conftest import ROOT, gunicorn_process
 from tests.databases import opened, own_database
+from tests.locks import until
+from tests.rig.cluster import children
 from tests.rig.programs import free_port
 
 pytestmark = pytest.mark.slow
@@ -26,6 +29,32 @@ def test_an_empty_database_is_migrated_and_served(cluster: str, tmp_path: Path) 
             health = json.load(response)
     assert (health["status"], health["revision"]["up_to_date"]) == ("ok", True)
     assert f"Documentation: {base}/docs" in log.read_text()
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie has."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return shown.stdout.strip() in {"", "Z", "Z+", "Zs"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_worker_runs_beside_the_server_and_ends_with_it_whatever_happens(
+    cluster: str, tmp_path: Path, number: int
+) -> None:
+    log, health = tmp_path / "log", tmp_path / "health"
+    beside = {"APP_ENV": "development", "WORKER_HEALTH_FILE": str(health)}
+    with own_database(cluster) as url:
+        serving = gunicorn_process(url, log, "app.dev.development", **beside)
+        with serving as (_, process):
+            until(health.exists)
+            processes = children(process.pid)
+            assert len(processes) == 3  # gunicorn's two, and it
+            process.send_signal(number)
+            process.wait(60)
+            if number == signal.SIGKILL:
+                until(lambda: all(map(is_gone, processes)))
+            assert all(map(is_gone, processes))
+    assert '"message":"the worker ends"' in log.read_text()
 
 
 def stopped(**environment: str) -> tuple[int, str]:

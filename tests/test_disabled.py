@@ -72,7 +72,7 @@ def test_every_token_of_a_disabled_account_is_refused_at_once(
         assert kind(caller.get("/v1/tasks")) == (401, "unauthenticated")
         assert kind(caller.post("/v1/tasks", json={"title": "x"})) == (401, "unauthenticated")
         assert kind(caller.get("/v1/export")) == (401, "unauthenticated")
-        assert kind(caller.delete("/v1/me")) == (401, "unauthenticated")
+        assert kind(caller.erase()) == (401, "unauthenticated")
     assert kind(signed_in.refresh()) == (401, "invalid-credentials")
 
 

@@ -195,6 +195,17 @@ def test_a_service_without_its_database_says_so(browser: Browser, tmp_path: Path
     browser.find(".sign-in .refused", "The service cannot be reached. Try again later.")
 
 
+def test_where_an_address_has_to_be_confirmed_first_the_page_says_so(
+    browser: Browser, database_url: str, tmp_path: Path
+) -> None:
+    with gunicorn(database_url, tmp_path / "log", REGISTRATION="confirmed") as server:
+        open_docs(browser, server)
+        address = f"{new_id()}@example.com"
+        sign_in(browser, address, PASSWORD, "Create account")
+        said = f"Follow the link in the mail to {address}, then sign in."
+        browser.find(".sign-in [role=status]:not(.refused)", said)
+
+
 def test_where_another_issuer_signs_in_a_token_can_only_be_pasted(
     browser: Browser, database_url: str, tmp_path: Path
 ) -> None:

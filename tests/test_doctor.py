@@ -94,7 +94,10 @@ def box(cluster: str) -> Iterator[Box]:
     with own_database(cluster) as url, ExitStack() as stack, opened(url) as cursor:
         migrate(url)
         cursor.execute(f"create role {SERVICE} login noinherit password '{PASSWORD}'")
-        cursor.execute(f"grant tasks_app, tasks_auth, tasks_maintenance to {SERVICE}")
+        cursor.execute(
+            "grant tasks_app, tasks_auth, tasks_links, tasks_maintenance, tasks_worker"
+            f" to {SERVICE}"
+        )
         try:
             yield Box(url, as_service(url), stack)
         finally:

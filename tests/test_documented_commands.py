@@ -136,7 +136,7 @@ def test_an_empty_migration_is_made_as_contributing_shows(app: APIFlask, tmp_pat
         done = app.test_cli_runner().invoke(args=arguments)
         assert done.exit_code == 0, done.output
         before, made = sorted((migrations / "versions").glob("*.py"))[-2:]
-        assert made.name.startswith("0018_")
+        assert made.name.startswith("0020_")
         assert f'\ndown_revision = "{before.name[:4]}"\n' in made.read_text()
 
 
@@ -182,6 +182,10 @@ def test_the_queries_of_the_runbook_find_what_they_are_for(cluster: str) -> None
     with own_database(cluster) as url, opened(url) as cursor:
         migrate(url)
         cursor.execute("insert into users (id, email) values (gen_random_uuid(), null)")
+        cursor.execute(
+            "insert into mails (user_id, id, kind, recipient, last_error) select id,"
+            " gen_random_uuid(), 'invitation', 'a@example.com', 'TimeoutError' from users"
+        )
         for query in queries:
             cursor.execute(query)
             assert cursor.fetchall() != [], query

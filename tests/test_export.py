@@ -380,6 +380,7 @@ MORE: int = 30 * MEGABYTE
 """What an export may take beside what the worker has."""
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_an_export_takes_no_more_memory_however_many_tasks_there_are(
     database_url: str, alice: Account, bob: Account, connection: Any, tmp_path: Path

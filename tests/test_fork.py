@@ -33,7 +33,7 @@ def fork() -> Iterator[Path]:
 
 
 def test_nothing_is_left_of_the_old_name(fork: Path) -> None:
-    old = r"Tasks API|tasks-api|\btasks_(app|auth|maintenance|search|service|pat)\b"
+    old = r"Tasks API|tasks-api|\btasks_(app|auth|maintenance|search|service|worker|pat)\b"
     kept = {"docs/make-it-yours.md", "tests/test_fork.py"}
     names = set(run(["git", "grep", "-lI", ""], fork).splitlines()) - kept
     assert [name for name in names if re.search(old, (fork / name).read_text())] == []
@@ -48,6 +48,7 @@ def test_the_recipes_apply_to_the_renamed_service(fork: Path) -> None:
 
 def test_the_renamed_service_serves_and_its_roles_are_right(fork: Path) -> None:
     command = [".venv/bin/python", "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
+    command += ["--maxfail=5"]
     printed = run([*command, *OF_THE_ROLES, *OF_THE_NAMES], fork)
     assert "skipped" not in printed
 

@@ -182,6 +182,7 @@ def test_a_chunked_gigabyte_is_refused_through_haproxy_too(
         assert max(each[place] for each in used) - start_memory < 20 * MEGABYTE
 
 
+@pytest.mark.longest
 def test_a_rolling_restart_under_load_fails_nothing(database_url: str, tmp_path: Path) -> None:
     need("haproxy")
     ports = (free_port(), free_port())

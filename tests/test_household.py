@@ -176,6 +176,7 @@ def household(cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Househo
             yield Household(user_of(url, LOG_LEVEL="WARNING"), clock, Random(31), BERLIN)
 
 
+@pytest.mark.longest
 def test_a_household_loses_nothing_in_a_year(household: Household) -> None:
     live(household)
     assert_it_was_such_a_year(household)

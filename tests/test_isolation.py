@@ -15,15 +15,18 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.api.kinds import KINDS
+from app.auth.mail_kinds import MailKind
+from app.auth.mail_tokens import MailToken
 from app.auth.policies import EMPTY
 from app.auth.refresh_tokens import RefreshToken
 from app.core.ids import new_id
+from app.core.secrets import Keys
 from app.db.base import db
 from app.db.scope import Role
 from app.ops.doctor.rights import owned_tables
 from app.rows.kind import Kind
 from tests.assertions import refused
-from tests.conftest import PASSWORD, Account, sending, settings_for
+from tests.conftest import PASSWORD, SECRET, Account, sending, settings_for
 from tests.contract import LINES
 from tests.people import give_password, sign_in
 from tests.walking import ids, page, walk
@@ -42,12 +45,31 @@ OWNERSHIP = (
 )
 IDENTITY = re.compile("app.user_id = '(.*?)'")
 
+
+def link_of(user_id: str, kind: MailKind) -> str:
+    """A token that nobody was sent, of a link of this user."""
+    return str(MailToken.derive(user_id, kind, bytes(32), Keys.derive(SECRET)))
+
+
 BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/auth/register"): lambda it: {"email": f"{it}@example.org", "password": PASSWORD},
     ("POST", "/v1/auth/token"): lambda it: {"email": f"{it}@example.com", "password": it},
     ("POST", "/v1/auth/refresh"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
     ("POST", "/v1/auth/logout"): lambda it: {"refresh_token": str(RefreshToken(it, bytes(32)))},
     ("POST", "/v1/me/password"): lambda it: {"current_password": it, "new_password": it},
+    ("POST", "/v1/auth/password-reset"): lambda it: {"email": f"{it}@example.com"},
+    ("POST", "/v1/auth/password-reset/confirm"): lambda it: {
+        "token": link_of(it, MailKind.PASSWORD_RESET),
+        "new_password": "staple battery horse correct",
+    },
+    ("POST", "/v1/auth/email-verification/confirm"): lambda it: {
+        "token": link_of(it, MailKind.EMAIL_VERIFICATION)
+    },
+    ("POST", "/v1/me/email-verification"): lambda it: {},
+    ("POST", "/v1/me/email"): lambda it: {
+        "email": f"{it}@example.org",
+        "current_password": PASSWORD,
+    },
     ("PATCH", "/v1/me"): lambda it: {"name": it, "time_zone": "Europe/Oslo"},
     ("POST", "/v1/batch"): lambda it: {
         "operations": [
@@ -616,7 +638,7 @@ def test_a_role_that_is_only_a_member_serves_the_whole_api(
     ):
         assert runner.invoke(args=command).exit_code == 0, command
     again = client.post("/v1/auth/token", json=credentials).json["access_token"]
-    assert account._replace(token=again).delete("/v1/me").status_code == 204
+    assert account._replace(token=again).erase().status_code == 204
     with application.app_context():
         db.engine.dispose()
 

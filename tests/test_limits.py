@@ -16,10 +16,10 @@ from app.auth.personal_tokens import PersonalToken
 from app.core.ids import new_id
 from app.core.problems import Problem
 from app.web import counters, request_limits, shared_counts
-from app.web.counters import LastMinute, PresentMinute
+from app.web.counters import Latest, PresentMinute
 from app.web.networks import network
 from app.web.shared_counts import Shared
-from app.web.sign_in_limits import SignInLimits
+from app.web.sign_in_limits import failed_sign_ins
 from tests.conftest import Account, settings_for
 from tests.parallel import at_once
 from tests.redis_server import RedisServer
@@ -448,7 +448,7 @@ def test_the_addresses_of_a_minute_are_forgotten_with_it(clock: Clock) -> None:
 
 
 def test_failed_sign_ins_are_forgotten_after_a_minute(clock: Clock) -> None:
-    last = LastMinute(10)
+    last = Latest(10, 60)
     for number in range(1000):
         last.hit(f"account:{number}")
     for _ in range(100):
@@ -460,7 +460,7 @@ def test_failed_sign_ins_are_forgotten_after_a_minute(clock: Clock) -> None:
 
 
 def test_a_key_is_held_back_until_its_tenth_last_time_is_a_minute_old(clock: Clock) -> None:
-    last = LastMinute(10)
+    last = Latest(10, 60)
     for _ in range(9):
         last.hit("someone")
         clock.forward(1)
@@ -527,7 +527,7 @@ def test_a_long_body_is_one_round_trip_to_redis_too(
 def test_failed_sign_ins_are_counted_in_redis_and_forgotten_there(
     clock: Clock, redis: RedisServer
 ) -> None:
-    here, there = (SignInLimits(Shared(redis.url)) for _ in range(2))
+    here, there = (failed_sign_ins(Shared(redis.url)) for _ in range(2))
     for _ in range(5):
         here.count(["account:x"])
         there.count(["account:x"])

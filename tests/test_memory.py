@@ -16,7 +16,7 @@ from app.api.tasks.filters import SortKey, TaskFilters
 from app.api.tasks.schemas import TaskPatch
 from app.core.ids import new_id
 from app.web import counters
-from app.web.counters import LastMinute, PresentMinute
+from app.web.counters import Latest, PresentMinute
 from tests.conftest import PASSWORD, Account, gunicorn_process
 from tests.parallel import at_once
 from tests.raw import MEGABYTE, memory
@@ -106,6 +106,7 @@ def test_the_shapes_here_are_all_that_there_are() -> None:
     assert FIELDS.keys() == TaskPatch.model_fields.keys()
 
 
+@pytest.mark.longest
 def test_a_worker_that_was_asked_for_every_shape_is_little_larger(
     database_url: str, alice: Account, tmp_path: Path
 ) -> None:
@@ -169,7 +170,7 @@ def test_failures_of_so_many_callers_are_counted_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(counters, "MOST_KEYS", 3)
-    last = LastMinute(1)
+    last = Latest(1, 60)
     for key in "abcad":
         last.hit(key)
     assert [*last.times] == ["c", "a", "d"]

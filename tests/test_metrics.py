@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from subprocess import Popen
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from apiflask import APIFlask
@@ -25,11 +26,14 @@ from app.db.breaker import Breaker
 from app.db.failures import Cause
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
+from tests.databases import migrate, opened, own_database
 from tests.locks import held, until
+from tests.outbox import Outbox, settings
 from tests.parallel import at_once
 from tests.raw import HOST, asking, connections, exchange, seconds
 from tests.rig.cluster import children
 from tests.rig.proxy import Proxy
+from tests.rig.smtp import MailServer
 from tests.scrapes import BEARER, TOKEN, Scrape, scraped
 from tests.test_export import fill
 
@@ -211,6 +215,52 @@ def test_the_size_of_the_database_is_told(caller: Account, connection: Any) -> N
     assert size == pytest.approx(now, rel=0.2)
 
 
+def test_what_became_of_mails_is_told_and_who_waits(
+    cluster: str, measuring: Measuring, clock: Callable[[float], None]
+) -> None:
+    with own_database(cluster) as url:
+        migrate(url)
+        outbox = Outbox(url)
+        client = measuring(url).test_client()
+        for _ in range(3):
+            outbox.queue()
+        outbox.ask("update mails set due_at = now() - interval '10 minutes'")
+        found = told(client)
+        assert found.sum("tasks_mails_due") == 3
+        assert 600 <= found.sum("tasks_mails_overdue_seconds") < 700
+        with MailServer() as server:
+            server.faults.recipient = lambda n: ("", "451 later", "550 never")[n - 1]
+            sending = create_app(settings_for(url, **settings(server.url())))
+            once = sending.test_cli_runner().invoke(args=["work", "--once"])
+        assert once.exit_code == 0, once.output
+        clock(61)  # and no request has come since
+        found = told(client)
+        totals = {
+            outcome: found.sum("tasks_mails_total", outcome=outcome)
+            for outcome in ("sent", "retried", "given_up")
+        }
+        assert totals == {"sent": 1, "retried": 1, "given_up": 1}
+        assert found.sum("tasks_mails_due") == found.sum("tasks_mails_overdue_seconds") == 0
+
+
+def test_a_login_that_may_not_work_as_the_worker_is_told_the_rest(
+    measuring: Measuring, cluster: str
+) -> None:
+    with own_database(cluster) as url, opened(url) as cursor:
+        migrate(url)
+        cursor.execute("create role unprivileged login noinherit password 'of a test'")
+        try:
+            cursor.execute("grant tasks_app to unprivileged")
+            parts = urlsplit(url)
+            address = parts.netloc.rpartition("@")[2]
+            least = parts._replace(netloc=f"unprivileged:of%20a%20test@{address}").geturl()
+            text = told(measuring(least).test_client()).text
+        finally:
+            cursor.execute("drop role unprivileged")
+    assert "tasks_database_size_bytes" in text
+    assert "tasks_mails" not in text
+
+
 def settled(proxy: Proxy) -> int:
     """How many flights there were, once none has come for a tenth of a second."""
     before = -1
@@ -225,8 +275,11 @@ def test_the_size_is_asked_for_once_a_minute_and_of_no_database_that_nobody_uses
     auth: Callable[..., Account],
     proxy: Proxy,
     clock: Callable[[float], None],
+    connection: Any,
 ) -> None:
     caller = auth(measuring(proxy.url))
+    with connection.cursor() as cursor:
+        cursor.execute("delete from mails")  # while any wait, the database is not left alone
     flights = []
 
     def scrape() -> None:

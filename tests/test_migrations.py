@@ -40,6 +40,14 @@ OWNER, OWNERS_PASSWORD = "neon_owner", "owner"
 
 TABLES = "select tablename from pg_tables where schemaname = 'public' order by 1"
 ROLES = f"select rolname from pg_roles where rolname ~ '^{Role.APP.removesuffix('app')}' order by 1"
+ALL_ROLES = [
+    "tasks_app",
+    "tasks_auth",
+    "tasks_links",
+    "tasks_maintenance",
+    "tasks_search",
+    "tasks_worker",
+]
 WAITING = """
     select count(*) from pg_locks join pg_database on oid = database
         where locktype = 'advisory' and not granted and datname = current_database()
@@ -74,7 +82,8 @@ TABLE_GRANTS = """
 COLUMN_GRANTS = """
     select grantee, privilege_type, string_agg(column_name, ' ' order by column_name)
         from information_schema.column_privileges c
-        where table_name = 'users' and grantee ~ '_(app|auth|maintenance)$' and not exists (
+        where table_name = 'users' and grantee ~ '_(app|auth|links|maintenance|worker)$'
+            and not exists (
             select from information_schema.role_table_grants t
             where t.table_name = 'users' and t.grantee = c.grantee
             and t.privilege_type = c.privilege_type)
@@ -142,7 +151,7 @@ def python(url: str, root: Path, *arguments: str, **settings: str) -> "subproces
 def endings(*processes: "subprocess.Popen[str]") -> list[str]:
     """What the processes said, all of which succeed."""
     try:
-        outputs = [process.communicate(timeout=60) for process in processes]
+        outputs = [process.communicate(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -205,7 +214,9 @@ ROWS = [kind.plural for kind in KINDS.values()]
 
 
 def test_policies_are_these(connection: Any) -> None:
-    app, auth, maintenance = "tasks_app", "tasks_auth", "tasks_maintenance"
+    app, auth, maintenance, worker = "tasks_app", "tasks_auth", "tasks_maintenance", "tasks_worker"
+    links, resets = "tasks_links", "(kind = 'password_reset'::text)"
+    done = ("(sent_at IS NOT NULL)", "(given_up_at IS NOT NULL)")
     deleted = "(deleted_at IS NOT NULL)"
     of_rows = [(table, "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID) for table in ROWS]
     of_rows += [(table, "purge", maintenance, "ALL", deleted, None) for table in ROWS]
@@ -214,18 +225,40 @@ def test_policies_are_these(connection: Any) -> None:
             *of_rows,
             ("idempotency_keys", "own_rows", f"{app}, {auth}", "ALL", OWN_USER_ID, OWN_USER_ID),
             ("idempotency_keys", "purge", maintenance, "ALL", "true", None),
+            ("mail_tokens", "look", worker, "SELECT", "true", None),
+            ("mail_tokens", "own_rows", f"{auth}, {links}", "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("mail_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
+            ("mail_tokens", "reset", worker, "INSERT", None, resets),
+            ("mails", "look", worker, "SELECT", "true", None),
+            ("mails", "purge", maintenance, "ALL", f"({done[0]} OR {done[1]})", None),
+            ("mails", "queue", auth, "INSERT", None, OWN_USER_ID),
+            ("mails", "reset", worker, "INSERT", None, resets),
+            ("mails", "tell", links, "INSERT", None, OWN_USER_ID),
+            (
+                "mails",
+                "work",
+                worker,
+                "UPDATE",
+                "((sent_at IS NULL) AND (given_up_at IS NULL))",
+                "true",
+            ),
             ("personal_access_tokens", "find", auth, "SELECT", OWN_USER_ID, None),
+            ("personal_access_tokens", "own_links", links, "ALL", OWN_USER_ID, None),
             ("personal_access_tokens", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("personal_access_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
             ("refresh_tokens", "find", app, "SELECT", OWN_USER_ID, None),
             ("refresh_tokens", "finish", app, "DELETE", OWN_USER_ID, None),
+            ("refresh_tokens", "own_links", links, "ALL", OWN_USER_ID, None),
             ("refresh_tokens", "own_rows", auth, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("refresh_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
             ("task_labels", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("task_reminders", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("tasks", "search", "tasks_search", "SELECT", "true", None),
             ("users", "find", f"{auth}, {maintenance}", "SELECT", "true", None),
+            ("users", "forget", maintenance, "DELETE", "(pending_until < now())", None),
             ("users", "lock", auth, "UPDATE", OWN_ID, None),
+            ("users", "look", worker, "SELECT", "(email IS NOT NULL)", None),
+            ("users", "own_links", links, "ALL", OWN_ID, OWN_ID),
             ("users", "own_row", app, "ALL", OWN_ID, OWN_ID),
             ("users", "purge", maintenance, "UPDATE", "true", "true"),
             ("users", "sign_up", auth, "INSERT", None, OWN_ID),
@@ -239,31 +272,48 @@ def test_grants_are_these(connection: Any) -> None:
             **dict.fromkeys(ROWS, "tasks_app=ISU tasks_maintenance=DS"),
             "alembic_version": "tasks_app=S",
             "idempotency_keys": "tasks_app=ISU tasks_auth=DISU tasks_maintenance=D",
-            "personal_access_tokens": "tasks_app=DI tasks_maintenance=D",
-            "refresh_tokens": "tasks_app=D tasks_auth=DISU tasks_maintenance=DS",
+            "jobs": "tasks_worker=S",
+            "mail_tokens": "tasks_auth=D tasks_links=D tasks_maintenance=D",
+            "mails": "tasks_maintenance=D",
+            "password_resets": "tasks_worker=DS",
+            "personal_access_tokens": "tasks_app=DI tasks_links=D tasks_maintenance=D",
+            "refresh_tokens": "tasks_app=D tasks_auth=DISU tasks_links=D tasks_maintenance=DS",
             "task_labels": "tasks_app=DIS",
             "task_reminders": "tasks_app=DIS",
-            "users": "tasks_app=D tasks_auth=S",
+            "users": "tasks_app=D tasks_auth=S tasks_maintenance=D",
+            "worker_totals": "tasks_worker=S",
         }
         bounds = "used_bytes used_rows"
         own = (
-            "change_seq counted_at created_at disabled_at email id name purged_version time_zone"
-            f" updated_at {bounds} version"
+            "change_seq counted_at created_at disabled_at email email_verified id name"
+            f" purged_version time_zone updated_at {bounds} version"
         )
         changed = f"change_seq counted_at name time_zone updated_at {bounds} version"
         assert ask(cursor, COLUMN_GRANTS) == [
             ("tasks_app", "INSERT", "id"),
             ("tasks_app", "SELECT", own),
             ("tasks_app", "UPDATE", changed),
-            ("tasks_auth", "INSERT", "email id name password_hash"),
+            ("tasks_auth", "INSERT", "email id name password_hash pending_until"),
             ("tasks_auth", "UPDATE", "password_changed_at password_hash updated_at"),
+            (
+                "tasks_links",
+                "SELECT",
+                "change_seq disabled_at email email_verified id password_hash updated_at version",
+            ),
+            (
+                "tasks_links",
+                "UPDATE",
+                "change_seq email email_verified password_changed_at password_hash pending_until"
+                " updated_at version",
+            ),
             (
                 "tasks_maintenance",
                 "SELECT",
-                "change_seq created_at disabled_at email id name nfc_version purged_version"
-                f" {bounds} version",
+                "change_seq created_at disabled_at email id name nfc_version pending_until"
+                f" purged_version {bounds} version",
             ),
             ("tasks_maintenance", "UPDATE", f"disabled_at nfc_version purged_version {bounds}"),
+            ("tasks_worker", "SELECT", "disabled_at email id"),
         ]
 
 
@@ -273,10 +323,7 @@ def test_the_roles_can_neither_sign_in_nor_pass_by_a_policy(connection: Any) -> 
             select rolname, rolcanlogin, rolsuper, rolbypassrls from pg_roles
                 where rolname in ({ROLES}) order by 1
         """
-        assert ask(cursor, rights) == [
-            (role, False, False, False)
-            for role in ("tasks_app", "tasks_auth", "tasks_maintenance", "tasks_search")
-        ]
+        assert ask(cursor, rights) == [(role, False, False, False) for role in ALL_ROLES]
 
 
 # Who migrates
@@ -286,12 +333,7 @@ def test_an_owner_who_is_no_superuser_migrates_and_serves(neon: str) -> None:
     with owned(neon) as url, opened(url) as cursor:
         migrate(url)
         application = create_app(settings_for(url))
-        assert ask(cursor, ROLES) == [
-            "tasks_app",
-            "tasks_auth",
-            "tasks_maintenance",
-            "tasks_search",
-        ]
+        assert ask(cursor, ROLES) == ALL_ROLES
         callers = []
         for name in ("alice", "bob"):
             client, email = application.test_client(), f"{name}@example.com"
@@ -306,7 +348,7 @@ def test_an_owner_who_is_no_superuser_migrates_and_serves(neon: str) -> None:
         assert alice.patch(path, json={"complete": True}).status_code == 200
         assert bob.get(path).status_code == 404
         assert alice.get("/health/db").json["revision"]["up_to_date"] is True
-        assert alice.delete("/v1/me").status_code == 204
+        assert alice.erase().status_code == 204
         purge = application.test_cli_runner().invoke(args=["purge"])
         assert purge.exit_code == 0, purge.output
 
@@ -321,7 +363,7 @@ def test_a_downgrade_leaves_the_other_databases_of_the_cluster_working(neon: str
         migrate(one)
         migrate(other)
         migrate_down(one)
-        assert len(ask(cursor, ROLES)) == 4
+        assert ask(cursor, ROLES) == ALL_ROLES
         client = create_app(settings_for(other)).test_client()
         body = {"email": "alice@example.com", "password": PASSWORD}
         assert client.post("/v1/auth/register", json=body).status_code == 201

@@ -22,6 +22,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 from app.core.problem_kinds import BY_STATUS, KINDS
 from app.web.openapi.conventions import (
+    OF_PASSWORDS,
     OWN_FORM,
     REFUSING,
     can_conflict,
@@ -36,10 +37,11 @@ EACH = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 BEYOND_SCHEMAS = {
     *{"cursor", "token", "wrong_password", "unknown_reference", "time_zone", "due_once", "past"},
     *{"rule", "local_time", "after_completion", "due_required"},
-    *{"common_password", "email_as_password"},
+    *{"common_password", "email_as_password", "used_or_expired", "missing"},
 }
 """What only the service can tell: of whom, of which listing, of the row as it is; whether a
-recurrence rule is one, and fits the due time; and whether a password is easily guessed.
+recurrence rule is one, and fits the due time; whether a password is easily guessed; whether a link
+can be used; and whose password is needed.
 """
 
 
@@ -198,7 +200,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     checked = described["security"] or route.name in {"sign_in", "refresh_session"}
     expected |= {401} if checked else set()
     expected |= {403} if described["security"] or route.name in REFUSING else set()
-    expected |= {404} if route.parameter or route.name == "change_password" else set()
+    expected |= {404} if route.parameter or route.name in OF_PASSWORDS else set()
     expected |= {411, 413, 415, 422} if route.body or route.takes_lines else set()
     expected |= {422} if described["parameters"] else set()
     expected |= {412} if "If-Match" in parameters(document, route) else set()
@@ -372,6 +374,7 @@ def failures(recorder: Any) -> Iterator[str]:
                 yield f"{check.name}: {check.failure_info.failure} {sent} {answer}"
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(base: str, alice: Account) -> None:
     schema = loaded(base, alice.token).exclude(operation_id="delete_me")

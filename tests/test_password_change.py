@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
-from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -22,14 +21,6 @@ NEW = "staple battery horse correct"
 WRONG = "wrong horse battery"
 
 Begin = Callable[[], Session]
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash new passwords cheaply; that they are hashed well is tested elsewhere."""
-    monkeypatch.setattr(
-        routes, "generate_password_hash", lambda it: generate_password_hash(it, "pbkdf2:sha256:1")
-    )
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from app.core.problems import Problem
 from tests.conftest import PASSWORD, Account, sending
 from tests.people import CHEAP_HASH, give_hash, sign_in
 
+pytestmark = pytest.mark.costly
+
 SENT, OTHERWISE = "Ünïcödé ①２ﬁ", normalize("NFD", "Ünïcödé ①２ﬁ")
 CHEAP_SCRYPT = "scrypt:128:8:1"
 TYPICAL_SCRYPT = "scrypt:32768:8:1"

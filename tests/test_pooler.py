@@ -17,9 +17,12 @@ from apiflask import APIFlask
 from flask import request, request_started
 
 from app import create_app
+from app.auth.mail_kinds import MailKind
+from app.auth.mail_tokens import MailToken
 from app.core.ids import new_id
+from app.core.secrets import Keys
 from app.db.base import db
-from tests.conftest import PASSWORD, ROOT, Account, settings_for
+from tests.conftest import PASSWORD, ROOT, SECRET, Account, settings_for
 from tests.databases import opened
 from tests.locks import until
 from tests.parallel import at_once
@@ -129,7 +132,8 @@ def go_through(app: APIFlask) -> None:
     newest = expect(user.get("/v1/sessions"), 200).json["items"][0]
     expect(user.delete(f"/v1/sessions/{newest['id']}"), 204)
     expect(user._replace(token=other).get("/v1/tasks"), 401)
-    change = {"current_password": PASSWORD, "new_password": f"new {PASSWORD}"}
+    new = f"new {PASSWORD}"
+    change = {"current_password": PASSWORD, "new_password": new}
     expect(user.post("/v1/me/password", json=change), 204)
     expect(user.delete("/v1/sessions"), 204)
     for collection, body, change in (
@@ -179,7 +183,16 @@ def go_through(app: APIFlask) -> None:
     expect(script.get("/v1/tasks"), 401)
     expect(user.get("/v1/me"), 200)
     expect(user.patch("/v1/me", json={"name": "Ada"}), 200)
-    expect(user.delete("/v1/me"), 204)
+    other = f"new-{user.email}"
+    expect(client.post("/v1/auth/password-reset", json={"email": user.email}), 202)
+    expect(user.post("/v1/me/email-verification"), 202)
+    expect(user.post("/v1/me/email", json={"email": other, "current_password": new}), 202)
+    forged = MailToken.derive(user.user_id, MailKind.PASSWORD_RESET, bytes(32), Keys.derive(SECRET))
+    body = {"token": str(forged), "new_password": new}
+    expect(client.post("/v1/auth/password-reset/confirm", json=body), 422)
+    address = {"token": str(forged).replace("password_", "address_")}
+    expect(client.post("/v1/auth/email-verification/confirm", json=address), 422)
+    expect(user.delete("/v1/me", json={"current_password": new}), 204)
 
 
 def write_one(user: Account, path: str, body: dict[str, Any], change: dict[str, Any]) -> None:
@@ -248,6 +261,7 @@ def test_nothing_that_is_sent_outlasts_its_transaction(
     assert [one.sql for one in own if lasting(one)] == []
 
 
+@pytest.mark.longest
 def test_the_tests_of_the_api_pass_through_the_pooler_and_leave_nothing_in_its_sessions() -> None:
     """`--pooled` looks through the log at the end; the whole suite can be run so."""
     need("pgbouncer")

@@ -23,6 +23,7 @@ STEPS = re.findall(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", PAGE, re.M 
 MARK = "--- the next step ---"
 
 
+@pytest.mark.longest
 def test_the_steps_print_what_is_shown_and_leave_nothing(tmp_path: Path) -> None:
     for program in ("pgbouncer", "haproxy", "openssl", "curl"):
         need(program)

@@ -119,7 +119,7 @@ def test_rules_yield_what_dateutil_says(connection: Any, recurrence: Recurrence)
 
 
 @pytest.mark.slow
-@settings(max_examples=3000)
+@settings(max_examples=1000)
 @given(recurrence=SKIPPING)
 def test_many_rules_yield_what_dateutil_says(connection: Any, recurrence: Recurrence) -> None:
     agrees_with_dateutil(connection, recurrence)

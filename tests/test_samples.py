@@ -18,14 +18,19 @@ from app.api.tasks.actions import SNOOZED, WEEKLY
 from app.api.tasks.kind import TASK
 from app.api.transfer.schemas import EXAMPLE
 from app.core.ids import new_id
+from app.web.openapi.conventions import CONFIRMING
 from app.web.response import JSON
 from tests.answers import form
 from tests.conftest import PASSWORD, Account
+from tests.mailbox import Mailbox
 from tests.people import give_password
 from tests.rig.programs import need
 
 EMAIL = "alice@example.com"
 LABELS = ["curl", "Python", "TypeScript"]
+
+SENDS = r'-X (\w+)|httpx\.request\(\s*"(\w+)"|httpx\.(\w+)\(|method: "(\w+)"'
+"""How a sample names its method."""
 
 TO_COME = "2099-01-31T08:30:00Z"
 """Where samples show an instant that may be past."""
@@ -77,6 +82,7 @@ def email(api: httpx.Client) -> str:
 
 @pytest.fixture
 def samples(
+    app: APIFlask,
     document: dict[str, Any],
     api: httpx.Client,
     email: str,
@@ -94,9 +100,13 @@ def samples(
             if "session" in name or name == "change_password":
                 give_password(connection, account)
                 sign_in_to(api, account.email)
+            if name in {"get_me", "update_me"}:
+                verify(connection, account)
             api.headers["Authorization"] = f"Bearer {account.token}"
             source = next(s["source"] for s in operation["x-codeSamples"] if s["label"] == label)
-            if path.startswith("/v1/auth/"):
+            if name in CONFIRMING:
+                real = link(api, document, name, Mailbox(app, connection, account.email))
+            elif path.startswith("/v1/auth/"):
                 real = credentials(api, document, name, email)
             else:
                 real = replacements(api, document, name, path)
@@ -106,6 +116,13 @@ def samples(
         return found
 
     return ready
+
+
+def verify(connection: Any, account: Account) -> None:
+    """Let the account be as it is once the link of a mail has been followed."""
+    with connection.cursor() as cursor:
+        sql = "update users set email_verified = true where id = %s"
+        cursor.execute(sql, (account.user_id,))
 
 
 def replacements(
@@ -157,10 +174,23 @@ def credentials(
     """What the samples of signing up, in and out show, and what stands there."""
     if name == "register_account":
         return {EMAIL: f"{new_id()}@example.com"}
-    if name == "sign_in":
+    if name in {"sign_in", "request_password_reset"}:
         return {EMAIL: email}
     pair = sign_in_to(api, email)
     return {example(document, "RefreshRequest")["refresh_token"]: pair["refresh_token"]}
+
+
+def link(
+    api: httpx.Client, document: dict[str, Any], name: str, mailbox: Mailbox
+) -> dict[str, str]:
+    """What the samples of using a link show, and a token that was sent."""
+    if name == "confirm_email":
+        shown = example(document, "Confirmation")["token"]
+        api.post("/v1/me/email-verification").raise_for_status()
+    else:
+        shown = example(document, "NewPassword")["token"]
+        api.post("/v1/auth/password-reset", json={"email": mailbox.address}).raise_for_status()
+    return {shown: mailbox.token}
 
 
 def sign_in_to(api: httpx.Client, email: str) -> dict[str, str]:
@@ -216,7 +246,7 @@ def test_a_sample_sends_the_method_and_the_path_of_its_operation(
         for sample in operation["x-codeSamples"]:
             place = re.sub(r"\\{\w+\\}", "[0-9a-f-]{36}", re.escape(path))
             assert re.search(rf"API\b}}?{place}[\"?`]", sample["source"]), sample
-            named = re.search(r'-X (\w+)|httpx\.(\w+)\(|method: "(\w+)"', sample["source"])
+            named = re.search(SENDS, sample["source"])
             sent = next(filter(None, named.groups())) if named else "get"
             with_body = sample["label"] == "curl" and " -d " in sample["source"]
             assert sent.lower() == method or (with_body and not named and method == "post"), sample

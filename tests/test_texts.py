@@ -22,6 +22,8 @@ from tests.conftest import Account
 from tests.rig.programs import need
 from tests.walking import walk
 
+pytestmark = pytest.mark.costly
+
 NOTHING: Final = {
     "zero width space": "\u200b",
     "braille blank": "\u2800",

@@ -43,7 +43,8 @@ def test_a_route_takes_a_token_with_its_scope_and_names_it_to_any_other(
         body["json"] = route.example | {"scopes": [scope]}
     response = script.call(route.method, route.path, **body)
     missing = needed(route)
-    if (route.name, scope) == ("change_password", "account"):  # with a sign-in alone
+    alone = {"change_password", "delete_me", "change_email", "request_email_verification"}
+    if route.name in alone and scope == "account":  # with a sign-in alone
         assert (response.status_code, response.json["type"]) == (403, "/problems/sign-in-required")
         return
     if missing == scope or (missing, scope) == ("tasks:read", "tasks:write"):

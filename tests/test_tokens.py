@@ -500,7 +500,7 @@ def test_a_token_for_reading_neither_erases_the_account_nor_makes_tokens(
 ) -> None:
     stranger.create_task()
     reader = stranger._replace(token=issuer.sign(sub=stranger.email, scope="tasks:read"))
-    assert reader.delete("/v1/me").status_code == 403
+    assert reader.erase().status_code == 403
     body = {"name": "A script", "scopes": ["tasks:read"]}
     assert reader.post("/v1/tokens", json=body).status_code == 403
     account = stranger._replace(token=issuer.sign(sub=stranger.email, scope="account"))
@@ -607,6 +607,7 @@ def test_an_account_appears_when_its_user_first_writes(
     assert before.json == {
         "id": stranger.user_id,
         "email": None,
+        "email_verified": False,
         "name": None,
         "time_zone": "UTC",
         "version": 0,
@@ -717,7 +718,7 @@ def test_an_account_that_is_erased_appears_again_when_its_user_writes(
     stranger: Account, connection: Any
 ) -> None:
     task = stranger.create_task()
-    assert stranger.delete("/v1/me").status_code == 204
+    assert stranger.erase().status_code == 204
     assert not account_exists(connection, stranger.user_id)
     assert stranger.get("/v1/me").json["created_at"] is None
     again = stranger.create_task()

@@ -51,6 +51,7 @@ def test_registering_makes_an_account_whose_password_is_in_no_answer(
     made = register(client, email=email, name="  Alice  ")
     assert (made.status_code, made.headers["Location"]) == (201, "/v1/me")
     expected = {"email": email, "name": "Alice", "time_zone": "UTC", "version": 0}
+    expected |= {"email_verified": False}
     assert made.json.items() >= expected.items()
     assert set(made.json) == {"id", "created_at", "updated_at", "usage", *expected}
     assert made.headers["ETag"] == '"0"'
@@ -320,12 +321,13 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
         account.post("/v1/tasks", json={"title": "Buy milk"}, headers=ONCE)
         deleted = account.create_task()
         account.delete(f"/v1/tasks/{deleted['id']}")
+        assert account.post("/v1/me/email-verification").status_code == 202
     entered = signed_in()
     kept = rows(connection, bob.user_id)
     held = rows(connection, member.user_id)
     assert min(held.values()) > 0, "each table with a user's id must have a row to lose"
 
-    erased = member.delete("/v1/me")
+    erased = member.erase()
 
     assert (erased.status_code, erased.data) == (204, b"")
     assert rows(connection, member.user_id) == dict.fromkeys(held, 0)
@@ -334,7 +336,7 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
 
 
 def test_an_erased_account_frees_its_address(client: FlaskClient, alice: Account) -> None:
-    assert alice.delete("/v1/me").status_code == 204
+    assert alice.erase().status_code == 204
     again = register(client, email=alice.email.upper())
     assert again.status_code == 201
     assert again.json["id"] != alice.user_id
@@ -343,11 +345,11 @@ def test_an_erased_account_frees_its_address(client: FlaskClient, alice: Account
 def test_the_token_of_an_erased_account_reads_and_writes_nothing(alice: Account) -> None:
     task = alice.create_task()
     path = f"/v1/tasks/{task['id']}"
-    assert alice.delete("/v1/me").status_code == 204
+    assert alice.erase().status_code == 204
     answers = [
         alice.get("/v1/me"),
         alice.patch("/v1/me", json={"name": "Alice"}),
-        alice.delete("/v1/me"),
+        alice.erase(),
         alice.post("/v1/tasks", json={"title": "Buy milk"}),
         alice.put(path, json={"title": "Buy milk"}),
         alice.post("/v1/categories", json={"name": "Home"}),

@@ -41,19 +41,23 @@ Ask = tuple[str, str, dict[str, Any] | None]
 
 
 class Callers:
-    """Users who ask the same again and again, until the block ends."""
+    """Users who ask the same again and again, with pauses in seconds, until the block ends."""
 
     def __init__(
-        self, base: str, callers: Sequence[Account], asks: Callable[[], Sequence[Ask]]
+        self,
+        base: str,
+        callers: Sequence[Account],
+        asks: Callable[[], Sequence[Ask]],
+        pause: float = 0.05,
     ) -> None:
-        self.host, self.asks = base.removeprefix("http://"), asks
+        self.host, self.asks, self.pause = base.removeprefix("http://"), asks, pause
         self.told, self.statuses = Event(), Counter[object]()
         self.threads = [Thread(target=self.call, args=(caller,)) for caller in callers]
 
     def call(self, caller: Account) -> None:
         connection = HTTPConnection(self.host, timeout=30)
         headers = {"Authorization": f"Bearer {caller.token}", "Content-Type": "application/json"}
-        while not self.told.wait(0.05):
+        while not self.told.wait(self.pause):
             try:
                 for method, path, body in self.asks():
                     connection.request(method, path, json.dumps(body) if body else None, headers)

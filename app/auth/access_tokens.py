@@ -93,7 +93,7 @@ class TokenVerifier:
             principal, claims = self._decode(token)
         except PyJWKClientConnectionError:
             raise Problem(ISSUER_UNAVAILABLE) from None
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError):
             raise invalid_token() from None
         self._remember(digest, principal, claims["exp"] + LEEWAY_SECONDS)
         return principal
@@ -144,7 +144,9 @@ class TokenVerifier:
             require_access_token(header, claims)
             user_id = uuid5(ISSUERS, f"{self.issuer}\n{claims['sub']}")
             scopes = scopes_of(claims, self.scopes)
-            return Principal(str(user_id), external=True, scopes=scopes), claims
+            signed_in_at = float(claims.get("auth_time", claims["iat"]))
+            principal = Principal(str(user_id), True, scopes, signed_in_at=signed_in_at)
+            return principal, claims
         raise ValueError("algorithm")
 
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:

@@ -7,16 +7,15 @@ spent token shows that it was stolen, and ends the family (RFC 9700, section 4.1
 import hashlib
 import hmac
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from secrets import token_hex
 from typing import Any, NamedTuple, Self
-from uuid import UUID
 
 import orjson
 from flask import current_app
 
+from app.auth.owned_secrets import OwnedSecret
 from app.auth.refresh_token_statements import END, END_SESSIONS, ROTATE, SESSIONS, START
 from app.core.config import Settings
 from app.core.ids import new_id
@@ -35,35 +34,13 @@ for constraint in ("fk_refresh_tokens_users", "fk_idempotency_keys_users"):
     CONSTRAINTS[constraint] = Problem(INVALID_CREDENTIALS)
 
 
-class RefreshToken(NamedTuple):
-    """A refresh token: 32 secret bytes, and the user's id, which leads to the row by its key."""
-
-    user_id: str
-    secret: bytes
+class RefreshToken(OwnedSecret):
+    """A refresh token, of which the database has the hash."""
 
     @classmethod
     def derive(cls, user_id: str, seed: str, keys: Keys) -> Self:
         """Return the token of this seed, in hex; the same arguments give the same token."""
         return cls(user_id, hmac.digest(keys.refresh_token, bytes.fromhex(seed), hashlib.sha256))
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Return the token with this text; None if the text is not valid."""
-        try:
-            data = urlsafe_b64decode(text.encode("ascii"))
-        except ValueError:
-            return None
-        if len(data) != 48 or str(token := cls(str(UUID(bytes=data[:16])), data[16:])) != text:
-            return None
-        return token
-
-    @property
-    def hash(self) -> bytes:
-        """The SHA-256 of the secret, which the database stores in its place."""
-        return hashlib.sha256(self.secret).digest()
-
-    def __str__(self) -> str:
-        return urlsafe_b64encode(UUID(self.user_id).bytes + self.secret).decode()
 
 
 class Issued(NamedTuple):

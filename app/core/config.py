@@ -12,13 +12,16 @@ from app.core.database_url import (
     without_credentials,
 )
 from app.core.hosts import origin, trusted_host
+from app.core.mail_server import mail_url
 from app.core.principal import PERMISSIONS
+from app.core.sender import mail_from
 from app.core.setting_fields import (
     DATABASE,
     LEAST_BYTES,
     bearer_secret,
     choice,
     database,
+    folder,
     hidden,
     integer,
     joined_pairs,
@@ -97,12 +100,31 @@ class Settings:
         matching(r"memory://|rediss?://[^\s?#]+"),
         without_credentials,
     )
-    registration: str = choice("open", "open", "closed")
+    registration: str = choice("open", "open", "confirmed", "closed")
     session_days: int = integer(90, 1, 3650)
     ratelimit_per_user: int = integer(1000, 0, 1_000_000)
     ratelimit_per_address: int = integer(3000, 0, 1_000_000)
     quota_rows: int = integer(250_000, 0, 10_000_000)
     quota_bytes: int = integer(536_870_912, 0, 999_999_999_999)
+    mail_url: str | None = setting(
+        None,
+        "smtp+starttls:// or smtps:// with host, and user and password if needed; smtp:// only to "
+        "this host",
+        mail_url,
+        without_credentials,
+    )
+    mail_from: str | None = setting(
+        None, "one e-mail address, alone or as Name <address>", mail_from
+    )
+    mail_texts: str | None = setting(None, "a folder that exists", folder)
+    public_url: str | None = setting(
+        None,
+        "an https:// URL without user and query, in ASCII",
+        matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[!->A-~]*)?"),
+    )
+    worker_health_file: str | None = setting(
+        None, "an absolute path of a file", matching(r"/[^\x00-\x1f]*[^/\x00-\x1f]")
+    )
     metrics_token: str | None = setting(
         None, f"at least {LEAST_BYTES} random characters without spaces", bearer_secret, hidden
     )
@@ -131,6 +153,11 @@ class Settings:
     def production(self) -> bool:
         """Whether unsafe settings and the embedded database are refused."""
         return self.app_env == "production"
+
+    @property
+    def sends_mail(self) -> bool:
+        """Whether mails are sent or, outside production, logged with their links."""
+        return self.mail_url is not None or not self.production
 
     @property
     def migration_url(self) -> str | None:
@@ -182,3 +209,9 @@ def _refusals(settings: Settings) -> Iterator[str]:
         yield "JWT_SECRET or JWT_JWKS_URL is required in production"
     if production and keys and not keys.startswith("https://"):
         yield "JWT_JWKS_URL expects an https:// URL in production"
+    if settings.registration == "confirmed" and not settings.sends_mail:
+        yield "REGISTRATION=confirmed needs MAIL_URL"
+    if settings.mail_url and not (settings.mail_from and settings.public_url):
+        yield "MAIL_URL needs MAIL_FROM and PUBLIC_URL beside it"
+    if production and settings.public_url and not settings.public_url.startswith("https://"):
+        yield "PUBLIC_URL expects an https:// URL in production"

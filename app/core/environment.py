@@ -92,6 +92,13 @@ def misspelt(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
     return found
 
 
+def without_mail(settings: Settings) -> list[str]:
+    """Return a warning if the service cannot send mail."""
+    if settings.sends_mail:
+        return []
+    return ["MAIL_URL is not set: requests that need mail are answered 503 (mail-unavailable)"]
+
+
 def exposed_development(settings: Settings, addresses: Iterable[object]) -> list[str]:
     """Return a warning if, outside production, others reach this service or its database.
 

@@ -21,6 +21,7 @@ SECRETS: Final = re.compile(
     r"|(?P<bearer>\bbearer\s++)\S++"
     r"|(?P<jwt>(?<![\w-])(?>[\w-]*?\beyJ))[\w-]++\.[\w-]++\.[\w-]*+"
     r"|(?P<personal>tasks_pat_)\w++"
+    r"|(?P<mailed>\b(?:password|address)_)[\w-]{64}"
     r"|(?P<pair>\b(?>\w*?(?:password|passwd|secret|token|cookie))\w*+['\"]?\s*+[=:]\s*+)"
     r"(?:'[^']*'|\"[^\"]*\"|[^\s,;)}]+)",
     re.IGNORECASE,

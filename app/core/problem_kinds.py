@@ -62,6 +62,13 @@ SIGN_IN_REQUIRED: Final = ProblemKind(
     "A personal access token may not do this.",
     "Use the access token of a sign-in.",
 )
+FRESH_SIGN_IN_REQUIRED: Final = ProblemKind(
+    "fresh-sign-in-required",
+    401,
+    "The user has to have signed in within the last ten minutes.",
+    "Let the user sign in again at the issuer, with `prompt=login` or `max_age=0`, and repeat the "
+    "request with the new access token (RFC 9470).",
+)
 ACCOUNT_DISABLED: Final = ProblemKind(
     "account-disabled",
     403,
@@ -273,6 +280,12 @@ ISSUER_UNAVAILABLE: Final = ProblemKind(
     "The issuer's signing keys could not be fetched.",
     "Repeat the request after Retry-After.",
     title="Token issuer unavailable",
+)
+MAIL_UNAVAILABLE: Final = ProblemKind(
+    "mail-unavailable",
+    503,
+    "This service does not send mail, which the request needs; nothing was changed.",
+    "Ask the operator to set up mail. To repeat the request does not help.",
 )
 
 KINDS: Final = {kind.slug: kind for kind in [*globals().values()] if type(kind) is ProblemKind}

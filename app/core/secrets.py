@@ -36,6 +36,7 @@ class Keys(NamedTuple):
     fingerprint: bytes
     refresh_token: bytes
     personal_token: bytes
+    mail_token: bytes
 
     @classmethod
     def derive(cls, secret: str) -> Self:
@@ -51,6 +52,7 @@ class Keys(NamedTuple):
             key("FINGERPRINT_KEY"),
             key("REFRESH_TOKEN_KEY"),
             key("PERSONAL_TOKEN_KEY"),
+            key("MAIL_TOKEN_KEY"),
         )
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 """Kinds of settings: how the text of an environment variable is parsed, described and shown."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import field
@@ -94,6 +95,13 @@ def scopes(text: str) -> tuple[tuple[str, str], ...]:
     if not all(theirs and "," not in theirs and ours in PERMISSIONS for theirs, ours in pairs):
         raise ValueError
     return pairs
+
+
+def folder(text: str) -> str:
+    """Parse the path of a folder that exists."""
+    if "\0" in text or not os.path.isdir(text):
+        raise ValueError
+    return text
 
 
 def is_weak(secret: str) -> bool:

@@ -24,6 +24,8 @@ class Role(StrEnum):
     APP = "tasks_app"
     AUTH = "tasks_auth"
     MAINTENANCE = "tasks_maintenance"
+    LINKS = "tasks_links"
+    WORKER = "tasks_worker"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,16 @@
-"""What `make run` starts: `flask db upgrade`, then gunicorn, in one process.
+"""What `make run` starts: `flask db upgrade`, then gunicorn, in one process, and a worker beside.
 
 Nothing of a start takes as long as importing the application, so it is done once for both.
 """
 
 import errno
+import os
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from click import ClickException
 from flask_migrate import upgrade
@@ -14,6 +19,9 @@ from gunicorn.app.wsgiapp import WSGIApplication
 from app.core.config import ConfigurationError
 from app.core.environment import stopping_the_start
 from wsgi import app
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long the worker has to end, beyond SHUTDOWN_GRACE."""
 
 
 def require_port(host: str, port: int) -> None:
@@ -28,6 +36,27 @@ def require_port(host: str, port: int) -> None:
         except OSError as error:
             why = "is in use" if error.errno == errno.EADDRINUSE else "cannot be used"
             raise ConfigurationError(f"port {port} {why}; set PORT to another") from None
+
+
+@contextmanager
+def worker(grace: float) -> Iterator[None]:
+    """Run `flask work` meanwhile, and wait for its end.
+
+    Its standard input is a pipe that ends with this process and gunicorn's, so that it ends with
+    them even if they are killed.
+    """
+    master = os.getpid()
+    command = [sys.executable, "-m", "flask", "work", "--with-input"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        if os.getpid() == master:  # gunicorn's workers, which are forks, come here as well
+            process.terminate()
+            try:
+                process.wait(grace + PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def main() -> None:
@@ -45,7 +74,8 @@ def main() -> None:
         flush=True,
     )
     sys.argv = ["gunicorn", "wsgi:app"]
-    WSGIApplication(prog="gunicorn").run()
+    with worker(settings.shutdown_grace):
+        WSGIApplication(prog="gunicorn").run()
 
 
 if __name__ == "__main__":

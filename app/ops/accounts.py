@@ -11,7 +11,10 @@ from pydantic import BaseModel
 from sqlalchemy import func, null, select, update
 
 from app.api.users import queries
-from app.api.users.schemas import Password, Registration
+from app.api.users.prepared import prepare_account
+from app.api.users.schemas import Name, Password, Registration
+from app.auth.mail_kinds import MailKind
+from app.auth.outbox import require_mail, sends_mail
 from app.auth.password_rules import weakness
 from app.auth.passwords import generate_password_hash
 from app.auth.refresh_tokens import end_sessions, list_sessions
@@ -22,10 +25,18 @@ from app.ops.one_line import one_line_errors
 from app.ops.purging import MAINTENANCE
 from app.rows.owner import User
 from app.rows.shape import ID, Preconditions
+from app.web.fields.identifiers import Email
 
 users: Final = AppGroup("users", help="Create accounts, look at them, and help their users.")
 
 Command = Callable[..., None]
+
+
+class Invitation(BaseModel):
+    """Who is invited."""
+
+    email: Email
+    name: Name | None
 
 
 class NewPassword(BaseModel):
@@ -51,13 +62,29 @@ def create_user(email: str, name: str | None, password: str) -> None:
     click.echo(created["id"])
 
 
+@users.command("invite")
+@click.option("--email", required=True, help="E-mail address to send the invitation to.")
+@click.option("--name", help="The user's name.")
+@one_line_errors
+def invite_user(email: str, name: str | None) -> None:
+    """Send a mail in which somebody can accept an account, and print its id.
+
+    The link in it can be used for a week. Without MAIL_URL, nothing is sent.
+    """
+    invited = Invitation(email=email, name=name)
+    require_mail()
+    if queries.find_login(invited.email):
+        raise click.ClickException("an account with this e-mail address exists")
+    click.echo(prepare_account(MailKind.INVITATION, invited.email, invited.name))
+
+
 @users.command("list")
 @one_line_errors
 def list_users() -> None:
     """Print each account's id, day of creation and e-mail address, oldest first."""
     for user in execute(MAINTENANCE, LIST):
-        disabled = "  disabled" if user.disabled_at else ""
-        click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}{disabled}")
+        state = "  disabled" if user.disabled_at else "  prepared" if user.pending_until else ""
+        click.echo(f"{user.id}  {user.created_at:%Y-%m-%d}  {user.email or '-'}{state}")
 
 
 def find_user(email: str) -> str:
@@ -101,7 +128,9 @@ def show_user(user_id: str) -> None:
         raise click.ClickException("there is no account with this id")
     for name in ("id", "email", "name", "time_zone", "created_at"):
         click.echo(f"{name}: {account[name] or '-'}")
+    click.echo(f"email_verified: {'yes' if account['email_verified'] else 'no'}")
     click.echo(f"disabled_at: {found.disabled_at or '-'}")
+    click.echo(f"prepared until: {found.pending_until or '-'}")
     click.echo(f"rows: {account['usage']['rows']}")
     click.echo(f"bytes: {account['usage']['bytes']}")
     for session in list_sessions(user_id):
@@ -123,7 +152,7 @@ def set_password(user_id: str, password: str) -> None:
     if weak := weakness(password, login.email):
         raise click.ClickException(f"--password {weak.detail}")
     made = generate_password_hash(wanted.password)
-    if not queries.change_password(login, made):
+    if not queries.change_password(login, made, tells=sends_mail()):
         raise click.ClickException("the password was changed at the same time: run it again")
 
 
@@ -159,7 +188,7 @@ def delete_user(user_id: str) -> None:
     queries.delete_user(user_id, Preconditions())
 
 
-ACCOUNT: Final = (User.id, User.email, User.created_at, User.disabled_at)
+ACCOUNT: Final = (User.id, User.email, User.created_at, User.disabled_at, User.pending_until)
 LIST: Final = Statement(select(*ACCOUNT).order_by(User.created_at, User.id))
 FIND: Final = Statement(select(*ACCOUNT).where(User.id == ID))
 DISABLE: Final = Statement(

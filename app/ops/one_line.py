@@ -27,22 +27,23 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             first = error.errors()[0]
             raise click.ClickException(f"--{first['loc'][0]} {first['msg']}") from None
         except Problem as problem:
-            raise click.ClickException(_reason(problem.__cause__) or problem.detail) from None
+            raise click.ClickException(reason(problem)) from None
         except UnicodeError:
             raise click.ClickException("the arguments must be UTF-8") from None
         except psycopg2.Error as error:
-            raise click.ClickException(_reason(error) or "the database failed") from None
+            raise click.ClickException(reason(error)) from None
 
     return wrapper
 
 
-def _reason(error: BaseException | None) -> str | None:
+def reason(error: BaseException) -> str:
     """Return what the database said in one line, and what to do about it."""
-    if isinstance(error, DBAPIError):  # SQLAlchemy's own statements on a new connection
-        error = error.orig
-    if not isinstance(error, psycopg2.Error):
-        return None
-    if error.pgcode is None:
-        return explained(error)
-    said = str(error).splitlines()[0]
-    return f"{said}: run `flask db upgrade`" if error.pgcode in UNMIGRATED else said
+    cause = error.__cause__ if isinstance(error, Problem) else error
+    if isinstance(cause, DBAPIError):  # SQLAlchemy's own statements on a new connection
+        cause = cause.orig
+    if not isinstance(cause, psycopg2.Error):
+        return error.detail if isinstance(error, Problem) else "the database failed"
+    if cause.pgcode is None:
+        return explained(cause)
+    said = str(cause).splitlines()[0]
+    return f"{said}: run `flask db upgrade`" if cause.pgcode in UNMIGRATED else said

@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import accumulate
 from threading import Lock
 from typing import Any, Final
@@ -29,6 +30,8 @@ from app.core.problem_kinds import UNAUTHENTICATED
 from app.core.problems import Problem
 from app.db.base import GATE, Gate, db
 from app.db.pool import beside_the_pool
+from app.ops.mail import backlog
+from app.ops.mail.backlog import Backlog
 from app.web.request import current
 from app.web.response import Document, Response
 
@@ -36,11 +39,11 @@ EXTENSION: Final = "metrics"
 
 BOUNDS: Final = [*map(floatToGoString, families.BUCKETS), "+Inf"]
 
-SIZE_SECONDS: Final = 0.8
+FIGURES_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 60.0
 
 SIZE: Final = (
-    f"set local statement_timeout = {SIZE_SECONDS * 1000:.0f};"
+    f"set local statement_timeout = {FIGURES_SECONDS * 1000:.0f};"
     " select pg_database_size(current_database())"
 )
 
@@ -57,50 +60,62 @@ def metrics() -> Document:
     return Document(encode(current_app.extensions[EXTENSION]), media_type=media_type)
 
 
-class DatabaseSize:
-    """The bytes of the database on disk, queried at most once a minute and only while it is used.
+class DatabaseFigures:
+    """What only the database knows, queried at most once a minute and only while it is used.
 
-    Platforms suspend an unused database; a scrape must not wake it up.
+    Platforms suspend an unused database; a scrape must not wake it up. While mails wait, it is not
+    suspended, and what becomes of them has to be seen without a request.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
         self.lock = Lock()
         self.asked_at, self.round_trips = float("-inf"), -1.0
-        self.bytes: int | None = None
+        self.size: int | None = None
+        self.backlog: Backlog | None = None
 
-    def current(self, round_trips: float) -> int | None:
-        """Return the size if it is known; `round_trips` counts those since the server started."""
+    def refresh(self, round_trips: float) -> None:
+        """Query them if it is time; `round_trips` counts those since the server started."""
         if self.lock.acquire(blocking=False):  # otherwise another scrape is asking
             try:
                 is_old = time.monotonic() - self.asked_at > FRESH_SECONDS
-                if is_old and round_trips != self.round_trips:
-                    self.bytes = self._query()
+                waits = self.backlog is not None and self.backlog.is_waiting
+                if is_old and (waits or round_trips != self.round_trips):
+                    self._query()
                     self.asked_at, self.round_trips = time.monotonic(), round_trips
             finally:
                 self.lock.release()
-        return self.bytes
 
-    def _query(self) -> int | None:
-        try:
-            with (
-                beside_the_pool(self.parameters, SIZE_SECONDS) as connection,
-                connection.cursor() as cursor,
-            ):
-                cursor.execute(SIZE)
-                size: int = cursor.fetchone()[0]
-                return size
-        except psycopg2.Error:
-            return None
+    def _query(self) -> None:
+        self.size = self.backlog = None
+        with (
+            suppress(psycopg2.Error),
+            beside_the_pool(self.parameters, FIGURES_SECONDS) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(SIZE)
+            self.size = cursor.fetchone()[0]
+            self.backlog = backlog.of(cursor)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of those that the database has told."""
+        if self.size is not None:
+            yield _metric(families.DATABASE_SIZE, [self.size])
+        if self.backlog is not None:
+            yield _metric(families.MAILS, [*self.backlog.totals])
+            yield _metric(families.MAILS_DUE, [self.backlog.due])
+            yield _metric(families.MAILS_OVERDUE, [self.backlog.overdue_seconds])
 
 
 class Exposition(Collector):
-    """Collects the ledger, constants and the size of the database."""
+    """Collects the ledger, constants and figures of the database."""
 
-    def __init__(self, ledger: Ledger, constants: dict[Family, float], size: DatabaseSize) -> None:
+    def __init__(
+        self, ledger: Ledger, constants: dict[Family, float], figures: DatabaseFigures
+    ) -> None:
         self.ledger = ledger
         self.constants = constants
-        self.size = size
+        self.figures = figures
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric; of those with several labels only the series that are not zero."""
@@ -111,9 +126,8 @@ class Exposition(Collector):
         for family in self.ledger.families:
             yield _metric(family, totals[self.ledger.offsets[(family.name, *family.series[0])] :])
         offset = self.ledger.offsets[(families.ROUND_TRIPS.name,)]
-        size = self.size.current(sum(totals[offset : offset + SUM]))
-        if size is not None:
-            yield _metric(families.DATABASE_SIZE, [size])
+        self.figures.refresh(sum(totals[offset : offset + SUM]))
+        yield from self.figures.collect()
 
 
 def _metric(family: Family, numbers: list[float]) -> Metric:
@@ -201,4 +215,5 @@ def init_app(app: APIFlask) -> None:
     measure(app, ledger, requests, durations)
     labels = (app.version, platform.python_version(), probe.head or "")
     constants = {families.BUILD._replace(series=(labels,)): 1.0, families.STARTED: time.time()}
-    app.extensions[EXTENSION] = Exposition(ledger, constants, DatabaseSize(probe.parameters))
+    figures = DatabaseFigures(probe.parameters)
+    app.extensions[EXTENSION] = Exposition(ledger, constants, figures)

@@ -6,12 +6,13 @@ from typing import Final
 from sqlalchemy import Table, text
 
 from app.api.kinds import IN_ORDER
-from app.auth.models import PersonalAccessToken, RefreshToken
+from app.auth.models import Mail, MailToken, PersonalAccessToken, RefreshToken
 from app.db.base import Base
 from app.db.run import execute
 from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.rows.idempotency import IdempotencyKey
+from app.rows.owner import User
 from app.rows.quotas import ROW_BYTES, stored_size, texts_of
 
 MAINTENANCE: Final = Scope(Role.MAINTENANCE)
@@ -22,6 +23,9 @@ EXPIRED: Final[dict[type[Base], str]] = {
     IdempotencyKey: "created_at < cast(:at as timestamptz) - interval '24 hours'",
     RefreshToken: "expires_at < cast(:at as timestamptz)",
     PersonalAccessToken: "expires_at < cast(:at as timestamptz)",
+    MailToken: "expires_at < cast(:at as timestamptz)",
+    User: "pending_until < cast(:at as timestamptz)",
+    Mail: "coalesce(sent_at, given_up_at) < cast(:at as timestamptz) - interval '30 days'",
 }
 
 

@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import Annotated
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Text,
+    Uuid,
+    false,
+    func,
+)
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -26,12 +36,17 @@ def line(column: str, longest: int) -> CheckConstraint:
 
 
 class User(Base):
-    """An account: with an e-mail address and a password, or of another issuer's without both."""
+    """An account: with an e-mail address and a password, or without both.
+
+    Another issuer's users have neither, nor has who was invited or has registered and is yet to
+    confirm the address, until `pending_until`.
+    """
 
     __tablename__ = "users"
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     email: Mapped[str | None] = mapped_column(Text)
+    email_verified: Mapped[bool] = mapped_column(Boolean, server_default=false())
     password_hash: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(Text)
     time_zone: Mapped[str] = mapped_column(Text, server_default="UTC")
@@ -44,16 +59,23 @@ class User(Base):
     used_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     counted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True), server_default=func.now())
     password_changed_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    pending_until: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     disabled_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     nfc_version: Mapped[int] = mapped_column(BigInteger, server_default="-1")
 
     __table_args__ = (
         CheckConstraint("char_length(email) <= 254 and email like '_%@_%'", name="email"),
         CheckConstraint("(email is null) = (password_hash is null)", name="password"),
+        CheckConstraint("pending_until is null or email is null", name="pending_until"),
         line("name", 100),
         CheckConstraint("char_length(time_zone) between 1 and 64", name="time_zone"),
         CheckConstraint("version <= change_seq", name="version"),
         Index("uq_users_email", func.lower(email), unique=True),
+        Index(
+            "ix_users_pending_until",
+            pending_until,
+            postgresql_where=pending_until.is_not(None),
+        ),
     )
 
 

@@ -116,6 +116,8 @@ class Lanes:
             b"POST /v1/import": self.transfers,
             b"POST /v1/auth/register": self.passwords,
             b"POST /v1/auth/token": self.passwords,
+            b"POST /v1/auth/password-reset/confirm": self.passwords,
+            b"POST /v1/auth/email-verification/confirm": self.passwords,
         }
 
     def submit(self, head: bytes, work: Callable[[], None]) -> None:

@@ -58,9 +58,17 @@ class StrictAdapter(PydanticAdapter):
             values = read_query(incoming, getattr(self.model_class, "repeatable", ()))
             return validated(self.model_class, values, in_query)
         patches = incoming.method == "PATCH"
+        if incoming.method == "DELETE" and not is_sent(incoming):
+            return validated(self.model_class, {})
         require_media_type(incoming, (JSON, MERGE_PATCH) if patches else (JSON,))
         incoming.sent = parse_json(read_body(incoming))
         return validated(self.model_class, incoming.sent)
+
+
+def is_sent(incoming: Request) -> bool:
+    """Whether a request has a body, or says of what kind its body is."""
+    framed = bool(incoming.content_length) or "HTTP_TRANSFER_ENCODING" in incoming.environ
+    return framed or bool(incoming.environ.get("CONTENT_TYPE"))
 
 
 def read_query(incoming: Request, repeatable: Container[str] = ()) -> dict[str, str | list[str]]:

@@ -53,11 +53,12 @@ class PresentMinute:
             return count
 
 
-class LastMinute:
-    """The latest `most` times of each key within the last minute, for at most MOST_KEYS keys."""
+class Latest:
+    """The latest `most` times of each key within a window, for at most MOST_KEYS keys."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, seconds: int) -> None:
         self.most = most
+        self.seconds = seconds
         self.times: OrderedDict[str, deque[float]] = OrderedDict()
         self.lock = Lock()
 
@@ -73,11 +74,11 @@ class LastMinute:
     def _has_surplus(self, now: float) -> bool:
         """Whether the least recent key has expired or exceeds MOST_KEYS."""
         oldest = next(iter(self.times.values()))
-        return oldest[-1] <= now - MINUTE or len(self.times) > MOST_KEYS
+        return oldest[-1] <= now - self.seconds or len(self.times) > MOST_KEYS
 
     def wait(self, key: str) -> float:
-        """Seconds until the key has fewer than `most` times within a minute; 0 if it has now."""
+        """Seconds until the key has fewer than `most` times within the window; 0 if it has now."""
         times = self.times.get(key)
         if times is None or len(times) < self.most:
             return 0
-        return max(0, times[0] + MINUTE - time.monotonic())
+        return max(0, times[0] + self.seconds - time.monotonic())

@@ -83,6 +83,13 @@ def no_content() -> Response:
     return response
 
 
+def accepted() -> Response:
+    """202, without a body: what was asked for is done later."""
+    response = Response(status=202)
+    del response.headers["Content-Type"]
+    return response
+
+
 def store_nothing(response: flask.Response) -> flask.Response:
     """Forbid every cache, the browser's own included, to keep the response."""
     name, value = NO_STORE

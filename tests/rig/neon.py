@@ -60,7 +60,10 @@ class Neon:
         password = urlsplit(self.service_url).password
         with opened(self.owner_url) as cursor:
             cursor.execute(f"create role {SERVICE} login noinherit password '{password}'")
-            cursor.execute(f"grant tasks_app, tasks_auth, tasks_maintenance to {SERVICE}")
+            cursor.execute(
+                "grant tasks_app, tasks_auth, tasks_links, tasks_maintenance, tasks_worker"
+                f" to {SERVICE}"
+            )
 
 
 def upgrade(**variables: str) -> "subprocess.CompletedProcess[str]":

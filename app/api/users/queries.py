@@ -27,7 +27,9 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 
 from app.api.tasks import reminding
 from app.api.users.schemas import FIELDS, represent
+from app.auth.mail_kinds import MailKind
 from app.auth.models import RefreshToken
+from app.auth.outbox import Draft, ended_links, told
 from app.core.problems import precondition_failed
 from app.db.chunks import run_each
 from app.db.run import execute, first
@@ -46,6 +48,11 @@ OWN: Final = select(*PUBLIC).where(User.id == USER_ID)
 
 KEPT_UPDATES: Final = 64
 """Cached statements: one for each set of fields that a patch can have."""
+
+UNCHANGED: Final = User.password_changed_at.is_not_distinct_from(
+    cast(bindparam("seen"), TIMESTAMP(timezone=True))
+)
+"""The condition that the password is still the one of a login."""
 
 RENEWAL_SECONDS: Final = 1.0
 """The statement timeout of renewing a hash, which the response to a sign-in waits for."""
@@ -84,17 +91,27 @@ def find_login(email: str) -> Login | None:
 
 
 def find_own_login(user_id: str) -> Login | None:
-    """Find the login of the user. External users have none."""
-    return Login.of(first(execute(Scope(Role.AUTH, user_id), FIND_OWN_LOGIN, user_id=user_id)))
+    """Find the login of the user. External users have none.
+
+    Whatever is done with it is done as this user, not as the one whom the row names.
+    """
+    row = first(execute(Scope(Role.AUTH, user_id), FIND_OWN_LOGIN, user_id=user_id))
+    login = Login.of(row)
+    return login._replace(user_id=user_id) if login else None
 
 
-def change_password(login: Login, password_hash: str, *, but: str | None = None) -> bool:
-    """Change the password, unless it has been changed since, and end all sessions but one; return
-    whether it was changed.
+def change_password(
+    login: Login, password_hash: str, *, but: str | None = None, tells: bool
+) -> bool:
+    """Change the password, unless it has been changed since, end all sessions but one, and the
+    links to change password or address; return whether it was changed. A mail tells the user, if
+    one is to.
     """
     values = {"seen": login.password_changed_at, "password_hash": password_hash, "but": but}
+    if tells:
+        values |= Draft.new(login.user_id, MailKind.PASSWORD_CHANGED).parameters
     scope = writing_sessions(login.user_id)
-    return bool(execute(scope, CHANGE_PASSWORD, user_id=login.user_id, **values))
+    return bool(execute(scope, CHANGE_PASSWORD[tells], user_id=login.user_id, **values))
 
 
 def create_user(
@@ -224,19 +241,17 @@ def _update(fields: frozenset[str]) -> Statement:
     return Statement(statement.add_columns(count.label("behind")))
 
 
-def _change_password() -> Select[Any]:
+def _change_password(tells: bool) -> Select[Any]:
     changed = (
         update(User)
         .where(
             User.id == USER_ID,
-            User.password_changed_at.is_not_distinct_from(
-                cast(bindparam("seen"), TIMESTAMP(timezone=True))
-            ),
+            UNCHANGED,
         )
         .values(
             password_hash=bindparam("password_hash"), password_changed_at=func.clock_timestamp()
         )
-        .returning(User.id)
+        .returning(User.id, User.email)
         .cte("changed")
     )
     ended = (
@@ -249,13 +264,15 @@ def _change_password() -> Select[Any]:
         .returning(RefreshToken.family_id)
         .cte("ended")
     )
-    return select(changed.c.id).add_cte(ended)
+    notices = [told(select(changed.c.email))] if tells else []
+    links = ended_links(exists(select(changed)))
+    return select(changed.c.id).add_cte(ended, links, *notices)
 
 
 LOGINS: Final = select(
     User.id, User.email, User.password_hash, User.password_changed_at, User.disabled_at
 ).where(User.password_hash.is_not(null()))
-CHANGE_PASSWORD: Final = Statement(_change_password())
+CHANGE_PASSWORD: Final = {tells: Statement(_change_password(tells)) for tells in (False, True)}
 FIND_OWN_LOGIN: Final = Statement(LOGINS.where(User.id == USER_ID))
 FIND_LOGIN: Final = Statement(
     LOGINS.where(func.lower(User.email) == func.lower(bindparam("email")))

@@ -8,10 +8,13 @@ from apiflask import APIBlueprint
 from flask import Response, current_app
 
 from app.api.users import queries, schemas
+from app.api.users.prepared import prepare_account
+from app.api.users.presence import own_login, require_presence, wrong_password
 from app.api.users.queries import Login
 from app.api.users.schemas import (
     REGISTERED,
     Credentials,
+    Erasure,
     PasswordChange,
     RefreshRequest,
     Registration,
@@ -21,13 +24,14 @@ from app.api.users.schemas import (
 )
 from app.auth import refresh_tokens
 from app.auth.access_tokens import ACCESS_SECONDS
+from app.auth.mail_kinds import MailKind
+from app.auth.outbox import sends_mail
 from app.auth.password_rules import weakness
 from app.auth.passwords import check_password_hash, generate_password_hash
 from app.auth.policies import (
     current_principal,
     current_user_id,
     provisioning,
-    require_sign_in,
     token_verifier,
 )
 from app.auth.refresh_tokens import Client, Issued, RefreshToken
@@ -38,7 +42,6 @@ from app.core.problem_kinds import (
     CONFLICT,
     IDEMPOTENCY_KEY_REUSED,
     INVALID_CREDENTIALS,
-    NOT_FOUND,
     REGISTRATION_CLOSED,
 )
 from app.core.problems import Problem, invalid
@@ -47,10 +50,11 @@ from app.rows.quotas import NoAccount
 from app.rows.write import Representation
 from app.web import idempotency_key
 from app.web.conditional import created_at, preconditions, resource
+from app.web.mail_limits import limit_links, may_tell
 from app.web.networks import shortened
 from app.web.request import current
 from app.web.request_limits import request_limits
-from app.web.response import json_response, no_content, store_nothing
+from app.web.response import accepted, json_response, no_content, store_nothing
 from app.web.sign_in_limits import sign_in_keys, sign_in_limits
 
 auth: Final = APIBlueprint("auth", __name__, tag="Authentication")
@@ -69,16 +73,23 @@ LONGEST_AGENT: Final = 200
 def register_account(registration: Registration) -> Response:
     """Create an account
 
-    Users sign in with their e-mail address. Its letter case does not matter, and no mail is sent
-    to it. Where the operator has closed registration, the response is 403 `registration-closed`.
+    Users sign in with their e-mail address, whose letter case does not matter. No mail is sent to
+    it, unless the operator requires that addresses are confirmed: then the response is 202 for any
+    address, and there is an account once the link in the mail has been followed. Where the operator
+    has closed registration, the response is 403 `registration-closed`.
     """
     settings: Settings = current_app.config["SETTINGS"]
     if settings.registration == "closed":
         raise Problem(REGISTRATION_CLOSED)
     once = idempotency_key.requested(registration)
     request_limits().by_password()
-    password_hash = generate_password_hash(registration.password)
     email, name = registration.email, registration.name
+    if settings.registration == "confirmed":
+        limit_links(email)
+    password_hash = generate_password_hash(registration.password)
+    if settings.registration == "confirmed":
+        prepare_account(MailKind.REGISTRATION, email, name, password_hash, once)
+        return accepted()
     user = queries.create_user(new_id(), email, password_hash, name, once)
     account = user or _registered_before(registration, once)
     return idempotency_key.mark(created_at("/v1/me", account), user is None)
@@ -186,36 +197,35 @@ def change_password(change: PasswordChange) -> Response:
     can be repeated: if the new password is the present one already, nothing changes. For users of
     another issuer the response is 404.
     """
-    require_sign_in()
-    user_id, session_id = current_user_id(), current_principal().session_id
-    limits, keys = sign_in_limits(), sign_in_keys(user_id)
-    limits.check(keys)
-    request_limits().by_password()
-    login = queries.find_own_login(user_id)
-    if login is None:
-        raise Problem(NOT_FOUND, "This account has no password here.")
+    login, session_id = own_login(), current_principal().session_id
     if weak := weakness(change.new_password, login.email):
         raise invalid(weak.detail, weak.code, pointer="/new_password")
     if not check_password_hash(login.password_hash, change.current_password).is_right:
         if check_password_hash(login.password_hash, change.new_password).is_right:
             return no_content()
-        limits.count(keys)
-        raise invalid("is not the present password", "wrong_password", pointer="/current_password")
+        raise wrong_password(login)
     made = generate_password_hash(change.new_password)
-    if not queries.change_password(login, made, but=session_id):
+    tells = sends_mail() and may_tell(login.email)
+    if not queries.change_password(login, made, but=session_id, tells=tells):
         raise Problem(CONFLICT, "The password was changed at the same time.")
     return no_content()
 
 
 @me.delete("")
+@me.input(Erasure, arg_name="erasure")
 @me.output({}, status_code=204)
 @provisioning
-def delete_me() -> Response:
+def delete_me(erasure: Erasure) -> Response:
     """Erase the account
 
-    Removes the account and everything in it, immediately and permanently.
+    Removes the account and everything in it, immediately and permanently. The body has the present
+    password; a wrong one gets 422 `wrong_password` and counts as a failed sign-in. Users of another
+    issuer have none here and send no body, but must have signed in within the last ten minutes,
+    else the response is 401 `fresh-sign-in-required`. A personal access token gets 403.
     """
-    queries.delete_user(current_user_id(), preconditions())
+    conditions = preconditions()
+    require_presence(erasure.current_password)
+    queries.delete_user(current_user_id(), conditions)
     return no_content()
 
 

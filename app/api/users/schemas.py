@@ -73,6 +73,7 @@ class Usage(BaseModel):
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "01981d2c-7f3a-7d40-8a3e-2f6b9c1d0e4f",
     "email": EMAIL,
+    "email_verified": True,
     "name": "Alice",
     "time_zone": "Europe/Oslo",
     "version": 2,
@@ -87,6 +88,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 }
 REGISTERED: Final = {
     **EXAMPLE,
+    "email_verified": False,
     "time_zone": "UTC",
     "version": 0,
     "updated_at": EXAMPLE["created_at"],
@@ -98,7 +100,8 @@ REGISTERED: Final = {
 class User(BaseModel):
     """An account as it is answered.
 
-    `email` is null for another issuer's users, and so are the times before their first write. The
+    `email` is null for another issuer's users, and so are the times before their first write.
+    `email_verified` says whether a link in a mail to the address was followed. The
     version, and with it the ETag, says nothing of `usage`, which every write changes.
     """
 
@@ -106,6 +109,7 @@ class User(BaseModel):
 
     id: Id
     email: Email | None
+    email_verified: bool
     name: Annotated[str, KeptLine(100)] | None
     time_zone: TimeZone
     version: Int64 = Field(ge=0)
@@ -173,6 +177,14 @@ class PasswordChange(Body):
     new_password: Annotated[Password, Field(description=GUESSABLE)]
 
 
+class Erasure(Body):
+    """The present password; another issuer's users have none."""
+
+    model_config = examples({"current_password": PASSWORD})
+
+    current_password: Annotated[str, PlainText(LONGEST)] | None = None
+
+
 class UserPatch(Patch):
     """A JSON merge patch (RFC 7396): what is absent stays, null clears."""
 
@@ -185,6 +197,7 @@ class UserPatch(Patch):
 def represent(row: Any) -> dict[str, Any]:
     """Return the account that its user sees. The row's first columns are FIELDS."""
     account = dict(zip(FIELDS, row, strict=False))
+    account["email_verified"] = bool(row.email_verified)  # null in answers kept by earlier releases
     account["usage"] = _usage(row.used_rows or 0, row.used_bytes or 0)
     return account
 
@@ -192,7 +205,13 @@ def represent(row: Any) -> dict[str, Any]:
 def unwritten(user_id: str) -> dict[str, Any]:
     """Return the account of an external user who never wrote and so has no row."""
     account: dict[str, Any] = dict.fromkeys(FIELDS)
-    return account | {"id": user_id, "time_zone": "UTC", "version": 0, "usage": _usage(0, 0)}
+    return account | {
+        "id": user_id,
+        "email_verified": False,
+        "time_zone": "UTC",
+        "version": 0,
+        "usage": _usage(0, 0),
+    }
 
 
 def _usage(rows: int, size: int) -> dict[str, int | None]:

@@ -84,7 +84,7 @@ REFUSALS: Final = _counter(
     "tasks_rate_limit_refusals_total",
     "Requests refused with 429, by the limit that they met.",
     ("limit",),
-    _each(("user", "address", "sign-in", "transfer", "turn")),
+    _each(("user", "address", "sign-in", "mail", "transfer", "turn")),
 )
 
 # The database
@@ -146,6 +146,19 @@ BUILD: Final = _gauge(
 )
 DATABASE_SIZE: Final = _gauge(
     "tasks_database_size_bytes", "Bytes of the database on disk, as last asked for."
+)
+MAILS: Final = _counter(
+    "tasks_mails_total",
+    "Attempts to send a mail, by what became of them, as last asked for.",
+    ("outcome",),
+    _each(("sent", "retried", "given_up")),
+)
+MAILS_DUE: Final = _gauge(
+    "tasks_mails_due", "Mails that wait for a worker, 10001 for any more, as last asked for."
+)
+MAILS_OVERDUE: Final = _gauge(
+    "tasks_mails_overdue_seconds",
+    "Seconds that the first of these mails waits already, as last asked for.",
 )
 STARTED: Final = _gauge("tasks_start_time_seconds", "When the server started, in seconds of 1970.")
 

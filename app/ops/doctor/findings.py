@@ -48,7 +48,10 @@ REMEDIES: Final[dict[str, tuple[str, str]]] = {
     "clock.skewed": (WARN, "Synchronise the clocks of both hosts with NTP."),
     "clock.wrong": (FAIL, "Set the clocks of both hosts, and synchronise them with NTP."),
     "login.powerful": (WARN, "Log in as a role that is only a member of the tasks_* roles."),
-    "login.stranger": (FAIL, "Grant tasks_app, tasks_auth and tasks_maintenance to the login."),
+    "login.stranger": (
+        FAIL,
+        "Grant tasks_app, tasks_auth, tasks_links, tasks_maintenance and tasks_worker to it.",
+    ),
     "schema.behind": (FAIL, "Run `flask db upgrade`."),
     "schema.ahead": (WARN, "Deploy the release that the schema belongs to, or a later one."),
     "roles.powerful": (FAIL, "Alter the role: nologin nosuperuser nobypassrls."),

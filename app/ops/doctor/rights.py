@@ -13,7 +13,14 @@ from app.db.scope import Role
 from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
 
-ROLES: Final = ("tasks_app", "tasks_auth", "tasks_maintenance", "tasks_search")
+ROLES: Final = (
+    "tasks_app",
+    "tasks_auth",
+    "tasks_links",
+    "tasks_maintenance",
+    "tasks_search",
+    "tasks_worker",
+)
 
 EXPECTED: Final = frozenset(
     line.replace("each kind of row", kind.plural)

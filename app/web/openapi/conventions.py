@@ -27,8 +27,17 @@ OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """What 503 means and shows where its body has the schema of 200 and is no problem document."""
 
 
-REPEATABLE: Final = {"change_password"}
+CONFIRMING: Final = {"confirm_password_reset", "confirm_email"}
+"""Operations that use the link of a mail."""
+
+ASKING: Final = {"request_password_reset", "request_email_verification", "change_email"}
+"""Operations that ask for a mail."""
+
+REPEATABLE: Final = {"change_password", *CONFIRMING, *ASKING}
 """Operations by POST that take no Idempotency-Key, because they can be repeated without one."""
+
+OF_PASSWORDS: Final = {"change_password", "change_email", "request_email_verification"}
+"""Operations that another issuer's users cannot find, as they have no password or address here."""
 
 REFUSING: Final = {"sign_in", "register_account"}
 """Operations without a token that can answer 403."""
@@ -45,7 +54,7 @@ def can_conflict(name: str) -> bool:
     if name == "update_me":
         return False
     verb = name.partition("_")[0]
-    return verb in WRITING or name == "change_password"
+    return verb in WRITING or name == "change_password" or name in CONFIRMING
 
 
 def takes_key(name: str, method: str) -> bool:
@@ -69,7 +78,7 @@ def complete(
     operation["operationId"] = name
     operation["security"] = [{"bearer": [scope]}] if scope else []
     if body := operation.get("requestBody"):
-        body["required"] = True
+        body["required"] = method != "DELETE"
         if method == "PATCH":
             body["content"][MERGE_PATCH] = body["content"][JSON]
     _complete_parameters(operation, method, single=single, writes=writes)
@@ -121,7 +130,7 @@ def _complete_responses(
         names += ["Idempotency-Replayed"] if takes_key(operation["operationId"], method) else []
         names += LIMITS if limited else []
         response["headers"] = headers(names)
-        if status == "204":
+        if status in {"202", "204"}:
             response.pop("content", None)
     if str(operation["operationId"]).startswith("list_"):
         responses["200"]["headers"] |= headers(["Link"])
@@ -137,7 +146,7 @@ def _statuses(
     yield from {400, 414, 431} | (set() if name == "get_health" else {500, 503})
     yield from {401} if secured or name in CHECKING else set()
     yield from {403} if secured or name in REFUSING else set()
-    yield from {404} if "{" in path or name == "change_password" else set()
+    yield from {404} if "{" in path or name in OF_PASSWORDS else set()
     yield from {411, 413, 415, 422} if "requestBody" in operation else set()
     yield from {422} if operation["parameters"] else set()
     yield from {412} if conditional else set()

@@ -19,6 +19,7 @@ CHAPTERS: Final = (
     "introduction",
     "getting-started",
     "sessions",
+    "mails-and-links",
     "errors",
     "pagination",
     "order",

@@ -122,7 +122,11 @@ function component(React, scheme, withPasswords) {
       const registers = event.nativeEvent.submitter.value === "register";
       say({ text: "Signing in…", refused: false });
       try {
-        if (registers) await post("/v1/auth/register", body);
+        // Where addresses have to be confirmed first, there is no account in the answer.
+        if (registers && !(await post("/v1/auth/register", body)).id) {
+          say({ text: `Follow the link in the mail to ${body.email}, then sign in.`, refused: false });
+          return;
+        }
         use(await session.start(body, expire), `You are signed in as ${body.email}.`);
       } catch (error) {
         refuse(error);

@@ -1,0 +1,1 @@
+"""Links in mails: choosing a password by one, and confirming an address."""

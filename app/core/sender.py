@@ -1,0 +1,50 @@
+"""Who mails are from: MAIL_FROM."""
+
+import re
+from typing import Final, NamedTuple, Self
+
+ADDRESS: Final = re.compile(
+    r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
+)
+"""As accounts may have (app/web/fields/identifiers.py)."""
+
+LONGEST_ADDRESS: Final = 254
+LONGEST_NAME: Final = 100
+
+NAMED: Final = re.compile(r"(?P<quote>\"?)(?P<name>[^\"<>]+)(?P=quote)\s*<(?P<address>[^<>]+)>")
+
+
+class Sender(NamedTuple):
+    """An address, and the name that is shown with it, which may be empty."""
+
+    name: str
+    address: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `address` or `name <address>`. Raises ValueError for anything else."""
+        if len(text) > LONGEST_NAME + LONGEST_ADDRESS or not text.isprintable():
+            raise ValueError(text)
+        named = NAMED.fullmatch(text)
+        name, address = (named["name"].strip(), named["address"]) if named else ("", text)
+        if len(name) > LONGEST_NAME or not is_address(address):
+            raise ValueError(text)
+        return cls(name, address)
+
+    @property
+    def domain(self) -> str:
+        """The part of the address after its @."""
+        return self.address.rpartition("@")[2]
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is one e-mail address, which fits into a header and a command of SMTP."""
+    return len(text) <= LONGEST_ADDRESS and ADDRESS.fullmatch(text) is not None
+
+
+def mail_from(text: str) -> str:
+    """Return the text as it is, if it is one address. Raises ValueError."""
+    Sender.parse(text)
+    return text

@@ -1,0 +1,1 @@
+"""Mail: taking it from the outbox, making a message of it, and handing that over by SMTP."""

@@ -1,0 +1,40 @@
+"""How many mails wait, since when, and how many attempts there were, for the metrics."""
+
+from typing import Any, Final, NamedTuple
+
+from app.db.scope import Role, Scope
+from app.ops.mail.queries import WAITING
+
+MOST_COUNTED: Final = 10_001
+MILLISECONDS: Final = 800
+
+# In the order of the index, so that it is read by it whatever the statistics say.
+QUERY: Final = f"""
+select array(
+        select coalesce((select total from worker_totals where name = each.name), 0)
+            from unnest(array['mails_sent', 'mails_retried', 'mails_given_up'])
+                with ordinality as each (name, place) order by place
+    ),
+    (select count(*) from (
+        select from mails where {WAITING} and due_at <= now() order by due_at limit {MOST_COUNTED}
+    ) due),
+    coalesce(greatest(extract(epoch from now() - first.due_at)::float, 0), 0),
+    first.due_at is not null
+from (values (1)) one
+    left join (select due_at from mails where {WAITING} order by due_at limit 1) first on true
+"""  # noqa: S608 names of ours
+
+
+class Backlog(NamedTuple):
+    """The state of the outbox; the totals are those of mails sent, retried and given up."""
+
+    totals: list[int]
+    due: int
+    overdue_seconds: float
+    is_waiting: bool
+
+
+def of(cursor: Any) -> Backlog:
+    """Ask for it in a statement of its own. Raises psycopg2.Error."""
+    cursor.execute(Scope(Role.WORKER, presented=None).prefix(MILLISECONDS) + QUERY)
+    return Backlog(*cursor.fetchone())
