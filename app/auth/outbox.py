@@ -22,7 +22,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import insert
 
@@ -51,6 +50,11 @@ SEED: Final = cast(bindparam("mail_seed"), LargeBinary)
 KEY_ID: Final = cast(bindparam("mail_key_id"), Text)
 HASH: Final = cast(bindparam("link_hash"), LargeBinary)
 HOUR: Final[ColumnElement[Any]] = literal_column("interval '1 hour'")
+LINK_ENDS: Final = func.now() + HOUR * cast(bindparam("link_hours"), Integer)
+"""When a draft's link expires."""
+
+MAIL_ENDS: Final = func.now() + HOUR * cast(bindparam("mail_hours"), Integer)
+"""Until when a draft is tried to be sent."""
 
 
 class Draft(NamedTuple):
@@ -85,22 +89,27 @@ def require_mail() -> None:
         raise Problem(MAIL_UNAVAILABLE)
 
 
+def is_kind(*kinds: MailKind, column: Any = Stored.kind) -> ColumnElement[bool]:
+    """Whether a link, or what a column says, is of one of these kinds."""
+    condition: ColumnElement[bool] = column.in_([literal_column(f"'{kind}'") for kind in kinds])
+    return condition
+
+
 def link(email: Any, *conditions: Any, password_hash: Any = None) -> CTE:
     """Store the hash of a draft's token, for this address of the user, if the conditions hold.
 
     A second time it does nothing, so that a statement with it can be repeated.
     """
     columns = ["user_id", "token_hash", "kind", "email", "password_hash", "expires_at"]
-    expiry = func.now() + HOUR * cast(bindparam("link_hours"), Integer)
     kept = null() if password_hash is None else password_hash
-    row = select(USER_ID, HASH, KIND, email, cast(kept, Text), expiry).where(*conditions)
+    row = select(USER_ID, HASH, KIND, email, cast(kept, Text), LINK_ENDS).where(*conditions)
     insertion = insert(Stored).from_select(columns, row).on_conflict_do_nothing()
     return insertion.returning(Stored.email).cte("link")
 
 
 def linked(link: CTE) -> CTE:
     """Write the mail of a link that was stored, to the link's address."""
-    row = select(USER_ID, MAIL_ID, KIND, link.c.email, SEED, KEY_ID, _until())
+    row = select(USER_ID, MAIL_ID, KIND, link.c.email, SEED, KEY_ID, MAIL_ENDS)
     columns = ["user_id", "id", "kind", "recipient", "seed", "key_id", "send_until"]
     return insert(Mail).from_select(columns, row).cte("mail")
 
@@ -109,15 +118,15 @@ def ended_links(*conditions: Any) -> CTE:
     """Delete the user's links that a new password ends: those to choose another, and those to
     change the address, for which somebody who knew the old one may have asked.
     """
-    kinds: list[Any] = [literal_column(f"'{kind}'") for kind in ENDED_BY_PASSWORD]
-    links = delete(Stored).where(Stored.user_id == USER_ID, Stored.kind.in_(kinds), *conditions)
+    ended = is_kind(*ENDED_BY_PASSWORD)
+    links = delete(Stored).where(Stored.user_id == USER_ID, ended, *conditions)
     return links.returning(Stored.token_hash).cte("ended_links")
 
 
 def told(recipients: Select[Any]) -> CTE:
     """Write a notice, to the address that is selected; none if there is none."""
     recipient = recipients.cte("recipient")
-    row = select(USER_ID, MAIL_ID, KIND, recipient.c.email, _until())
+    row = select(USER_ID, MAIL_ID, KIND, recipient.c.email, MAIL_ENDS)
     columns = ["user_id", "id", "kind", "recipient", "send_until"]
     return insert(Mail).from_select(columns, row).cte("notice")
 
@@ -130,11 +139,7 @@ def below_limit() -> ColumnElement[bool]:
     asked = (
         Stored.user_id == USER_ID,
         Stored.created_at > func.now() - HOUR,
-        Stored.kind != literal_column(f"'{MailKind.PASSWORD_RESET}'"),
+        ~is_kind(MailKind.PASSWORD_RESET),
     )
     count = select(func.count()).select_from(Stored).where(*asked).scalar_subquery()
     return count < literal_column(str(MOST_AN_HOUR))
-
-
-def _until() -> ColumnElement[Any]:
-    return func.now() + text("interval '1 hour'") * cast(bindparam("mail_hours"), Integer)

@@ -8,9 +8,12 @@ ADDRESS: Final = re.compile(
     r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
     r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
 )
-"""As accounts may have (app/web/fields/identifiers.py)."""
+"""What browser forms accept (WHATWG HTML, "Valid e-mail address"), without the misplaced dots
+that mail servers refuse (RFC 5321, section 4.1.2)."""
 
 LONGEST_ADDRESS: Final = 254
+"""RFC 5321, section 4.5.3.1.3, less the two brackets of a path."""
+
 LONGEST_NAME: Final = 100
 
 NAMED: Final = re.compile(r"(?P<quote>\"?)(?P<name>[^\"<>]+)(?P=quote)\s*<(?P<address>[^<>]+)>")

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.api.users.queries import UNCHANGED
 from app.auth.mail_kinds import PURPOSES, MailKind, Purpose
 from app.auth.models import MailToken, PasswordReset, PersonalAccessToken, RefreshToken
-from app.auth.outbox import HASH, RECIPIENT, below_limit, ended_links, link, linked, told
+from app.auth.outbox import HASH, RECIPIENT, below_limit, ended_links, is_kind, link, linked, told
 from app.db.statement import Statement
 from app.rows.owner import User
 from app.rows.shape import ONE, USER_ID
@@ -40,23 +40,18 @@ NOBODY: Final = User.email.is_(None)
 """The account is only prepared."""
 
 
-def _kind(*kinds: MailKind, column: Any = MailToken.kind) -> Condition:
-    condition: Condition = column.in_([literal_column(f"'{kind}'") for kind in kinds])
-    return condition
-
-
 def _live(purpose: Purpose) -> tuple[Condition, ...]:
     """The user's link of this hash, if it is for this and has not expired."""
     kinds = (kind for kind, serves in PURPOSES.items() if serves is purpose)
     key = (MailToken.user_id == USER_ID, MailToken.token_hash == HASH)
-    return (*key, MailToken.expires_at > func.now(), _kind(*kinds))
+    return (*key, MailToken.expires_at > func.now(), is_kind(*kinds))
 
 
 def _used(purpose: Purpose) -> CTE:
     """Mark the link as used, if the account is still as it was when the link was made."""
     fits = case(
-        (_kind(MailKind.REGISTRATION, MailKind.INVITATION), NOBODY),
-        (_kind(MailKind.EMAIL_CHANGE), ~NOBODY),
+        (is_kind(MailKind.REGISTRATION, MailKind.INVITATION), NOBODY),
+        (is_kind(MailKind.EMAIL_CHANGE), ~NOBODY),
         else_=HAS_ADDRESS,
     )
     # The row itself is returned as it is afterwards, without the hash.
@@ -146,7 +141,7 @@ def _confirm(notice: bool) -> Select[Any]:
     )
     statement = select(select(account.c.id).union_all(again).subquery("done"))
     if notice:
-        is_change = _kind(MailKind.EMAIL_CHANGE, column=used.c.kind)
+        is_change = is_kind(MailKind.EMAIL_CHANGE, column=used.c.kind)
         differs = func.lower(used.c.former) != func.lower(used.c.email)
         former = select(used.c.former.label("email"))
         done = exists(select(account))

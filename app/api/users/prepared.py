@@ -9,11 +9,11 @@ import hashlib
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from sqlalchemy import Integer, Select, Text, bindparam, cast, exists, func, select
+from sqlalchemy import Select, Text, bindparam, cast, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.mail_kinds import MailKind
-from app.auth.outbox import HOUR, RECIPIENT, Draft, link, linked
+from app.auth.outbox import LINK_ENDS, RECIPIENT, Draft, link, linked
 from app.core.ids import new_id
 from app.db.run import execute
 from app.db.scope import Role, Scope
@@ -52,8 +52,7 @@ def _derived_id(email: str, once: Once) -> str:
 
 
 def _prepare() -> Select[Any]:
-    expiry = func.now() + HOUR * cast(bindparam("link_hours"), Integer)
-    values = {"id": USER_ID, "name": bindparam("name"), "pending_until": expiry}
+    values = {"id": USER_ID, "name": bindparam("name"), "pending_until": LINK_ENDS}
     account = insert(User).values(**values).on_conflict_do_nothing().returning(User.id)
     prepared = exists(select(account.cte("account")))
     stored = link(RECIPIENT, prepared, password_hash=cast(bindparam("password_hash"), Text))

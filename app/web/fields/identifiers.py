@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from app.core.sender import ADDRESS, LONGEST_ADDRESS
 from app.web.fields.strings import Longest, Matching
 
 UUID_LENGTH: Final = 36
@@ -12,19 +13,10 @@ UUID_PATTERN: Final = (
     "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 )
 
-LONGEST_EMAIL: Final = 254
-"""RFC 5321, section 4.5.3.1.3, less the two brackets of a path."""
-
 LONGEST_LOCAL_PART: Final = 64
 """RFC 5321, section 4.5.3.1.1."""
 
-EMAIL_PATTERN: Final = (
-    r"^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
-)
-"""What browser forms accept (WHATWG HTML, "Valid e-mail address"), without the misplaced dots
-that mail servers refuse (RFC 5321, section 4.1.2)."""
+EMAIL_PATTERN: Final = f"^{ADDRESS.pattern}$"
 
 
 def _mailbox(value: str) -> str:
@@ -42,9 +34,14 @@ Id = Annotated[
 Email = Annotated[
     str,
     AfterValidator(_mailbox),
-    Matching(EMAIL_PATTERN, "email", "must be an e-mail address", LONGEST_EMAIL),
-    Longest(LONGEST_EMAIL),
+    Matching(EMAIL_PATTERN, "email", "must be an e-mail address", LONGEST_ADDRESS),
+    Longest(LONGEST_ADDRESS),
     WithJsonSchema(
-        {"type": "string", "format": "email", "pattern": EMAIL_PATTERN, "maxLength": LONGEST_EMAIL}
+        {
+            "type": "string",
+            "format": "email",
+            "pattern": EMAIL_PATTERN,
+            "maxLength": LONGEST_ADDRESS,
+        }
     ),
 ]
