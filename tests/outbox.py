@@ -15,8 +15,9 @@ from apiflask import APIFlask
 from app import create_app
 from app.auth.mail_kinds import MailKind
 from app.auth.mail_tokens import MailToken
-from app.auth.outbox import Draft
+from app.auth.outbox import draft
 from app.core.ids import new_id
+from app.core.secrets import present
 from tests.conftest import ROOT, SECRET, settings_for
 from tests.databases import opened
 from tests.locks import until
@@ -59,14 +60,16 @@ class Outbox:
     ) -> tuple[str, MailToken | None]:
         """Put a mail into it; its id and token."""
         with self.app.app_context():
-            draft = Draft.new(self.user_id, kind)
+            mail = draft(self.user_id, kind)
+            seed, keys = mail.get("mail_seed"), present()
+        token = MailToken.derive(self.user_id, kind, seed, keys) if seed else None
         self.ask(
             "insert into mails (user_id, id, kind, recipient, seed, key_id) values"
             " (%(user_id)s, %(mail_id)s, %(mail_kind)s, %(recipient)s, %(mail_seed)s,"
             " %(mail_key_id)s)",
-            {**NO_LINK, **draft.parameters, "user_id": self.user_id, "recipient": recipient},
+            {**NO_LINK, **mail, "user_id": self.user_id, "recipient": recipient},
         )
-        return draft.parameters["mail_id"], draft.token
+        return mail["mail_id"], token
 
     def states(self) -> list[tuple[bool, bool, int, str | None]]:
         """Of each mail whether it was sent and given up, its attempts, and its error."""

@@ -16,7 +16,7 @@ from sqlalchemy import literal, null, select
 from app import create_app
 from app.auth.mail_kinds import PURPOSES, MailKind, Purpose
 from app.auth.mail_tokens import MailToken
-from app.auth.outbox import Draft, require_mail, told
+from app.auth.outbox import draft, require_mail, told
 from app.auth.refresh_tokens import RefreshToken
 from app.core.config import ConfigurationError
 from app.core.ids import new_id
@@ -132,8 +132,8 @@ def test_a_mail_is_queued_for_ones_own_user_alone(outbox: Outbox) -> None:
         select(null()).add_cte(told(select(literal("a@example.com").label("email"))))
     )
     with outbox.app.app_context():
-        draft = Draft.new(outbox.user_id, MailKind.PASSWORD_CHANGED)
-        values = {**draft.parameters, "user_id": outbox.user_id}
+        mail = draft(outbox.user_id, MailKind.PASSWORD_CHANGED)
+        values = {**mail, "user_id": outbox.user_id}
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             execute(Scope(Role.AUTH, new_id()), notice, **values)
         assert outbox.states() == []

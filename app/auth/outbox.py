@@ -4,7 +4,7 @@ A mail is written by the statement that makes it necessary; neither exists witho
 """
 
 from secrets import token_bytes
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final
 
 from flask import current_app
 from sqlalchemy import (
@@ -57,24 +57,23 @@ MAIL_ENDS: Final = func.now() + HOUR * cast(bindparam("mail_hours"), Integer)
 """Until when a draft is tried to be sent."""
 
 
-class Draft(NamedTuple):
-    """A mail that is not in the outbox yet, and the token of its link, if it has one."""
+Draft = dict[str, Any]
+"""A mail that is not in the outbox yet: the parameters of `link`, `linked` and `told`."""
 
-    parameters: dict[str, Any]
-    """Those of `linked` and `told`, but for the recipient where a statement has none itself."""
-    token: MailToken | None
 
-    @classmethod
-    def new(cls, user_id: str, kind: MailKind) -> Self:
-        """Write a mail of this user."""
-        hours = min(kind.hours, HOURS)
-        mail = {"mail_id": new_id(), "mail_kind": str(kind), "mail_hours": hours}
-        if kind.purpose is None:
-            return cls(mail, None)
-        keys, seed = present(), token_bytes(SEED_BYTES)
-        token = MailToken.derive(user_id, kind, seed, keys)
-        mail |= {"mail_seed": seed, "mail_key_id": keys.id}
-        return cls(mail | {"link_hash": token.hash, "link_hours": kind.hours}, token)
+def draft(user_id: str, kind: MailKind) -> Draft:
+    """Write a mail of this user; its recipient is up to the statement."""
+    mail: Draft = {
+        "mail_id": new_id(),
+        "mail_kind": str(kind),
+        "mail_hours": min(kind.hours, HOURS),
+    }
+    if kind.purpose is None:
+        return mail
+    keys, seed = present(), token_bytes(SEED_BYTES)
+    link_hash = MailToken.derive(user_id, kind, seed, keys).hash
+    mail |= {"mail_seed": seed, "mail_key_id": keys.id}
+    return mail | {"link_hash": link_hash, "link_hours": kind.hours}
 
 
 def sends_mail() -> bool:

@@ -63,7 +63,7 @@ def use_password_link(token: MailToken, password_hash: str, notice: Draft | None
     invitation of an address that has an account by now.
     """
     values: dict[str, Any] = {"link_hash": token.hash, "password_hash": password_hash}
-    values |= notice.parameters if notice else {}
+    values |= notice or {}
     statement = statements.USE_FOR_PASSWORD[notice is not None]
     scope = Scope(Role.LINKS, token.user_id, writes=True, sessions=True)
     return bool(execute(scope, statement, user_id=token.user_id, **values))
@@ -77,7 +77,7 @@ def confirm_address(token: MailToken, notice: Draft | None) -> bool:
     has the address. Raises Problem 409 for an address that another account has.
     """
     scope = Scope(Role.LINKS, token.user_id, writes=True, once=True, sessions=True)
-    values = {"link_hash": token.hash, **(notice.parameters if notice else {})}
+    values = {"link_hash": token.hash, **(notice or {})}
     statement = statements.CONFIRM[notice is not None]
     return bool(execute(scope, statement, user_id=token.user_id, **values))
 
@@ -87,7 +87,7 @@ def ask_verification(user_id: str, draft: Draft) -> bool:
     user may ask for no more at present.
     """
     scope = writing_sessions(user_id, once=True)
-    row = first(execute(scope, statements.VERIFY, user_id=user_id, **draft.parameters))
+    row = first(execute(scope, statements.VERIFY, user_id=user_id, **draft))
     return row is None or bool(row.email_verified or row.is_stored)
 
 
@@ -98,7 +98,7 @@ def ask_change(login: Login, email: str, draft: Draft) -> bool:
     of whoever knew the old one, so it must not be followed by another.
     """
     seen = login.password_changed_at
-    values = {"recipient": email, "seen": seen, **draft.parameters}
+    values = {"recipient": email, "seen": seen, **draft}
     scope = writing_sessions(login.user_id, once=True)
     [row] = execute(scope, statements.CHANGE, user_id=login.user_id, **values)
     if not row.is_unchanged:

@@ -12,7 +12,7 @@ from app.api.users.presence import own_login, prove
 from app.api.users.queries import get_user
 from app.auth.mail_kinds import MailKind, Purpose
 from app.auth.mail_tokens import MailToken
-from app.auth.outbox import MOST_AN_HOUR, Draft, require_mail, sends_mail
+from app.auth.outbox import MOST_AN_HOUR, draft, require_mail, sends_mail
 from app.auth.password_rules import weakness
 from app.auth.passwords import check_password_hash, generate_password_hash
 from app.auth.policies import current_user_id, require_sign_in
@@ -67,7 +67,7 @@ def confirm_password_reset(wanted: NewPassword) -> Response:
     if weak := weakness(wanted.new_password, link.email):
         raise invalid(weak.detail, weak.code, pointer="/new_password")
     made = generate_password_hash(wanted.new_password)
-    notice = Draft.new(token.user_id, MailKind.PASSWORD_CHANGED) if sends_mail() else None
+    notice = draft(token.user_id, MailKind.PASSWORD_CHANGED) if sends_mail() else None
     if not queries.use_password_link(token, made, notice):
         raise _useless()
     return no_content()
@@ -88,7 +88,7 @@ def confirm_email(wanted: Confirmation) -> Response:
     if token is None or link is None:
         raise _useless()
     tells = link.is_change and link.present_email and may_tell(link.present_email)
-    notice = Draft.new(token.user_id, MailKind.EMAIL_CHANGED) if tells else None
+    notice = draft(token.user_id, MailKind.EMAIL_CHANGED) if tells else None
     if not queries.confirm_address(token, notice):
         raise _useless()
     return no_content()
@@ -111,7 +111,7 @@ def request_email_verification() -> Response:
     if account["email_verified"]:
         return accepted()
     limit_links(account["email"])
-    if not queries.ask_verification(user_id, Draft.new(user_id, MailKind.EMAIL_VERIFICATION)):
+    if not queries.ask_verification(user_id, draft(user_id, MailKind.EMAIL_VERIFICATION)):
         raise _too_many()
     return accepted()
 
@@ -132,8 +132,8 @@ def change_email(change: EmailChange) -> Response:
     require_mail()
     prove(login, change.current_password)
     limit_links(change.email)
-    draft = Draft.new(login.user_id, MailKind.EMAIL_CHANGE)
-    if not queries.ask_change(login, change.email, draft):
+    mail = draft(login.user_id, MailKind.EMAIL_CHANGE)
+    if not queries.ask_change(login, change.email, mail):
         raise _too_many()
     return accepted()
 

@@ -158,7 +158,7 @@ def _asked(stored: CTE) -> Condition:
 def _verify() -> Select[Any]:
     own = User.id == USER_ID
     stored = link(User.email, own, ~NOBODY, ~User.email_verified, below_limit())
-    columns: list[Any] = [User.email, User.email_verified, _asked(stored).label("is_stored")]
+    columns: list[Any] = [User.email_verified, _asked(stored).label("is_stored")]
     return select(*columns).where(own).add_cte(linked(stored))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Select, Text, bindparam, cast, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.auth.mail_kinds import MailKind
-from app.auth.outbox import LINK_ENDS, RECIPIENT, Draft, link, linked
+from app.auth.outbox import LINK_ENDS, RECIPIENT, draft, link, linked
 from app.core.ids import new_id
 from app.db.run import execute
 from app.db.scope import Role, Scope
@@ -39,7 +39,7 @@ def prepare_account(
     """
     user_id = _derived_id(email, once) if once else new_id()
     values = {"recipient": email, "name": name, "password_hash": password_hash}
-    values |= Draft.new(user_id, kind).parameters
+    values |= draft(user_id, kind)
     scope = Scope(Role.AUTH, user_id, writes=True, once=True)
     execute(scope, PREPARE, user_id=user_id, **values)
     return user_id

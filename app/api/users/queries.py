@@ -29,7 +29,7 @@ from app.api.tasks import reminding
 from app.api.users.schemas import FIELDS, represent
 from app.auth.mail_kinds import MailKind
 from app.auth.models import RefreshToken
-from app.auth.outbox import Draft, ended_links, told
+from app.auth.outbox import draft, ended_links, told
 from app.core.problems import precondition_failed
 from app.db.chunks import run_each
 from app.db.run import execute, first
@@ -109,7 +109,7 @@ def change_password(
     """
     values = {"seen": login.password_changed_at, "password_hash": password_hash, "but": but}
     if tells:
-        values |= Draft.new(login.user_id, MailKind.PASSWORD_CHANGED).parameters
+        values |= draft(login.user_id, MailKind.PASSWORD_CHANGED)
     scope = writing_sessions(login.user_id)
     return bool(execute(scope, CHANGE_PASSWORD[tells], user_id=login.user_id, **values))
 
@@ -244,10 +244,7 @@ def _update(fields: frozenset[str]) -> Statement:
 def _change_password(tells: bool) -> Select[Any]:
     changed = (
         update(User)
-        .where(
-            User.id == USER_ID,
-            UNCHANGED,
-        )
+        .where(User.id == USER_ID, UNCHANGED)
         .values(
             password_hash=bindparam("password_hash"), password_changed_at=func.clock_timestamp()
         )

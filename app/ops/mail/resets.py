@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import text
 
 from app.auth.mail_kinds import MailKind
-from app.auth.outbox import MOST_AN_HOUR, Draft
+from app.auth.outbox import MOST_AN_HOUR, draft
 from app.core.ids import new_id
 from app.db.run import execute
 from app.db.statement import Statement
@@ -47,5 +47,5 @@ A request that has waited for a day is dropped. So is one of an account that has
 
 def answer_next() -> bool:
     """Answer whoever asked first; return whether anybody had. Raises Problem or psycopg2.Error."""
-    draft = Draft.new(new_id(), MailKind.PASSWORD_RESET)  # its token's hash is that for any user
-    return bool(execute(WORKER, ANSWER, **draft.parameters))
+    mail = draft(new_id(), MailKind.PASSWORD_RESET)  # its token's hash is that for any user
+    return bool(execute(WORKER, ANSWER, **mail))
