@@ -70,7 +70,7 @@ class Users:
         self.phase = "at first"
         self.asked = Asked()
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.threads = [threading.Thread(target=self._run, daemon=True)]
 
     def _run(self) -> None:
         with httpx.Client(base_url=self.base, timeout=30) as client:
@@ -121,14 +121,13 @@ class Killer:
 @contextmanager
 def running(found: Users | Killer) -> Iterator[None]:
     """Run its threads while entered."""
-    threads = [found.thread] if isinstance(found, Users) else found.threads
-    for thread in threads:
+    for thread in found.threads:
         thread.start()
     try:
         yield
     finally:
         found.stopped.set()
-        for thread in threads:
+        for thread in found.threads:
             thread.join(60)
 
 

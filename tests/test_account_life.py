@@ -11,7 +11,7 @@ from app.dev import embedded
 from tests.conftest import ROOT
 from tests.fork import files
 from tests.locks import until
-from tests.rig.programs import Program, free_port, need, refuses
+from tests.rig.programs import free_port, need, output_of, refuses
 from tests.test_readme import ADDRESS, MARK, settled, steps
 
 pytestmark = pytest.mark.slow
@@ -70,19 +70,10 @@ def test_the_life_of_an_account_prints_what_is_shown(checkout: Path, tmp_path: P
 def run(script: str, checkout: Path, place: Path, **environment: str) -> str:
     """What it prints; whatever it starts has ended afterwards."""
     variables = {"PATH": os.environ["PATH"], "HOME": str(place), "TMPDIR": str(place)}
-    log = place / "log"
-    with log.open("w") as output:
-        program = Program(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=checkout,
-            env={**variables, "SHUTDOWN_GRACE": "0", **environment},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        status = program.process.wait(180)
-    finally:
-        program.end()
-    printed = log.read_text()
-    assert status == 0, printed
-    return printed
+    return output_of(
+        ["bash", "-euo", "pipefail", "-c", script],
+        place / "log",
+        180,
+        cwd=checkout,
+        env={**variables, "SHUTDOWN_GRACE": "0", **environment},
+    )

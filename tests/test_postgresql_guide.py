@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.databases import opened
 from tests.rig.cluster import Cluster
-from tests.rig.programs import Program, free_port, need, own_directory
+from tests.rig.programs import free_port, need, output_of, own_directory
 
 pytestmark = pytest.mark.slow
 
@@ -50,17 +50,7 @@ def run(cluster_url: str, port: int, log: Path, *steps: str) -> str:
         "LOG_LEVEL": "WARNING",
         "SHUTDOWN_GRACE": "0",
     }
-    with log.open("w") as output:
-        program = Program(
-            ["bash", "-c", script], cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
-    try:
-        status = program.process.wait(300)
-    finally:
-        program.end()
-    printed = log.read_text()
-    assert status == 0, printed
-    return printed
+    return output_of(["bash", "-c", script], log, 300, cwd=ROOT, env=environment)
 
 
 def execute(url: str, statements: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.databases import opened
 from tests.rig.cluster import Cluster
-from tests.rig.programs import Program, free_port, need, own_directory
+from tests.rig.programs import free_port, need, output_of, own_directory
 
 pytestmark = pytest.mark.slow
 
@@ -64,24 +64,16 @@ def directory() -> Iterator[Path]:
 
 def run(script: str, database_url: str, log: Path, place: Path) -> str:
     """What it prints; whatever it starts has ended afterwards."""
-    with log.open("w") as output:
-        program = Program(
-            [sys.executable, "-m", "app.dev.embedded", "bash", "-euo", "pipefail", "-c", script],
-            cwd=ROOT,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(place),
-                "TMPDIR": str(place),
-                "FLASK_SKIP_DOTENV": "1",
-                "DATABASE_URL": database_url,
-            },
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        status = program.process.wait(600)
-    finally:
-        program.end()
-    printed = log.read_text()
-    assert status == 0, printed
-    return printed
+    return output_of(
+        [sys.executable, "-m", "app.dev.embedded", "bash", "-euo", "pipefail", "-c", script],
+        log,
+        600,
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(place),
+            "TMPDIR": str(place),
+            "FLASK_SKIP_DOTENV": "1",
+            "DATABASE_URL": database_url,
+        },
+    )

@@ -146,3 +146,16 @@ class Program:
             self.process.wait()
             self._watcher.communicate(b"ended\n")
         return status
+
+
+def output_of(command: Sequence[str], log: Path, seconds: float, **options: Any) -> str:
+    """What the program and its children print, once it has ended well; all of them end with it."""
+    with log.open("w") as output:
+        program = Program(command, stdout=output, stderr=output, **options)
+    try:
+        status = program.process.wait(seconds)
+    finally:
+        program.end()
+    printed = log.read_text()
+    assert status == 0, printed
+    return printed

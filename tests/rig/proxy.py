@@ -5,9 +5,10 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from threading import Thread
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.rig.listening import Listening
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
 
@@ -38,58 +39,29 @@ class Faults:
     """The cuts are for each so-manieth of those messages."""
 
 
-class Proxy:
+class Proxy(Listening):
     """Forwards a port of 127.0.0.1; a flight is the first thing sent after an answer."""
 
     def __init__(self, database_url: str) -> None:
+        super().__init__()
         parts = urlsplit(database_url)
         self.target = (parts.hostname or "", parts.port or 5432)
         self.faults = Faults()
         self.flights = 0
         self.cuts = 0
         self._matches = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))  # closed by the server it becomes
-        self.port = self._listener.getsockname()[1]
         self.url = database_url.replace(f":{parts.port}/", f":{self.port}/")
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, daemon=True)
-        self._server: asyncio.Server | None = None
         self._passages: set[asyncio.Task[None]] = set()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._run(self._listen())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._run(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def refuse(self) -> None:
-        """Refuse new connections and cut those that are open, as a host without a server does."""
-        self._run(self._end())
-
-    def accept(self) -> None:
-        """Take connections again."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._run(self._listen())
 
     def cut(self) -> None:
         """Cut the connections that are open."""
         self._run(self._cut())
 
-    def _run(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
-
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._take, sock=self._listener)
 
     async def _end(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        await super()._end()
         await self._cut()
 
     async def _cut(self) -> None:

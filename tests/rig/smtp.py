@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,12 +10,13 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
-from typing import Any, Self
+from threading import Event
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from tests.rig.certificates import LOCAL, Authority, Identity
+from tests.rig.listening import Listening
 
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # which tells of each command
 
@@ -53,7 +53,7 @@ class Faults:
     """Called before a content is accepted."""
 
 
-class MailServer:
+class MailServer(Listening):
     """Takes mails; `accepted` has each in the order of the answers.
 
     With `identity` it offers STARTTLS, and demands it and a password; with `implicit` it speaks TLS
@@ -61,6 +61,7 @@ class MailServer:
     """
 
     def __init__(self, identity: Identity | None = None, *, implicit: bool = False) -> None:
+        super().__init__()
         self.accepted: list[EmailMessage] = []
         self.recipients: list[str] = []
         self.users: list[str] = []
@@ -69,11 +70,6 @@ class MailServer:
         self.contents = self.asked = 0
         self._context = context_of(identity) if identity else None
         self._implicit = implicit
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, daemon=True)
-        self._server: asyncio.Server | None = None
         self._transports: list[asyncio.Transport] = []
 
     def url(self, host: str = "127.0.0.1") -> str:
@@ -84,30 +80,10 @@ class MailServer:
         password = PASSWORD.replace("/", "%2F").replace("#", "%23").replace(" ", "%20")
         return f"{scheme}://{USER}:{password}@{host}:{self.port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._run(self._listen())
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         for step in (self.greeted, self.addressed, self.content):
             step.free.set()
-        self._run(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def refuse(self) -> None:
-        """Refuse new connections and cut those that are open."""
-        self._run(self._end())
-
-    def accept(self) -> None:
-        """Take connections again."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._run(self._listen())
-
-    def _run(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+        super().__exit__(*error)
 
     async def _listen(self) -> None:
         context = self._context if self._implicit else None
@@ -116,11 +92,8 @@ class MailServer:
         )
 
     async def _end(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for _ in range(5):  # what has just been accepted gets its protocol, and so into the list
-            await asyncio.sleep(0)
+        await super()._end()
+        await self._turns()  # what has just been accepted gets its protocol, and so into the list
         for transport in self._transports:
             transport.abort()
         self._transports.clear()
@@ -128,7 +101,11 @@ class MailServer:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0)
+        await self._turns()  # what was aborted closes
+
+    async def _turns(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def _protocol(self) -> SMTP:
         server, starts = self, self._context is not None and not self._implicit
