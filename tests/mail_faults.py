@@ -96,6 +96,10 @@ class Users:
         if answer.status_code == 202:
             self.asked.acknowledged.append(address)
 
+    def are_acknowledged(self) -> bool:
+        """Whether a request of the present phase was."""
+        return self.asked.statuses.get(self.phase, Counter())[202] > 0
+
 
 class Killer:
     """Keeps workers running, and kills one of them about every two seconds, in a thread."""
@@ -173,12 +177,14 @@ def _faults(users: Users, cluster: Cluster, server: MailServer, seconds: float) 
     server.accept()
     users.phase = "all there"
     time.sleep(seconds / 4)
+    until(users.are_acknowledged)
     users.phase = "database away"
     cluster.stop("immediate")
     time.sleep(seconds)
     cluster.start()
     users.phase = "all there again"
     time.sleep(seconds / 4)
+    until(users.are_acknowledged)  # a slow machine takes longer to connect again
 
 
 def _drain(outbox: Outbox) -> None:

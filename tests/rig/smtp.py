@@ -71,6 +71,7 @@ class MailServer(Listening):
         self._context = context_of(identity) if identity else None
         self._implicit = implicit
         self._transports: list[asyncio.Transport] = []
+        self._open: set[asyncio.BaseProtocol] = set()
 
     def url(self, host: str = "127.0.0.1") -> str:
         """What MAIL_URL has to be."""
@@ -101,7 +102,8 @@ class MailServer(Listening):
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await self._turns()  # what was aborted closes
+        while self._open:
+            await asyncio.sleep(0)
 
     async def _turns(self) -> None:
         for _ in range(5):
@@ -113,7 +115,12 @@ class MailServer(Listening):
         class Protocol(SMTP):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 server._transports.append(transport)
+                server._open.add(self)
                 super().connection_made(transport)
+
+            def connection_lost(self, error: Exception | None) -> None:
+                server._open.discard(self)
+                super().connection_lost(error)
 
         return Protocol(
             self,
