@@ -15,8 +15,8 @@ from tests.raw import MEGABYTE, memory
 from tests.rig.cluster import children
 
 WORKER_MEGABYTES: Final = 140
-"""What a worker may have at most. How much it has depends on the Python and on the machine, and is in
-the documentation of sizes; this only keeps it from doubling.
+"""What a worker may have at most. How much it has depends on Python and machine, and is in docs;
+this only keeps it from doubling.
 """
 
 

@@ -52,3 +52,5 @@ class Listening:
         if self._server is not None:
             self._server.close()
             self._server = None
+        for _ in range(5):  # what has just been accepted gets its protocol
+            await asyncio.sleep(0)

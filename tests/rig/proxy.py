@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from tests.rig.listening import Listening
 
@@ -52,6 +53,8 @@ class Proxy(Listening):
         self._matches = 0
         self.url = database_url.replace(f":{parts.port}/", f":{self.port}/")
         self._passages: set[asyncio.Task[None]] = set()
+        self.writers: WeakSet[asyncio.StreamWriter] = WeakSet()
+        """Those of both sides of each connection."""
 
     def cut(self) -> None:
         """Cut the connections that are open."""
@@ -63,6 +66,10 @@ class Proxy(Listening):
     async def _end(self) -> None:
         await super()._end()
         await self._cut()
+        writers = list(self.writers)  # also of those that were told to close and have yet to
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*(each.wait_closed() for each in writers), return_exceptions=True)
 
     async def _cut(self) -> None:
         passages = list(self._passages)
@@ -96,6 +103,7 @@ class Passage:
         self.faults = proxy.faults
         self.reader = reader
         self.writers = [writer]
+        proxy.writers.add(writer)
         self.sent_last = "server"
         self.lost = False
         self.doomed = False
@@ -107,6 +115,7 @@ class Passage:
             await self._wait_for_the_way()
             reader, writer = await asyncio.open_connection(*self.proxy.target)
             self.writers.append(writer)
+            self.proxy.writers.add(writer)
             await first_of(
                 self._pump(self.reader, writer, self._of_client),
                 self._pump(reader, self.writers[0], self._of_server),

@@ -94,7 +94,6 @@ class MailServer(Listening):
 
     async def _end(self) -> None:
         await super()._end()
-        await self._turns()  # what has just been accepted gets its protocol, and so into the list
         for transport in self._transports:
             transport.abort()
         self._transports.clear()
@@ -103,10 +102,6 @@ class MailServer(Listening):
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         while self._open:
-            await asyncio.sleep(0)
-
-    async def _turns(self) -> None:
-        for _ in range(5):
             await asyncio.sleep(0)
 
     def _protocol(self) -> SMTP:
