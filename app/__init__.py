@@ -152,6 +152,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.trash.routes import blueprint as trash
     from app.api.users.routes import auth as authentication
     from app.api.users.routes import me
+    from app.api.webhooks.routes import blueprint as webhooks
 
     once = partial(request_limits.by_user, 1)  # where views count what a body costs
     table: tuple[tuple[APIBlueprint, str, tuple[Callable[[], None], ...]], ...] = (
@@ -166,6 +167,11 @@ def register_blueprints(app: APIFlask) -> None:
             (policies.signed_in, request_limits.by_user, policies.for_account),
         ),
         (tokens, "/v1/tokens", (policies.signed_in, request_limits.by_user, policies.for_account)),
+        (
+            webhooks,
+            "/v1/webhooks",
+            (policies.signed_in, request_limits.by_user, policies.for_account),
+        ),
         (tasks, "/v1/tasks", (policies.signed_in, request_limits.by_user)),
         (categories, "/v1/categories", (policies.signed_in, request_limits.by_user)),
         (labels, "/v1/labels", (policies.signed_in, request_limits.by_user)),

@@ -14,6 +14,7 @@ from app.core.database_url import (
 from app.core.hosts import origin, trusted_host
 from app.core.mail_server import mail_url
 from app.core.principal import PERMISSIONS
+from app.core.public_addresses import network
 from app.core.sender import mail_from
 from app.core.setting_fields import (
     DATABASE,
@@ -121,6 +122,12 @@ class Settings:
         None,
         "an https:// URL without user and query, in ASCII",
         matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[!->A-~]*)?"),
+    )
+    webhook_allow_networks: tuple[str, ...] = setting(
+        (),
+        "comma-separated networks such as 10.0.0.0/8 or fd00::/8",
+        separated(network),
+        ",".join,
     )
     worker_health_file: str | None = setting(
         None, "an absolute path of a file", matching(r"/[^\x00-\x1f]*[^/\x00-\x1f]")

@@ -118,6 +118,12 @@ TOO_MANY_TOKENS: Final = ProblemKind(
     "The user already has a hundred personal access tokens, the maximum.",
     "Revoke a token that is no longer needed; `last_used_at` shows which may be unused.",
 )
+TOO_MANY_WEBHOOKS: Final = ProblemKind(
+    "too-many-webhooks",
+    409,
+    "The user has ten webhooks already.",
+    "Delete one that is not needed any more.",
+)
 QUOTA_EXCEEDED: Final = ProblemKind(
     "quota-exceeded",
     409,

@@ -37,6 +37,7 @@ class Keys(NamedTuple):
     refresh_token: bytes
     personal_token: bytes
     mail_token: bytes
+    webhook: bytes
 
     @classmethod
     def derive(cls, secret: str) -> Self:
@@ -53,6 +54,7 @@ class Keys(NamedTuple):
             key("REFRESH_TOKEN_KEY"),
             key("PERSONAL_TOKEN_KEY"),
             key("MAIL_TOKEN_KEY"),
+            key("WEBHOOK_KEY"),
         )
 
     def __repr__(self) -> str:

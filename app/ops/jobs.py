@@ -1,4 +1,4 @@
-"""What one of the workers does once a day: removing old rows, as `flask purge` does."""
+"""What one of the workers does once a day: removing old rows, as `flask purge` does, and more."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from app.db.run import execute
 from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.ops import composing, purging
+from app.ops.hooks import resealing
 from app.ops.models import Job
 from app.rows.restoring import KEPT_DAYS
 
@@ -50,5 +51,6 @@ def purge_if_due(is_stopping: Callable[[], bool]) -> Counter[str] | None:
     for _line in composing.compose(execute):
         if is_stopping():
             return removed
+    resealing.reseal()
     execute(WORKER, DONE, job=PURGE)
     return removed

@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import Table, text
 
 from app.api.kinds import IN_ORDER
+from app.api.tasks.models import TaskReminder
 from app.auth.models import Mail, MailToken, PersonalAccessToken, RefreshToken
 from app.db.base import Base
 from app.db.run import execute
@@ -24,6 +25,7 @@ EXPIRED: Final[dict[type[Base], str]] = {
     RefreshToken: "expires_at < cast(:at as timestamptz)",
     PersonalAccessToken: "expires_at < cast(:at as timestamptz)",
     MailToken: "expires_at < cast(:at as timestamptz)",
+    TaskReminder: "at < cast(:at as timestamptz) - interval '7 days'",
     User: "pending_until < cast(:at as timestamptz)",
     Mail: "coalesce(sent_at, given_up_at) < cast(:at as timestamptz) - interval '30 days'",
 }

@@ -1,7 +1,8 @@
-"""`flask work`: sends the mails that are due, and purges once a day. Any number may run.
+"""`flask work`: sends mails, calls webhooks, and purges once a day. Any number may run.
 
 It never ends by itself: while the database is away it waits. A signal ends it: the mail that is
-being sent has SHUTDOWN_GRACE seconds then, and no other is begun.
+being sent and the webhooks that are being called have SHUTDOWN_GRACE seconds then, and no other is
+begun.
 """
 
 import logging
@@ -27,6 +28,7 @@ from app.core.problems import Problem
 from app.core.secrets import accepted
 from app.core.version import __version__
 from app.ops import heartbeat, jobs
+from app.ops.hooks.calls import Calls
 from app.ops.mail import conversation, resets, templates
 from app.ops.mail.delivery import Postman
 from app.ops.mail.message import Composer
@@ -82,13 +84,14 @@ class Stop:
 
 
 class Worker:
-    """Does what is due, one thing at a time; the purge has a thread of its own."""
+    """Does what is due: mails one at a time, webhooks and the purge in threads of their own."""
 
     def __init__(self, app: Flask, settings: Settings, stop: Stop) -> None:
         keys = {each.id: each for each in accepted()}
         composer = Composer(settings, templates.load(settings), keys)
         self.app = app
         self.postman = Postman(settings, composer, self._note_busy, lambda: stop.requested)
+        self.calls = Calls(app, settings, stop.wait, stop.grace)
         self.file = heartbeat.file_of(settings)
         self.stop = stop
         self.beats_at = self.purges_at = self.told_at = float("-inf")
@@ -98,6 +101,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until the process is to end."""
+        self.calls.start()
         while not self.stop.requested:
             self._beat()
             try:
@@ -117,6 +121,7 @@ class Worker:
         """Do what is due, and return. Raises Problem or psycopg2.Error."""
         while not self.stop.requested and self._mail():
             pass
+        self.calls.run_once()
         self._tell(jobs.purge_if_due(lambda: self.stop.requested))
 
     def _mail(self) -> bool:
@@ -183,6 +188,7 @@ class Worker:
             self.postman.settle()
         except (Problem, psycopg2.Error) as error:
             logger.error("what became of a mail is not recorded: %s", reason(error))
+        self.calls.join()
         if self.purging:
             self.purging.join(self.stop.grace)
 
@@ -196,9 +202,9 @@ class Worker:
 @with_appcontext
 @one_line_errors
 def work(once: bool, check: bool, with_input: bool) -> None:
-    """Send the mails that are due, and purge once a day, until a signal comes.
+    """Send mails, call webhooks and purge once a day, until a signal comes.
 
-    Any number of workers may run. SIGTERM lets the present mail be sent, within SHUTDOWN_GRACE.
+    Any number of workers may run. SIGTERM lets what is under way end, within SHUTDOWN_GRACE.
     """
     settings: Settings = current_app.config["SETTINGS"]
     if check:

@@ -61,6 +61,7 @@ class User(Base):
     password_changed_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     pending_until: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     disabled_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
+    has_webhooks: Mapped[bool] = mapped_column(Boolean, server_default=false())
     nfc_version: Mapped[int] = mapped_column(BigInteger, server_default="-1")
 
     __table_args__ = (

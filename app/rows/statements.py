@@ -173,9 +173,14 @@ def is_expected(before: FromClause) -> Element:
     )
 
 
-def count_change(*conditions: Element, step: Element = ONE, growth: Growth | None = None) -> CTE:
+def count_change(
+    *conditions: Element,
+    step: Element = ONE,
+    growth: Growth | None = None,
+    also: Mapping[str, Element] | None = None,
+) -> CTE:
     """Count the owner's changes up if the conditions hold and there is room for what the owner's
-    rows grow by: columns `version` and `at`.
+    rows grow by: columns `version` and `at`. `also` is what else is set in the owner's row.
 
     The clock is read when the owner's row is held, so that times and versions have one order.
     """
@@ -183,7 +188,11 @@ def count_change(*conditions: Element, step: Element = ONE, growth: Growth | Non
     return (
         update(User)
         .where(User.id == USER_ID, *conditions, *room)
-        .values(change_seq=User.change_seq + step, **(growth.values() if growth else {}))
+        .values(
+            change_seq=User.change_seq + step,
+            **(growth.values() if growth else {}),
+            **(also or {}),
+        )
         .returning(User.change_seq.label("version"), func.clock_timestamp().label("at"))
         .cte("bump")
     )

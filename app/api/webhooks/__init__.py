@@ -1,0 +1,1 @@
+"""Webhooks: URLs that are called when a user's rows change or a task reminds."""

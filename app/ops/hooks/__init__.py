@@ -1,0 +1,1 @@
+"""Webhooks: finding endpoints that have something to be told, and calling them."""
