@@ -11,6 +11,7 @@ FORMS = {
     "a JWT": r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}",
     "a refresh token": r"[\w-]{64}",
     "a personal token": r"tasks_pat_[0-9A-Za-z]{60}",
+    "a secret of a webhook": r"whsec_[0-9A-Za-z+/]{43}=",
     "a network": r"[0-9.]+/24|[0-9a-f:]+/48",
     "a token of changes": r"[\w-]{26,36}",
 }

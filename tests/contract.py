@@ -18,7 +18,7 @@ NOWHERE = "postgresql://somebody:hunter2secret@127.0.0.1:1/nowhere"
 LINES = "application/jsonl"
 
 
-OF_ACCOUNT = ("/v1/me", "/v1/sessions", "/v1/tokens", "/v1/export", "/v1/import")
+OF_ACCOUNT = ("/v1/me", "/v1/sessions", "/v1/tokens", "/v1/webhooks", "/v1/export", "/v1/import")
 """What routes begin with that want the scope `account`."""
 
 

@@ -79,8 +79,10 @@ class Outbox:
         )
 
     def totals(self) -> dict[str, int]:
-        """What the workers have counted."""
-        return dict(self.ask("select name, total from worker_totals"))
+        """What the workers have counted of mails."""
+        return dict(
+            self.ask("select name, total from worker_totals where starts_with(name, 'mails')")
+        )
 
     def let_time_pass(self) -> None:
         """What waits is due now, as after a pause or after the claim of a dead worker."""

@@ -141,6 +141,10 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
         ("https://app.example.com/#/confirm", "https://app.example.com/#/confirm"),
         ("http://localhost:3000/", "http://localhost:3000/"),
     ],
+    "WEBHOOK_ALLOW_NETWORKS": [
+        ("10.0.0.0/8", ("10.0.0.0/8",)),
+        ("127.0.0.1, fd00:0::/8", ("127.0.0.1/32", "fd00::/8")),
+    ],
     "WORKER_HEALTH_FILE": [("/tmp/worker.health", "/tmp/worker.health")],
     "METRICS_TOKEN": [("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey")],
     "PORT": [("1", 1), ("65535", 65535), (" 8080 ", 8080)],
@@ -295,6 +299,13 @@ REFUSED: dict[str, list[str]] = {
         "https://app.example.com/hid den",
         "https://app.example.com/hid\u00e4den",
         "https://app.example.com/@hidden",
+    ],
+    "WEBHOOK_ALLOW_NETWORKS": [
+        "hidden",
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "10.0.0.0/8;hidden",
+        "10.0.0/8",
     ],
     "WORKER_HEALTH_FILE": ["hidden", "hidden/file", "/hidden/", "/hid\x01den"],
     "METRICS_TOKEN": [

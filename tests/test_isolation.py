@@ -28,12 +28,15 @@ from app.rows.kind import Kind
 from tests.assertions import refused
 from tests.conftest import PASSWORD, SECRET, Account, sending, settings_for
 from tests.contract import LINES
+from tests.hooks import hook
 from tests.people import give_password, sign_in
 from tests.walking import ids, page, walk
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-RANDOM = re.compile(r'(?<=tasks_pat_)\w+|(?<="last_four":")\w+|(?<="position":")\w+')
+RANDOM = re.compile(
+    r'(?<=tasks_pat_)\w+|(?<=whsec_)[\w+/=]+|(?<="last_four":")\w+|(?<="position":")\w+'
+)
 FIGURE = re.compile(r'"(\w+_ms|open|in_use)":[\d.]+')
 
 OWNED = {table: "id" if table == "users" else "user_id" for table in owned_tables()}
@@ -85,6 +88,11 @@ BODIES: dict[tuple[str, str], Callable[[str], dict[str, Any] | str]] = {
     ("POST", "/v1/tasks/<id:task_id>/skip"): lambda it: {"missed": "keep"},
     ("POST", "/v1/tasks/<id:task_id>/snooze"): lambda _: {"until": "2099-01-01T00:00:00Z"},
     ("POST", "/v1/tokens"): lambda it: {"name": it, "scopes": ["account"]},
+    ("POST", "/v1/webhooks"): lambda it: {
+        "url": f"https://hooks.example.com/{it}",
+        "events": ["changes"],
+    },
+    ("PATCH", "/v1/webhooks/<id:webhook_id>"): lambda it: {"description": it},
     ("POST", "/v1/import"): lambda it: "\n".join(
         json.dumps({"type": kind, "data": {"id": name, **values}})
         for name, kind, values in (
@@ -119,7 +127,16 @@ for each in KINDS.values():
     BODIES |= rows_bodies(each)
 
 
-NAMED = ["task_id", "category_id", "label_id", "trashed_id", "token_id", "session_id", "user_id"]
+NAMED = [
+    "task_id",
+    "category_id",
+    "label_id",
+    "trashed_id",
+    "token_id",
+    "webhook_id",
+    "session_id",
+    "user_id",
+]
 
 
 class Owner(NamedTuple):
@@ -131,6 +148,7 @@ class Owner(NamedTuple):
     label_id: str
     trashed_id: str
     token_id: str
+    webhook_id: str
     session_id: str
     refresh_token: str
     cursor: str
@@ -141,7 +159,7 @@ class Owner(NamedTuple):
 
 
 class Intruder(NamedTuple):
-    """A user with one task, category, label, task in the trash, token and session."""
+    """A user with one task, category, label, task in the trash, token, webhook and session."""
 
     account: Account
     task_id: str
@@ -149,6 +167,7 @@ class Intruder(NamedTuple):
     label_id: str
     trashed_id: str
     token_id: str
+    webhook_id: str
     session_id: str
 
 
@@ -176,7 +195,8 @@ def owner(alice: Account, connection: Any) -> Owner:
     cursor = page(alice, "/v1/tasks", limit=1)["next_cursor"]
     token_id, session_id = alice.create_token()["id"], session_of(alice)
     refresh = tokens["refresh_token"]
-    rows = (made["id"], category_id, label_id, deleted, token_id, session_id)
+    webhook_id = hook(alice, "https://hooks.example.com/")["id"]
+    rows = (made["id"], category_id, label_id, deleted, token_id, webhook_id, session_id)
     return Owner(alice, *rows, refresh, cursor)
 
 
@@ -205,8 +225,9 @@ def intruder(auth: Callable[..., Account], connection: Any) -> Callable[[APIFlas
         give_password(connection, account)
         signed_in = sign_in(account.client, account.email, address="192.0.2.9")
         assert signed_in.status_code == 200
-        rows = (task_id, category_id, label_id, trashed_id, token_id, session_of(account))
-        return Intruder(account, *rows)
+        webhook_id = hook(account, "https://hooks.example.com/")["id"]
+        rows = (task_id, category_id, label_id, trashed_id, token_id, webhook_id)
+        return Intruder(account, *rows, session_of(account))
 
     return make
 
@@ -273,7 +294,7 @@ def attempts(method: str, rule: Rule, intruder: Intruder, it: str) -> Iterator[A
 
     theirs, mine = named(dict.fromkeys(rule.arguments, it)), named(own)
     takes_one = method in {"POST", "PUT", "PATCH"} and not rule.rule.endswith(
-        ("/restore", "/labels/<id:label_id>")
+        ("/restore", "/labels/<id:label_id>", "/test", "/rotate-secret", "/resume")
     )
     body = BODIES[method, rule.rule] if takes_one else None
     if len(rule.arguments) > 1:
@@ -453,7 +474,8 @@ def as_role(connection: Any) -> Iterator[Callable[..., list[Any]]]:
 
 def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
     of_tasks = ("task_labels", "task_reminders")
-    for table in ("users", "categories", "labels", "tasks", *of_tasks, "idempotency_keys"):
+    others = ("idempotency_keys", "webhooks")
+    for table in ("users", "categories", "labels", "tasks", *of_tasks, *others):
         sql = f"select count(*) from {table}"
         assert as_role(Role.APP, sql) == [(0,)]
         assert as_role(Role.APP, sql, new_id()) == [(0,)]
@@ -476,7 +498,17 @@ def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., l
         (Role.APP, "insert into users (id, email) values (gen_random_uuid(), 'x') returning id"),
         (Role.APP, "update task_reminders set at = at returning at"),
         (Role.AUTH, "select * from task_reminders"),
-        (Role.MAINTENANCE, "select * from task_reminders"),
+        (Role.MAINTENANCE, "insert into task_reminders select * from task_reminders returning at"),
+        (Role.WORKER, "delete from task_reminders returning at"),
+        (Role.APP, "select secret from webhooks"),
+        (Role.APP, "select old_secret from webhooks"),
+        (Role.APP, "update webhooks set told_version = 0 returning id"),
+        (Role.AUTH, "select id from webhooks"),
+        (Role.MAINTENANCE, "select id from webhooks"),
+        (Role.WORKER, "delete from webhooks returning id"),
+        (Role.WORKER, "update webhooks set url = 'https://example.com/' returning id"),
+        (Role.WORKER, "select title from tasks"),
+        (Role.WORKER, "select password_hash from users"),
         (Role.AUTH, "select * from tasks"),
         (Role.AUTH, "select * from categories"),
         (Role.AUTH, "select * from labels"),

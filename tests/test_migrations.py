@@ -253,15 +253,27 @@ def test_policies_are_these(connection: Any) -> None:
             ("refresh_tokens", "purge", maintenance, "ALL", "(expires_at < now())", None),
             ("task_labels", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
             ("task_reminders", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("task_reminders", "look", worker, "SELECT", "true", None),
+            (
+                "task_reminders",
+                "purge",
+                maintenance,
+                "ALL",
+                "(at < (now() - '7 days'::interval))",
+                None,
+            ),
             ("tasks", "search", "tasks_search", "SELECT", "true", None),
             ("users", "find", f"{auth}, {maintenance}", "SELECT", "true", None),
             ("users", "forget", maintenance, "DELETE", "(pending_until < now())", None),
             ("users", "lock", auth, "UPDATE", OWN_ID, None),
-            ("users", "look", worker, "SELECT", "(email IS NOT NULL)", None),
+            ("users", "look", worker, "SELECT", "((email IS NOT NULL) OR has_webhooks)", None),
             ("users", "own_links", links, "ALL", OWN_ID, OWN_ID),
             ("users", "own_row", app, "ALL", OWN_ID, OWN_ID),
             ("users", "purge", maintenance, "UPDATE", "true", "true"),
             ("users", "sign_up", auth, "INSERT", None, OWN_ID),
+            ("webhooks", "look", worker, "SELECT", "true", None),
+            ("webhooks", "own_rows", app, "ALL", OWN_USER_ID, OWN_USER_ID),
+            ("webhooks", "work", worker, "UPDATE", "true", None),
         }
 
 
@@ -279,16 +291,17 @@ def test_grants_are_these(connection: Any) -> None:
             "personal_access_tokens": "tasks_app=DI tasks_links=D tasks_maintenance=D",
             "refresh_tokens": "tasks_app=D tasks_auth=DISU tasks_links=D tasks_maintenance=DS",
             "task_labels": "tasks_app=DIS",
-            "task_reminders": "tasks_app=DIS",
+            "task_reminders": "tasks_app=DIS tasks_maintenance=D tasks_worker=S",
             "users": "tasks_app=D tasks_auth=S tasks_maintenance=D",
+            "webhooks": "tasks_app=D",
             "worker_totals": "tasks_worker=S",
         }
         bounds = "used_bytes used_rows"
         own = (
-            "change_seq counted_at created_at disabled_at email email_verified id name"
+            "change_seq counted_at created_at disabled_at email email_verified has_webhooks id name"
             f" purged_version time_zone updated_at {bounds} version"
         )
-        changed = f"change_seq counted_at name time_zone updated_at {bounds} version"
+        changed = f"change_seq counted_at has_webhooks name time_zone updated_at {bounds} version"
         assert ask(cursor, COLUMN_GRANTS) == [
             ("tasks_app", "INSERT", "id"),
             ("tasks_app", "SELECT", own),

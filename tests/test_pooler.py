@@ -176,6 +176,15 @@ def go_through(app: APIFlask) -> None:
     account = expect(user.get("/v1/export"), 200).data
     lines = {"data": account, "content_type": "application/jsonl"}
     expect(user.post("/v1/import", **lines), 200)
+    wanted = {"url": "https://hooks.example.com/", "events": ["changes", "reminder"]}
+    webhook = f"/v1/webhooks/{expect(user.post('/v1/webhooks', json=wanted), 201).json['id']}"
+    expect(user.get("/v1/webhooks?limit=1"), 200)
+    expect(user.get(webhook), 200)
+    expect(user.patch(webhook, json={"events": ["changes"]}), 200)
+    expect(user.post(f"{webhook}/test"), 202)
+    for action in ("rotate-secret", "resume"):
+        expect(user.post(f"{webhook}/{action}"), 200)
+    expect(user.delete(webhook), 204)
     made = user.create_token()
     script = user._replace(token=made["token"])
     expect(script.get("/v1/tokens"), 200)

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account
+from tests.hooks import hook
 from tests.parallel import at_once
 from tests.people import Session, give_password, outlast_grace, session, sign_in
 
@@ -318,6 +319,7 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
             category_id=category["id"], label_ids=[label["id"]], reminders=reminders
         )
         account.create_token()
+        hook(account, "https://hooks.example.com/")
         account.post("/v1/tasks", json={"title": "Buy milk"}, headers=ONCE)
         deleted = account.create_task()
         account.delete(f"/v1/tasks/{deleted['id']}")

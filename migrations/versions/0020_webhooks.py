@@ -64,8 +64,7 @@ alter table webhooks force row level security;
 # Requests write secrets and never read them.
 RIGHTS = f"""
 grant select (user_id, id, url, events, description, version, created_at, updated_at,
-        latest_version, told_version, test_requested_at, next_attempt_at, attempts, last_attempt_at,
-        last_status, last_error, disabled_at),
+        next_attempt_at, attempts, last_attempt_at, last_status, last_error, disabled_at),
     insert (user_id, id, url, events, description, secret, key_id, version, created_at, updated_at,
         latest_version, latest_at, told_version, told_reminder_at),
     update (url, events, description, secret, key_id, version, updated_at, latest_version,

@@ -112,9 +112,9 @@ def delete_webhook(user_id: str, webhook_id: str, conditions: Preconditions) -> 
     _run(user_id, webhook_id, DELETE, conditions)
 
 
-def test_webhook(user_id: str, webhook_id: str) -> Representation:
-    """Have the worker send a message for a test. Raises Problem 404."""
-    return _run(user_id, webhook_id, TEST, Preconditions(None, False, False, None))
+def request_test(user_id: str, webhook_id: str, conditions: Preconditions) -> None:
+    """Have the worker send a message for a test. Raises Problem 404, 412."""
+    _run(user_id, webhook_id, TEST, conditions)
 
 
 def resume_webhook(user_id: str, webhook_id: str, conditions: Preconditions) -> Representation:
@@ -268,7 +268,7 @@ def _deleted() -> Select[Any]:
     """Without a webhook, the owner's writes need not be noted for any."""
     deletion = delete(Webhook).where(*THIS)
     row = select(*PUBLIC).where(*THIS)
-    rest = exists().where(OWN, Webhook.id != ID)
+    rest = exists(select(ONE).where(OWN, Webhook.id != ID).select_from(Webhook))
 
     def noted(after: CTE) -> list[CTE]:
         owner = update(User).where(User.id == USER_ID, exists().select_from(after), ~rest)
@@ -279,11 +279,9 @@ def _deleted() -> Select[Any]:
 
 
 def _tested() -> Select[Any]:
-    before = select(*PUBLIC).where(*THIS).cte("before")
-    values = {"test_requested_at": func.clock_timestamp()}
-    after = update(Webhook).where(*THIS).values(values).returning(*PUBLIC).cte("after")
-    statement = statements.answer([], after, FIELDS, otherwise=before)
-    return statement.add_columns(literal_column("true").label("expected"))
+    request = update(Webhook).where(*THIS).values(test_requested_at=func.clock_timestamp())
+    statement = statements.if_expected(request, select(*PUBLIC).where(*THIS))
+    return statement.add_columns(literal_column("false").label("expected"))
 
 
 DESCRIBES: Final = bindparam("describes", type_=Boolean)

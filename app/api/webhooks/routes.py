@@ -7,7 +7,7 @@ from flask import Response
 
 from app.api.webhooks import queries
 from app.api.webhooks.schemas import (
-    FAILING,
+    CHANGES_ALONE,
     IssuedWebhook,
     Webhook,
     WebhookCreate,
@@ -20,7 +20,7 @@ from app.core.ids import new_id
 from app.web import cursors, idempotency_key
 from app.web.conditional import created, preconditions, resource
 from app.web.cursors import PageQuery
-from app.web.response import json_response, no_content
+from app.web.response import accepted, no_content
 
 blueprint: Final = APIBlueprint("webhooks", __name__, tag="Webhooks")
 
@@ -73,7 +73,7 @@ def get_webhook(webhook_id: str) -> Response:
 
 @blueprint.patch("/<id:webhook_id>")
 @blueprint.input(WebhookPatch, arg_name="patch")
-@blueprint.output(Webhook, example=FAILING)
+@blueprint.output(Webhook, example=CHANGES_ALONE)
 def update_webhook(webhook_id: str, patch: WebhookPatch) -> Response:
     """Change a webhook
 
@@ -96,14 +96,15 @@ def delete_webhook(webhook_id: str) -> Response:
 
 
 @blueprint.post("/<id:webhook_id>/test")
-@blueprint.output(Webhook, status_code=202)
+@blueprint.output({}, status_code=202)
 def test_webhook(webhook_id: str) -> Response:
     """Test a webhook
 
     Sends a message of the type `test` within seconds, once, even to a webhook that is disabled. Get
     the webhook afterwards: `last_attempt_at`, `last_status` and `last_error` tell how it ended.
     """
-    return json_response(queries.test_webhook(current_user_id(), webhook_id), 202)
+    queries.request_test(current_user_id(), webhook_id, preconditions())
+    return accepted()
 
 
 @blueprint.post("/<id:webhook_id>/rotate-secret")

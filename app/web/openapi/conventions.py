@@ -33,7 +33,13 @@ CONFIRMING: Final = {"confirm_password_reset", "confirm_email"}
 ASKING: Final = {"request_password_reset", "request_email_verification", "change_email"}
 """Operations that ask for a mail."""
 
-REPEATABLE: Final = {"change_password", *CONFIRMING, *ASKING}
+REPEATABLE: Final = {
+    "change_password",
+    "test_webhook",
+    "resume_webhook",
+    *CONFIRMING,
+    *ASKING,
+}
 """Operations by POST that take no Idempotency-Key, because they can be repeated without one."""
 
 OF_PASSWORDS: Final = {"change_password", "change_email", "request_email_verification"}
@@ -42,8 +48,11 @@ OF_PASSWORDS: Final = {"change_password", "change_email", "request_email_verific
 REFUSING: Final = {"sign_in", "register_account"}
 """Operations without a token that can answer 403."""
 
-REPLAYING: Final = {"create", "restore", "move", "complete", "skip", "snooze"}
+REPLAYING: Final = {"create", "restore", "move", "complete", "skip", "snooze", "rotate"}
 """Verbs of operations that repeat an answer with a row."""
+
+SECRETS: Final = {"create_token", "create_webhook", "rotate_webhook_secret"}
+"""Operations that replay a secret, and no content that could have been erased since."""
 
 WRITING: Final = {*REPLAYING, "replace", "update", "register", "run", "import", "add"}
 """Verbs of operations that can exceed a quota, or clash with another row."""
@@ -64,7 +73,7 @@ def takes_key(name: str, method: str) -> bool:
 
 def can_replay_rows(name: str) -> bool:
     """Whether an operation answers 410 where a replay would show what has been erased since."""
-    return name.partition("_")[0] in REPLAYING and name != "create_token"
+    return name.partition("_")[0] in REPLAYING and name not in SECRETS
 
 
 def complete(
