@@ -1,9 +1,11 @@
 """/metrics: what is counted is true, whichever process did it, and tells of nobody."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from subprocess import Popen
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -24,15 +26,19 @@ from app.core.metrics.families import (
 from app.db.base import GATE
 from app.db.breaker import Breaker
 from app.db.failures import Cause
+from app.db.scope import Role, Scope
+from app.ops.hooks import backlog
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
 from tests.databases import migrate, opened, own_database
+from tests.hooks import Hooks, hook
 from tests.locks import held, until
 from tests.outbox import Outbox, settings
 from tests.parallel import at_once
 from tests.raw import HOST, asking, connections, exchange, seconds
 from tests.rig.cluster import children
 from tests.rig.proxy import Proxy
+from tests.rig.receiver import Receiver
 from tests.rig.smtp import MailServer
 from tests.scrapes import BEARER, TOKEN, Scrape, scraped
 from tests.test_export import fill
@@ -243,6 +249,78 @@ def test_what_became_of_mails_is_told_and_who_waits(
         assert found.sum("tasks_mails_due") == found.sum("tasks_mails_overdue_seconds") == 0
 
 
+def test_what_became_of_webhooks_is_told_and_which_are_due(
+    cluster: str, measuring: Measuring, clock: Callable[[float], None]
+) -> None:
+    with own_database(cluster) as url, Receiver() as receiver:
+        migrate(url)
+        hooks, client = Hooks(url), measuring(url).test_client()
+        for path in ("/well", "/failing", "/gone"):
+            hook(hooks.alice, receiver.url(path))
+        receiver.reply = lambda message: (
+            {"/well": 204, "/gone": 410}.get(message.path, 500),
+            {},
+            b"",
+        )
+        hooks.alice.create_task()
+        found = told(client)
+        assert found.sum("tasks_webhooks_due", state="answering") == 3
+        hooks.call()
+        clock(61)  # and no request has come since
+        found = told(client)
+        outcomes = ("delivered", "retried", "disabled")
+        assert [found.sum("tasks_webhooks_total", outcome=each) for each in outcomes] == [1, 1, 1]
+        assert found.sum("tasks_webhooks_due") == found.sum("tasks_webhooks_overdue_seconds") == 0
+        hooks.ask(
+            "update webhooks set next_attempt_at = now() - interval '10 minutes' where attempts = 1"
+        )
+        clock(61)
+        found = told(client)
+        assert found.sum("tasks_webhooks_due", state="failing") == 1
+        assert 600 <= found.sum("tasks_webhooks_overdue_seconds", state="failing") < 700
+        assert found.sum("tasks_webhooks_due", state="answering") == 0
+
+
+def test_a_webhook_that_is_due_only_later_leaves_the_database_alone_until_then(
+    cluster: str, measuring: Measuring, clock: Callable[[float], None]
+) -> None:
+    with own_database(cluster) as url, Proxy(url) as proxy:
+        migrate(url)
+        hooks, client = Hooks(url), measuring(proxy.url).test_client()
+        hook(hooks.alice, "https://hooks.example.com/", "reminder")
+        later = (datetime.now(UTC) + timedelta(seconds=600)).isoformat()
+        hooks.alice.create_task(reminders=[{"at": later}])
+
+        def asks(seconds: float) -> bool:
+            before = settled(proxy)
+            clock(seconds)
+            told(client)
+            return settled(proxy) > before
+
+        assert [asks(seconds) for seconds in (0, 300, 200, 110)] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("state", ["answering", "failing"])
+def test_the_backlog_of_webhooks_is_read_by_its_indexes(cluster: str, state: str) -> None:
+    with own_database(cluster) as url:
+        migrate(url)
+        hooks = Hooks(url)
+        hooks.ask(
+            "insert into webhooks (user_id, id, url, events, secret, key_id, version, created_at,"
+            " updated_at, latest_version, latest_at, told_version, told_reminder_at, attempts)"
+            " select %s, gen_random_uuid(), 'https://hooks.example.com/', '{changes}', 'none',"
+            " 'none', 1, now(), now(), number %% 2, now() - interval '1 minute', 0, now(), %s"
+            " from generate_series(1, 20000) number",
+            hooks.alice.user_id,
+            0 if state == "answering" else 1,
+        )
+        hooks.ask("analyze webhooks")
+        role = Scope(Role.WORKER, presented=None).prefix(1000)
+        plan = "\n".join(line for (line,) in hooks.ask(f"{role} explain {backlog.QUERY}"))
+        assert "Seq Scan on webhooks" not in plan, plan
+        assert {"ix_webhooks_due_at", "ix_webhooks_retry_at"} <= {*re.findall(r"\w+", plan)}, plan
+
+
 def test_a_login_that_may_not_work_as_the_worker_is_told_the_rest(
     measuring: Measuring, cluster: str
 ) -> None:
@@ -259,6 +337,7 @@ def test_a_login_that_may_not_work_as_the_worker_is_told_the_rest(
             cursor.execute("drop role unprivileged")
     assert "tasks_database_size_bytes" in text
     assert "tasks_mails" not in text
+    assert "tasks_webhooks" not in text
 
 
 def settled(proxy: Proxy) -> int:
@@ -279,7 +358,9 @@ def test_the_size_is_asked_for_once_a_minute_and_of_no_database_that_nobody_uses
 ) -> None:
     caller = auth(measuring(proxy.url))
     with connection.cursor() as cursor:
-        cursor.execute("delete from mails")  # while any wait, the database is not left alone
+        # While any wait, the database is not left alone.
+        cursor.execute("delete from mails")
+        cursor.execute("delete from webhooks")
     flights = []
 
     def scrape() -> None:

@@ -18,8 +18,11 @@ from app.auth.access_tokens import OWN_ISSUER, REQUIRED_CLAIMS
 from app.core.ids import new_id
 from app.core.secrets import Keys
 from tests.conftest import PASSWORD, ROOT, Account, settings_for
+from tests.databases import migrate, own_database
+from tests.hooks import HERE, Hooks, hook
 from tests.people import CHEAP_HASH, any_address, give_password, session, sign_in
 from tests.rig.proxy import Proxy
+from tests.rig.receiver import Receiver, is_signed
 
 OLD = "kHk9GZpVw3xq1sYb7Rf2Lm8Ta4Ue6Nc0-old"
 NEW = "Zt5Xo2Qj8Ei3Wd7Pv1Mg9By6Kr4Sh0Lu-new"
@@ -220,6 +223,28 @@ def claims(user_id: str) -> dict[str, Any]:
     made = {"iss": OWN_ISSUER, "aud": OWN_ISSUER, "sub": user_id, "iat": now, "exp": now + 60}
     assert set(made) == set(REQUIRED_CLAIMS)
     return made
+
+
+def test_the_secret_of_a_webhook_outlives_the_key_that_it_is_sealed_with(cluster: str) -> None:
+    with own_database(cluster) as url, Receiver() as receiver:
+        migrate(url)
+        hooks = Hooks(url, **BEFORE)
+        made = hook(hooks.alice, receiver.url())
+        work(url, SIGNED)
+        assert hooks.ask("select key_id, count(*) from webhooks group by 1") == [
+            (Keys.derive(NEW).id, 1)
+        ]
+        hooks.alice.create_task()
+        work(url, AFTER)
+        [message] = receiver.received
+        assert is_signed(message, made["secret"])
+
+
+def work(url: str, secrets: dict[str, str]) -> None:
+    """Do what is due, the daily purge among it, with these secrets."""
+    application = create_app(settings_for(url, **HERE, **secrets))
+    done = application.test_cli_runner().invoke(args=["work", "--once"])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])

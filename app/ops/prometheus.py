@@ -30,8 +30,8 @@ from app.core.problem_kinds import UNAUTHENTICATED
 from app.core.problems import Problem
 from app.db.base import GATE, Gate, db
 from app.db.pool import beside_the_pool
-from app.ops.mail import backlog
-from app.ops.mail.backlog import Backlog
+from app.ops.hooks import backlog as hooks
+from app.ops.mail import backlog as mails
 from app.web.request import current
 from app.web.response import Document, Response
 
@@ -63,8 +63,8 @@ def metrics() -> Document:
 class DatabaseFigures:
     """What only the database knows, queried at most once a minute and only while it is used.
 
-    Platforms suspend an unused database; a scrape must not wake it up. While mails wait, it is not
-    suspended, and what becomes of them has to be seen without a request.
+    Platforms suspend an unused database; a scrape must not wake it up. While mails wait or webhooks
+    are due, it is not suspended, and what becomes of them has to be seen without a request.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
@@ -72,22 +72,29 @@ class DatabaseFigures:
         self.lock = Lock()
         self.asked_at, self.round_trips = float("-inf"), -1.0
         self.size: int | None = None
-        self.backlog: Backlog | None = None
+        self.mails: mails.Backlog | None = None
+        self.hooks: hooks.Backlog | None = None
 
     def refresh(self, round_trips: float) -> None:
         """Query them if it is time; `round_trips` counts those since the server started."""
         if self.lock.acquire(blocking=False):  # otherwise another scrape is asking
             try:
-                is_old = time.monotonic() - self.asked_at > FRESH_SECONDS
-                waits = self.backlog is not None and self.backlog.is_waiting
-                if is_old and (waits or round_trips != self.round_trips):
+                age = time.monotonic() - self.asked_at
+                is_used = round_trips != self.round_trips or self._is_due(age)
+                if age > FRESH_SECONDS and is_used:
                     self._query()
                     self.asked_at, self.round_trips = time.monotonic(), round_trips
             finally:
                 self.lock.release()
 
+    def _is_due(self, age: float) -> bool:
+        if self.mails is not None and self.mails.is_waiting:
+            return True
+        due_in = self.hooks.due_in if self.hooks is not None else None
+        return due_in is not None and due_in <= age
+
     def _query(self) -> None:
-        self.size = self.backlog = None
+        self.size = self.mails = self.hooks = None
         with (
             suppress(psycopg2.Error),
             beside_the_pool(self.parameters, FIGURES_SECONDS) as connection,
@@ -95,16 +102,21 @@ class DatabaseFigures:
         ):
             cursor.execute(SIZE)
             self.size = cursor.fetchone()[0]
-            self.backlog = backlog.of(cursor)
+            self.mails = mails.of(cursor)
+            self.hooks = hooks.of(cursor)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of those that the database has told."""
         if self.size is not None:
             yield _metric(families.DATABASE_SIZE, [self.size])
-        if self.backlog is not None:
-            yield _metric(families.MAILS, [*self.backlog.totals])
-            yield _metric(families.MAILS_DUE, [self.backlog.due])
-            yield _metric(families.MAILS_OVERDUE, [self.backlog.overdue_seconds])
+        if self.mails is not None:
+            yield _metric(families.MAILS, [*self.mails.totals])
+            yield _metric(families.MAILS_DUE, [self.mails.due])
+            yield _metric(families.MAILS_OVERDUE, [self.mails.overdue_seconds])
+        if self.hooks is not None:
+            yield _metric(families.WEBHOOKS, [*self.hooks.totals])
+            yield _metric(families.WEBHOOKS_DUE, [*self.hooks.due])
+            yield _metric(families.WEBHOOKS_OVERDUE, self.hooks.overdue_seconds)
 
 
 class Exposition(Collector):

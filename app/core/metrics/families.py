@@ -160,6 +160,25 @@ MAILS_OVERDUE: Final = _gauge(
     "tasks_mails_overdue_seconds",
     "Seconds that the first of these mails waits already, as last asked for.",
 )
+WEBHOOKS: Final = _counter(
+    "tasks_webhooks_total",
+    "Calls of webhooks, tests left out, by what became of them, as last asked for.",
+    ("outcome",),
+    _each(("delivered", "retried", "disabled")),
+)
+WEBHOOK_STATES: Final = ("answering", "failing")
+WEBHOOKS_DUE: Final = _gauge(
+    "tasks_webhooks_due",
+    "Webhooks that are to be called now, 10001 for any more, as last asked for.",
+    ("state",),
+    _each(WEBHOOK_STATES),
+)
+WEBHOOKS_OVERDUE: Final = _gauge(
+    "tasks_webhooks_overdue_seconds",
+    "Seconds that the first of these webhooks waits already, as last asked for.",
+    ("state",),
+    _each(WEBHOOK_STATES),
+)
 STARTED: Final = _gauge("tasks_start_time_seconds", "When the server started, in seconds of 1970.")
 
 # Metrics whose series depend on the routes

@@ -53,6 +53,7 @@ GROUPS: Final = {
     },
     "Sync and files": {
         "Changes": "Everything that changed since a token, in order.",
+        "Webhooks": "URLs that are called when something changed or a task reminds.",
         "Batch": "Up to a hundred writes in one request, all or none.",
         "Export and import": "The whole account as a file.",
     },
