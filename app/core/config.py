@@ -11,6 +11,7 @@ from app.core.database_url import (
     is_pooled,
     without_credentials,
 )
+from app.core.grip_url import grip_url
 from app.core.hosts import origin, trusted_host
 from app.core.mail_server import mail_url
 from app.core.principal import PERMISSIONS
@@ -121,6 +122,12 @@ class Settings:
         None,
         "an https:// URL without user and query, in ASCII",
         matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[!->A-~]*)?"),
+    )
+    grip_url: str | None = setting(
+        None,
+        f"an http:// URL with host and ?key= of at least {LEAST_BYTES} random bytes, perhaps &iss=",
+        grip_url,
+        without_query,
     )
     worker_health_file: str | None = setting(
         None, "an absolute path of a file", matching(r"/[^\x00-\x1f]*[^/\x00-\x1f]")

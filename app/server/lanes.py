@@ -21,6 +21,8 @@ WHOLE: Final = re.compile(
 BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 TOKEN: Final = re.compile(rb"\r\nauthorization:[ \t]*\S+[ \t]+(\S+)[ \t]*\r\n", re.IGNORECASE)
 
+STREAMS: Final = b"/streams/"
+
 Caller = int | str
 """The hash of an access token, or the id of its user once this process has verified the token."""
 
@@ -133,6 +135,8 @@ class Lanes:
         if not (request := WHOLE.match(head)):
             return self.ordinary
         method, path, query = request.groups()
+        if path.startswith(STREAMS):  # what Pushpin asks for on behalf of those it holds
+            return self.polls
         lane = self.special.get(method.replace(b"HEAD", b"GET") + b" " + path, self.ordinary)
         at_once = lane is self.polls and b"&wait=" not in b"&" + query
         return self.ordinary if at_once or (method != b"POST" and BODY.search(head)) else lane
