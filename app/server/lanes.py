@@ -22,6 +22,7 @@ BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re
 TOKEN: Final = re.compile(rb"\r\nauthorization:[ \t]*\S+[ \t]+(\S+)[ \t]*\r\n", re.IGNORECASE)
 
 STREAMS: Final = b"/streams/"
+"""What Pushpin asks for on behalf of those it holds, who wait behind each other alone."""
 
 Caller = int | str
 """The hash of an access token, or the id of its user once this process has verified the token."""
@@ -135,10 +136,10 @@ class Lanes:
         if not (request := WHOLE.match(head)):
             return self.ordinary
         method, path, query = request.groups()
-        if path.startswith(STREAMS):  # what Pushpin asks for on behalf of those it holds
-            return self.polls
         lane = self.special.get(method.replace(b"HEAD", b"GET") + b" " + path, self.ordinary)
         at_once = lane is self.polls and b"&wait=" not in b"&" + query
+        if method == b"GET" and path.startswith(STREAMS):
+            lane = self.polls
         return self.ordinary if at_once or (method != b"POST" and BODY.search(head)) else lane
 
     def load(self) -> tuple[int, int]:
