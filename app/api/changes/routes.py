@@ -13,14 +13,11 @@ from app.api.changes.waiting import first_change
 from app.auth.policies import current_principal, forget_token
 from app.auth.tickets import require_ticket
 from app.web import grip
-from app.web.openapi.document import STREAMS_GIVEN
 from app.web.request import current
 from app.web.response import json_response
 
 blueprint: Final = APIBlueprint("changes", __name__, tag="Changes")
 streams: Final = APIBlueprint("streams", __name__, enable_openapi=False)
-
-STREAMS_GIVEN["changes.get_changes"] = {stream.EVENTS: stream.DESCRIBED}
 
 REFUSED: Final = (401, 403, 410)
 """What no repetition of Pushpin's request would change: the client has to come again itself."""

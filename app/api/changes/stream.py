@@ -4,7 +4,7 @@ Source: WHATWG HTML, "Server-sent events".
 """
 
 from random import randrange
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -30,13 +30,6 @@ LEAST_RETRY, MOST_RETRY = 1000, 5000
 do not come at once."""
 
 LONGEST_TOKEN: Final = 200
-
-DESCRIBED: Final[dict[str, Any]] = {
-    "schema": {"type": "string", "description": "Events, each of them with a page as its data."},
-    "example": "id: VhH0rXyHbqCvMw0uFQk5nTgtMA\n"
-    'data: {"items":[],"next_token":"VhH0rXyHbqCvMw0uFQk5nTgtMA","has_more":false}\n\n',
-}
-"""The media type in the contract."""
 
 
 def is_wanted(incoming: Request) -> bool:

@@ -71,9 +71,6 @@ FILES_TAKEN: Final[dict[str, Content]] = {}
 FILES_GIVEN: Final[dict[str, Content]] = {}
 """What an operation answers that is a file, by its endpoint."""
 
-STREAMS_GIVEN: Final[dict[str, Content]] = {}
-"""What an operation answers as well as JSON, by its endpoint."""
-
 
 def document(app: APIFlask) -> dict[str, Any]:
     """The whole document."""
@@ -127,8 +124,6 @@ def _add_files(operation: dict[str, Any], endpoint: str) -> None:
         operation["requestBody"] = {"content": content}
     if content := FILES_GIVEN.get(endpoint):
         operation["responses"]["200"]["content"] = content
-    if content := STREAMS_GIVEN.get(endpoint):
-        operation["responses"]["200"]["content"] |= content
 
 
 def _scope(app: APIFlask, method: str, endpoint: str) -> str | None:
