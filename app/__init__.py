@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import kinds
 from app.api.health import probe
-from app.auth import passwords, policies
+from app.auth import passwords, policies, tickets
 from app.core import deadline, logs, places, secrets
 from app.core.config import ROOT, ConfigurationError, Settings
 from app.core.database_url import sqlalchemy_url
@@ -27,6 +27,8 @@ from app.web import (
     access_log,
     edge,
     errors,
+    grip,
+    hints,
     mail_limits,
     request_limits,
     shared_counts,
@@ -57,6 +59,7 @@ ALLOWED_HEADERS: Final = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Last-Event-ID",
     "X-Request-ID",
     "traceparent",
     "tracestate",
@@ -86,6 +89,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     request_limits.init_app(app, settings, shared)
     sign_in_limits.init_app(app, shared)
     mail_limits.init_app(app, shared)
+    grip.init_app(app, settings)
+    hints.init_app(app, settings)
     quotas.init_app(app, settings, (kind.table for kind in kinds.KINDS.values()))
     edge.init_app(app)
     url = settings.database_url or start_embedded(settings)
@@ -140,6 +145,7 @@ def register_blueprints(app: APIFlask) -> None:
     from app.api.batch.routes import blueprint as batch
     from app.api.categories.routes import blueprint as categories
     from app.api.changes.routes import blueprint as changes
+    from app.api.changes.routes import streams
     from app.api.health.routes import blueprint as health
     from app.api.labels.routes import blueprint as labels
     from app.api.links.routes import own as own_links
@@ -177,6 +183,7 @@ def register_blueprints(app: APIFlask) -> None:
         (labels, "/v1/labels", (policies.signed_in, request_limits.by_user)),
         (reminders, "/v1/reminders", (policies.signed_in, request_limits.by_user)),
         (changes, "/v1/changes", (policies.signed_in, request_limits.by_user)),
+        (streams, "/streams", (tickets.by_ticket, request_limits.by_user)),
         (batch, "/v1/batch", (policies.signed_in, request_limits.by_user)),
         (trash, "/v1/trash", (policies.signed_in, request_limits.by_user)),
         (transfer, "/v1", (policies.signed_in, once, policies.for_account)),

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from typing import Self
 
 from tests.conftest import ROOT
@@ -17,9 +18,12 @@ TLS = "# bind :443 ssl crt /etc/haproxy/tasks.pem"
 
 
 class HAProxy:
-    """Before the instances on these ports; with a certificate and its key, over TLS as well."""
+    """Before the instances on these ports; with a certificate and its key, over TLS as well.
 
-    def __init__(self, *instances: int, pem: bytes = b"") -> None:
+    `edit` makes of the shipped file what is to be run instead.
+    """
+
+    def __init__(self, *instances: int, pem: bytes = b"", edit: Callable[[str], str] = str) -> None:
         self._binary = need("haproxy")
         self._directory = own_directory()
         self._program: Program | None = None
@@ -37,7 +41,7 @@ class HAProxy:
         }
         if pem:
             changes[TLS] = f"bind 127.0.0.1:{self.tls_port} ssl crt {certificate}"
-        text = SHIPPED.read_text()
+        text = edit(SHIPPED.read_text())
         for shipped, own in changes.items():
             assert text.count(shipped) == 1, shipped
             text = text.replace(shipped, own)

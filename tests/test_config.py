@@ -30,6 +30,8 @@ THERE = "postgresql+psycopg2://user:hidden@db.example.com/tasks"
 VISIBLE = [chr(code) for code in range(0x21, 0x7F)]
 RANDOM = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey"
 
+GRIP_KEY = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYkey"
+
 # For each variable: what is taken and read as what, and what is refused.
 TAKEN: dict[str, list[tuple[str, Any]]] = {
     "APP_ENV": [("development", "development"), (" test\n", "test")],
@@ -144,6 +146,16 @@ TAKEN: dict[str, list[tuple[str, Any]]] = {
     "WEBHOOK_ALLOW_NETWORKS": [
         ("10.0.0.0/8", ("10.0.0.0/8",)),
         ("127.0.0.1, fd00:0::/8", ("127.0.0.1/32", "fd00::/8")),
+    ],
+    "GRIP_URL": [
+        (
+            "http://127.0.0.1:5561/?key=wJalrXUtnFEMI-K7MDENG-bPxRfiCYkey",
+            "http://127.0.0.1:5561/?key=wJalrXUtnFEMI-K7MDENG-bPxRfiCYkey",
+        ),
+        (
+            "http://push?key=wJalrXUtnFEMI-K7MDENG-bPxRfiCYkey&iss=tasks",
+            "http://push?key=wJalrXUtnFEMI-K7MDENG-bPxRfiCYkey&iss=tasks",
+        ),
     ],
     "WORKER_HEALTH_FILE": [("/tmp/worker.health", "/tmp/worker.health")],
     "METRICS_TOKEN": [("wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYkey")],
@@ -306,6 +318,24 @@ REFUSED: dict[str, list[str]] = {
         "10.0.0.0/33",
         "10.0.0.0/8;hidden",
         "10.0.0/8",
+    ],
+    "GRIP_URL": [
+        "hidden",
+        "http://127.0.0.1:5561",
+        "http://127.0.0.1:5561/?key=hidden",
+        f"https://127.0.0.1:5561/?key={GRIP_KEY}",
+        f"http://127.0.0.1:0/?key={GRIP_KEY}",
+        f"http://127.0.0.1:port/?key={GRIP_KEY}",
+        f"http:///?key={GRIP_KEY}",
+        f"http://hidden@push/?key={GRIP_KEY}",
+        f"http://push/hidden?key={GRIP_KEY}",
+        f"http://push/?key={GRIP_KEY}#hidden",
+        f"http://push/?key={GRIP_KEY}&key={GRIP_KEY}",
+        f"http://push/?key={GRIP_KEY}&iss=",
+        f"http://push/?key={GRIP_KEY}&other=hidden",
+        f"http://push/?key=base64:{GRIP_KEY}",
+        f"http://push/?key={GRIP_KEY} hidden",
+        f"http://push/?key={GRIP_KEY}\u00e4",
     ],
     "WORKER_HEALTH_FILE": ["hidden", "hidden/file", "/hidden/", "/hid\x01den"],
     "METRICS_TOKEN": [
@@ -474,6 +504,7 @@ def test_masked_settings_tell_no_secret() -> None:
         MAIL_URL="smtp+starttls://hidden:hidden@mail.example.com:587",
         MAIL_FROM="Tasks <tasks@example.com>",
         PUBLIC_URL="https://app.example.com",
+        GRIP_URL="http://127.0.0.1:5561/?key=hidden-and-longer-than-it-must-be",
     )
     masked = settings.masked()
     assert list(masked) == list(FIELDS)
@@ -482,6 +513,7 @@ def test_masked_settings_tell_no_secret() -> None:
     assert masked["RATELIMIT_STORAGE_URI"] == "rediss://********@cache.example.com:6380/1"
     assert (masked["JWT_SECRET"], masked["JWT_SECRETS_ACCEPTED"]) == ("********", "********")
     assert masked["MAIL_URL"] == "smtp+starttls://********@mail.example.com:587"
+    assert masked["GRIP_URL"] == "http://127.0.0.1:5561/?********"
     assert masked["TRUSTED_HOSTS"] == "a.example.com,b.example.com"
     assert masked["JWT_JWKS_URL"] == ""
 

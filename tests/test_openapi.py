@@ -206,6 +206,7 @@ def test_an_operation_lists_the_problems_it_can_have(
     expected |= {422} if described["parameters"] else set()
     expected |= {412} if "If-Match" in parameters(document, route) else set()
     expected |= {409} if can_conflict(route.name) else set()
+    expected |= {406} if route.name == "get_changes" else set()
     expected |= {410} if route.name == "get_changes" or can_replay_rows(route.name) else set()
     expected |= {428} if route.name == "update_task" else set()
     expected |= {429} if route.rule.startswith("/v1/") else set()
@@ -223,6 +224,7 @@ def test_headers_are_documented_where_they_are_sent_or_read(
     expected = {"Idempotency-Key"} if keyed else set()
     conditional = single or route.method == "DELETE"
     expected |= {"If-Match", "If-None-Match"} if conditional else set()
+    expected |= {"Last-Event-ID"} if route.name == "get_changes" else set()
     assert read == expected
     for status, response in responses(document, route).items():
         sent = {"X-Request-ID"}

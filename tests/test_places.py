@@ -53,6 +53,9 @@ BODY = b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
     [
         (b"GET /v1/changes?wait=25" + REST, "polls"),
         (b"HEAD /v1/changes?wait=25" + REST, "polls"),
+        (b"GET /streams/changes/ticket" + REST, "polls"),
+        (b"GET /streams/changes/ticket" + BODY, "ordinary"),
+        (b"POST /streams/changes/ticket" + BODY, "ordinary"),
         (b"GET /v1/export" + REST, "transfers"),
         (b"HEAD /v1/export" + REST, "transfers"),
         (b"POST /v1/import" + BODY, "transfers"),

@@ -137,7 +137,8 @@ class TokenVerifier:
             claims = _claims(token, secrets, algorithm, OWN_ISSUER, OWN_ISSUER)
             session_id = str(UUID(str(claims["sid"]))) if "sid" in claims else None
             own_user = str(UUID(claims["sub"]))
-            return Principal(own_user, external=False, session_id=session_id), claims
+            principal = Principal(own_user, external=False, session_id=session_id)
+            return principal._replace(ends_at=float(claims["exp"])), claims
         if algorithm in EXTERNAL_ALGORITHMS and self.keys and self.issuer and self.audience:
             candidates = self.keys.candidates(algorithm, key_id)
             claims = _claims(token, candidates, algorithm, self.issuer, self.audience)
@@ -146,7 +147,7 @@ class TokenVerifier:
             scopes = scopes_of(claims, self.scopes)
             signed_in_at = float(claims.get("auth_time", claims["iat"]))
             principal = Principal(str(user_id), True, scopes, signed_in_at=signed_in_at)
-            return principal, claims
+            return principal._replace(ends_at=float(claims["exp"])), claims
         raise ValueError("algorithm")
 
     def _remember(self, digest: bytes, principal: Principal, until: float) -> None:

@@ -57,11 +57,16 @@ def signed_in() -> None:
     if not token:
         raise Problem(UNAUTHENTICATED)
     if token.startswith(PREFIX):
-        incoming.principal = current_app.extensions[BEARERS](token)
+        call_as(current_app.extensions[BEARERS](token))
     else:
-        incoming.principal = token_verifier().verify(token)
-    PRESENTED.set(PresentedToken(incoming.principal))
-    if not may_go_on(incoming.principal.user_id):
+        call_as(token_verifier().verify(token))
+
+
+def call_as(principal: Principal) -> None:
+    """Let the request go on as this user's. Raises Problem 429 if the user has too many threads."""
+    current().principal = principal
+    PRESENTED.set(PresentedToken(principal))
+    if not may_go_on(principal.user_id):
         raise places.refusal("As many requests of this user are under way as one user may have.")
 
 

@@ -11,6 +11,7 @@ from app.core.database_url import (
     is_pooled,
     without_credentials,
 )
+from app.core.grip_url import grip_url
 from app.core.hosts import origin, trusted_host
 from app.core.mail_server import mail_url
 from app.core.principal import PERMISSIONS
@@ -128,6 +129,12 @@ class Settings:
         "comma-separated networks such as 10.0.0.0/8 or fd00::/8",
         separated(network),
         ",".join,
+    )
+    grip_url: str | None = setting(
+        None,
+        f"an http:// URL with host and ?key= of at least {LEAST_BYTES} random bytes, perhaps &iss=",
+        grip_url,
+        without_query,
     )
     worker_health_file: str | None = setting(
         None, "an absolute path of a file", matching(r"/[^\x00-\x1f]*[^/\x00-\x1f]")

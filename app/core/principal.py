@@ -36,7 +36,7 @@ class Principal(NamedTuple):
     `scopes` are the permissions of a personal access token or of another issuer's token; None means
     all, as for a sign-in. Only personal access tokens have `token_id` and `expires_at`, and only
     those of a sign-in here have `session_id`. `signed_in_at` is when another issuer's
-    user signed in, in seconds since 1970.
+    user signed in, and `ends_at` when an access token expires, in seconds since 1970.
     """
 
     user_id: str
@@ -46,6 +46,7 @@ class Principal(NamedTuple):
     expires_at: datetime | None = None
     session_id: str | None = None
     signed_in_at: float | None = None
+    ends_at: float | None = None
 
 
 class PresentedToken:

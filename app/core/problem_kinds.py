@@ -93,6 +93,13 @@ METHOD_NOT_ALLOWED: Final = ProblemKind(
     "This address does not support this method.",
     "Use one of the methods in the Allow header.",
 )
+NOT_ACCEPTABLE: Final = ProblemKind(
+    "not-acceptable",
+    406,
+    "The response cannot have the media type that the Accept header asks for.",
+    "Ask for `application/json`. Changes come as `text/event-stream` only where the operator has "
+    "set up Pushpin; elsewhere use `wait`.",
+)
 CONFLICT: Final = ProblemKind(
     "conflict",
     409,

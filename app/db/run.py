@@ -15,14 +15,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.core import deadline
+from app.core import deadline, news
 from app.core.metrics import tally
 from app.core.metrics.families import FAILURES, RETRIES
 from app.core.problem_kinds import DATABASE_BUSY, DATABASE_UNAVAILABLE, OUTCOME_UNKNOWN, OVERLOADED
 from app.core.problems import Problem
 from app.db.base import Gate, db, gate
 from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
-from app.db.scope import Scope
+from app.db.scope import Role, Scope
 from app.db.sending import Row, Rows, Sending
 from app.db.statement import Statement
 
@@ -94,7 +94,10 @@ def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Res
             sending.finish()
         except psycopg2.Error as error:
             if connection.invalidated:
-                raise Broken(while_waiting(error), sending) from error
+                broken = Broken(while_waiting(error), sending)
+                if broken.may_be_done:
+                    _tell(scope)
+                raise broken from error
             sending.undo()
             raise
         except Problem:
@@ -103,9 +106,19 @@ def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Res
         except BaseException:  # the protocol's state is unknown
             connection.invalidate()
             raise
+        _tell(scope)
         return result
     finally:
         db.session.remove()  # which Flask-SQLAlchemy would do at the end of the request
+
+
+def _tell(scope: Scope) -> None:
+    """Tell that the user may have news: rows that were written, or a session that was ended.
+
+    Signing in and refreshing tokens, which the role AUTH does, are no news.
+    """
+    if scope.writes and scope.user_id and scope.role is not Role.AUTH:
+        news.tell(scope.user_id)
 
 
 def _connect(passed: Gate) -> Connection:

@@ -21,6 +21,9 @@ WHOLE: Final = re.compile(
 BODY: Final = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 TOKEN: Final = re.compile(rb"\r\nauthorization:[ \t]*\S+[ \t]+(\S+)[ \t]*\r\n", re.IGNORECASE)
 
+STREAMS: Final = b"/streams/"
+"""What Pushpin asks for on behalf of those it holds, who wait behind each other alone."""
+
 Caller = int | str
 """The hash of an access token, or the id of its user once this process has verified the token."""
 
@@ -135,6 +138,8 @@ class Lanes:
         method, path, query = request.groups()
         lane = self.special.get(method.replace(b"HEAD", b"GET") + b" " + path, self.ordinary)
         at_once = lane is self.polls and b"&wait=" not in b"&" + query
+        if method == b"GET" and path.startswith(STREAMS):
+            lane = self.polls
         return self.ordinary if at_once or (method != b"POST" and BODY.search(head)) else lane
 
     def load(self) -> tuple[int, int]:

@@ -18,8 +18,9 @@ import pytest
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
 
 # Runs in a session of its own, so it outlives every way this process can end; the pipe on its
-# standard input closes then. A line says that the program has ended already.
-WATCHER = 'read -r _ || { kill -s KILL -- "-$1"; rm -rf "$2"; }'
+# standard input closes then. A line says that the program has ended already. Its session also has
+# the children that it put into process groups of their own.
+WATCHER = 'read -r _ || { kill -s KILL -- "-$1"; pkill -KILL -s "$1"; rm -rf "$2"; }'
 
 
 def find(name: str) -> str | None:

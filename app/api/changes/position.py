@@ -27,18 +27,19 @@ def encode(position: Position, user_id: str) -> str:
     return cursors.seal(f"{position.version}.{position.copied_to}", ["changes", user_id])
 
 
-def decode(token: str | None, user_id: str) -> Position | None:
+def decode(token: str | None, user_id: str, **where: str) -> Position | None:
     """The position that `encode` was given; None for the beginning.
 
-    Raises Problem 410 for a token of another account or of keys that are no longer accepted, as the
-    client has to start over then, and 422 for what is no token.
+    `where` says what a problem names, unless it is the parameter `since`. Raises Problem 410 for a
+    token of another account or of keys that are no longer accepted, as the client has to start over
+    then, and 422 for what is no token.
     """
     if token is None:
         return None
     sealed = cursors.Sealed.parse(token)
     position = CONTENT.fullmatch(sealed.text) if sealed else None
     if sealed is None or position is None:
-        raise invalid("is not a token of this feed", "token", parameter="since")
+        raise invalid("is not a token of this feed", "token", **(where or {"parameter": "since"}))
     if not sealed.is_for(["changes", user_id]):
         raise Problem(CHANGES_GONE)
     return Position(int(position[1]), int(position[2]))

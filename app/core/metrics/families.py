@@ -72,6 +72,12 @@ IN_FLIGHT: Final = _gauge(
 )
 QUEUED: Final = _gauge("tasks_http_requests_queued", "Requests that wait for a thread.")
 LONG_POLLS: Final = _gauge("tasks_http_long_polls", "Requests that wait for a change.")
+HINTS: Final = _counter(
+    "tasks_live_hints_total",
+    "Hints for Pushpin that a user has news, by what became of them.",
+    ("outcome",),
+    _each(("sent", "dropped")),
+)
 THREADS: Final = _gauge("tasks_http_threads", "Threads there are for ordinary requests.")
 
 # Promises to clients

@@ -78,6 +78,13 @@ PARAMETERS: Final = {
         "schema": {"type": "string", "pattern": ENTITY_TAGS},
         "example": "*",
     },
+    "LastEventID": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "Of a stream: the `id` of the last event, in place of `since`.",
+        "schema": {"type": "string", "maxLength": 200},
+        "example": "VhH0rXyHbqCvMw0uFQk5nTgtMA",
+    },
 }
 
 

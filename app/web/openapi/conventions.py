@@ -48,6 +48,9 @@ OF_PASSWORDS: Final = {"change_password", "change_email", "request_email_verific
 REFUSING: Final = {"sign_in", "register_account"}
 """Operations without a token that can answer 403."""
 
+STREAMING: Final = {"get_changes"}
+"""Operations that also answer with a stream of events."""
+
 REPLAYING: Final = {"create", "restore", "move", "complete", "skip", "snooze", "rotate"}
 """Verbs of operations that repeat an answer with a row."""
 
@@ -114,6 +117,7 @@ def _complete_parameters(
     names += ["IfMatch"] if single or writes else []
     names += ["IfNoneMatchToWrite"] if writes else []
     names += ["IfNoneMatch"] if single and method == "GET" else []
+    names += ["LastEventID"] if operation["operationId"] in STREAMING else []
     parameters += [reference("parameters", name) for name in names]
 
 
@@ -160,7 +164,8 @@ def _statuses(
     yield from {422} if operation["parameters"] else set()
     yield from {412} if conditional else set()
     yield from {409} if can_conflict(name) else set()
-    yield from {410} if name == "get_changes" or can_replay_rows(name) else set()
+    yield from {406} if name in STREAMING else set()
+    yield from {410} if name in STREAMING or can_replay_rows(name) else set()
     yield from {428} if name == "update_task" else set()
     yield from {429} if limited else set()
 
