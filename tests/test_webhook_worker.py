@@ -281,6 +281,11 @@ def test_a_secret_whose_key_is_gone_is_an_error_of_its_webhook(
     without.dispatcher.threads.shutdown()
     assert receiver.received == []
     assert state(hooks.alice, made)["last_error"] == "UnknownKey"
+    rotated = hooks.alice.post(f"/v1/webhooks/{made['id']}/rotate-secret").json
+    hooks.let_time_pass()
+    hooks.ask("update webhooks set old_secret = 'sealed with a key that is gone'")
+    hooks.call()
+    assert is_signed(receiver.received[-1], rotated["secret"])
 
 
 def test_reminders_that_are_past_are_purged_after_a_week(hooks: Hooks) -> None:

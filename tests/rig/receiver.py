@@ -82,12 +82,10 @@ class Receiver:
             def log_message(self, *_arguments: object) -> None:
                 """Print nothing."""
 
-        self.server = _Server(("127.0.0.1", 0), Handler)
-        if context:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.port: int = self.server.server_address[1]
+        self.port = 0
+        self._handler, self._context = Handler, context
         self.scheme = "https" if context else "http"
-        self.thread = Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.server: _Server | None = None
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         """Where it takes messages."""
@@ -105,14 +103,29 @@ class Receiver:
         return found
 
     def __enter__(self) -> Self:
-        self.thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.free.set()
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        self.stop()
+
+    def start(self) -> None:
+        """Take messages, on the same port as before."""
+        self.server = _Server(("127.0.0.1", self.port), self._handler)
+        if self._context:
+            self.server.socket = self._context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.thread = Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Take no more, as a host without a server; what is being answered ends by itself."""
+        if self.server:
+            self.server.shutdown()
+            self.thread.join()
+            self.server.server_close()
+            self.server = None
 
 
 class Dripping:

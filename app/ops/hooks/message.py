@@ -6,6 +6,7 @@ has another.
 
 import hashlib
 import hmac
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -50,11 +51,14 @@ def headers_of(
 ) -> dict[str, str]:
     """Return the headers of an attempt at this time, signed with each secret that counts.
 
-    Raises ValueError if a secret cannot be unsealed.
+    Raises ValueError if the present secret cannot be unsealed; an old one is left out then.
     """
-    secrets = [claimed.secret, *([claimed.old_secret] if claimed.old_secret else [])]
+    secrets = [unseal(claimed.secret, accepted)]
+    if claimed.old_secret:
+        with suppress(ValueError):
+            secrets.append(unseal(claimed.old_secret, accepted))
     body = message.body.decode()
-    signatures = [Webhook(unseal(each, accepted)).sign(message.id, at, body) for each in secrets]
+    signatures = [Webhook(each).sign(message.id, at, body) for each in secrets]
     return {
         "content-type": "application/json",
         "user-agent": f"Tasks-API/{__version__}",
