@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
@@ -42,7 +43,8 @@ class Client:
         # A source address has some 28,000 ports.
         self.source = f"127.0.0.{2 + number % 4}"
         self.held = False
-        self.ends = 0
+        self.ends: Counter[str] = Counter()
+        """Why it had to begin again."""
         self.heard: list[float] = []
         self.since = ""
 
@@ -51,9 +53,9 @@ class Client:
         while True:
             try:
                 await (self._stream(gate) if self.streams else self._poll(gate))
-            except (OSError, asyncio.IncompleteReadError, ValueError):
+            except (OSError, asyncio.IncompleteReadError, ValueError) as error:
                 self.held = False
-                self.ends += 1
+                self.ends[f"{type(error).__name__} {error}".splitlines()[0][:80]] += 1
                 await asyncio.sleep(random.uniform(1, 5))
 
     async def _open(self, path: str, accept: str) -> tuple[Any, Any]:
@@ -160,7 +162,7 @@ async def measure(options: argparse.Namespace, base: str, pushpin: Pushpin, serv
     """Hold the clients, let nothing happen for a while, write, and print all of it."""
     users = options.accounts
     clients = [
-        Client(pushpin.port, *users[n % len(users)], n, streams=n % 2 == 0)
+        Client(pushpin.port, *users[n % len(users)], n, streams=n % 100 < options.streams)
         for n in range(options.clients)
     ]
     gate = asyncio.Semaphore(AT_ONCE)
@@ -205,9 +207,14 @@ async def measure(options: argparse.Namespace, base: str, pushpin: Pushpin, serv
     print(f"{WRITES} writes, {held} clients held, {missed} of those told of were not in 30 s")
     for streams, times in latencies.items():
         kind = "streams" if streams else "long polls"
-        figures = " / ".join(f"{part(times, share):.0f}" for share in (0.5, 0.99, 1))
+        figures = (
+            "-"
+            if not times
+            else " / ".join(f"{part(times, share):.0f}" for share in (0.5, 0.99, 1))
+        )
         print(f"  {kind}: {len(times)} told, p50 / p99 / last {figures} ms after the response")
-    print(f"clients cut off meanwhile: {sum(client.ends for client in clients)}")
+    ends = sum((client.ends for client in clients), Counter())
+    print(f"clients that had to begin again: {ends.total()} {dict(ends) or ''}")
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -218,6 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--users", type=int, default=2_000)
+    parser.add_argument("--streams", type=int, default=50, help="percent; the rest are long polls")
     parser.add_argument("--patience", type=float, default=180)
     parser.add_argument("--settle", type=float, default=30)
     options = parser.parse_args()

@@ -56,11 +56,18 @@ class HAProxy:
         try:
             until(lambda: (answers(self.port) and self._console.exists()) or not program.runs)
             assert program.runs, self.log.read_text()
-            until(lambda: set(self.states().values()) == {"UP"})
+            until(self._takes_all)
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _takes_all(self) -> bool:
+        """Whether it takes all instances to be up; its socket is there before it listens."""
+        try:
+            return set(self.states().values()) == {"UP"}
+        except ConnectionRefusedError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         if self._program:

@@ -118,7 +118,7 @@ def test_a_stream_is_held_and_goes_on_with_a_ticket(alice: Account) -> None:
     assert (held["Grip-Hold"], held["Grip-Channel"]) == ("stream", alice.user_id)
     assert held["Grip-Keep-Alive"] == r": keep-alive\n\n; format=cstring; timeout=20"
     assert held["Grip-Link"].startswith("</streams/changes/")
-    assert held["Grip-Link"].endswith(">; rel=next; timeout=300")
+    assert 1800 <= int(held["Grip-Link"].partition(">; rel=next; timeout=")[2]) < 3600
     alice.create_task()
     more = alice.client.get(next_page(alice), headers=signed())
     assert more.text == ""  # its beginning had the task already
@@ -154,8 +154,6 @@ def test_a_ticket_counts_until_its_time_is_over(alice: Account) -> None:
     now = int(time.time())
     assert "data: " in alice.client.get(ticket(alice), headers=signed()).text
     assert ends(alice.client.get(ticket(alice, until=now), headers=signed()))
-    near = alice.client.get(ticket(alice, until=now + 100), headers=signed())
-    assert int(grips(near)["Grip-Link"].partition("timeout=")[2]) <= 100
 
 
 def test_a_ticket_of_a_session_or_token_that_does_not_count_ends_the_stream(

@@ -309,10 +309,17 @@ def test_a_disabled_account_reads_nothing_more(live: Live, alice: Account, conne
         assert stream.event() == {}
 
 
-def test_a_stream_ends_with_its_access_token(live: Live, alice: Account, app: Any) -> None:
+def test_after_the_end_of_its_access_token_a_stream_gets_nothing_more(
+    live: Live, alice: Account, app: Any
+) -> None:
+    end = time.time() + 3
     brief = app.extensions["token_verifier"].issue(alice.user_id, seconds=3)
+    before = live.pushpin.holds()
     with streaming(live, alice._replace(token=brief)) as stream:
         assert stream.event()
+        held(live, before)
+        until(lambda: time.time() > end)
+        live.create_task(alice)
         assert stream.event() == {}
 
 

@@ -40,8 +40,8 @@ def get_changes(query: ChangesQuery) -> Response:
 
     `Accept: text/event-stream` asks for a stream (server-sent events): a page is an event, whose id
     is its `next_token` and whose data is the JSON. A client that was cut off sends the last id as
-    `Last-Event-ID`, and misses nothing. A stream ends at the latest when its access token does, or
-    after 15 minutes. Where the service does not stream, the response is 406: use `wait`.
+    `Last-Event-ID`, and misses nothing. When its access token has expired, or after 15 minutes, the
+    next news ends a stream. Where the service does not stream, the response is 406: use `wait`.
 
     A token that is too old, or of another account, gets 410 `changes-gone`: delete the copy, keep
     the queue of unsent changes, and start again without `since`.

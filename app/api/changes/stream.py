@@ -22,8 +22,12 @@ from app.web.response import JSON, Document, store_nothing
 
 EVENTS: Final = "text/event-stream"
 TARGET: Final = "/streams/changes"
-LONGEST_HOLD_SECONDS: Final = 300
-"""Pushpin then looks for what a lost hint has not told it."""
+LEAST_HOLD_SECONDS, MOST_HOLD_SECONDS = 1800, 3600
+"""After a random time between these Pushpin asks again without a hint.
+
+It does so for ten clients a second, and a client whose turn has not come hears no hint: so this is
+rare, for as many clients as it may hold. Clients come again sooner by themselves.
+"""
 
 LEAST_RETRY, MOST_RETRY = 1000, 5000
 """Milliseconds after which a client comes again, at random, so that those who were cut off at once
@@ -97,6 +101,7 @@ def _answer(events: str, feed: Feed, ticket: Ticket) -> Document:
     target = f"{TARGET}/{ticket}"
     if feed.has_more:
         response.headers.update(grip.next_page(target))
-    elif seconds := min(LONGEST_HOLD_SECONDS, ticket.seconds):
+    elif ticket.seconds:
+        seconds = randrange(LEAST_HOLD_SECONDS, MOST_HOLD_SECONDS)  # noqa: S311
         response.headers.update(grip.held_stream(ticket.user_id, target, seconds))
     return response
