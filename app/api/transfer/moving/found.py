@@ -1,0 +1,74 @@
+"""What is found in a file of another app: tasks, and what of them could not be taken over."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+LONGEST_TITLE: Final = 200
+"""Characters of a task's title; what is longer goes on in the description."""
+
+LONGEST_DESCRIPTION: Final = 5000
+
+DEEPEST: Final = 5
+"""Levels of a tree of tasks."""
+
+
+class Options(NamedTuple):
+    """What a file does not say: the time zone of local times, and the name of the file."""
+
+    time_zone: str = "UTC"
+    name: str | None = None
+
+
+class Loss(NamedTuple):
+    """Something that a task cannot hold, or that could not be read.
+
+    What a user would miss is in the task's description as well.
+    """
+
+    line: int
+    """The line of the file that it is in, or the number of the item if the file has no lines."""
+    field: str
+    """The file's own name of it, such as a column."""
+    detail: str
+    """One sentence for the user, which may quote a short value."""
+
+
+@dataclass(kw_only=True)
+class FoundTask:
+    """A task of a file, in our terms. Texts are as in the file, and not measured yet."""
+
+    line: int
+    source: str
+    """What identifies the task in each export of the same account; unique within the file."""
+
+    title: str
+    description: str = ""
+    complete: bool = False
+    completed_at: datetime | None = None
+    """In UTC; only of a complete task."""
+    created_at: datetime | None = None
+    priority: str = "none"
+    """none, low, medium or high."""
+    due_date: date | None = None
+    due_at: datetime | None = None
+    """Aware. A task has at most one of `due_date` and `due_at`."""
+    rule: str | None = None
+    """A rule of iCalendar (RFC 5545) in canonical form (app/api/tasks/rules.py)."""
+    time_zone: str | None = None
+    """The IANA name of the rule's time zone; given with each rule."""
+    after_completion: bool = False
+    """Whether the rule counts from the completion of the task."""
+    reminders: list[dict[str, Any]] = field(default_factory=list)
+    """As the API takes them: `{"at"}`, `{"before"}` or `{"days_before", "time"}`; at most ten."""
+    parent: str | None = None
+    """The `source` of the parent, which may come later in the file, or not at all."""
+    order: float | str | None = None
+    """Where the task is among its siblings, if the file says so; else the order of the file."""
+    category: str | None = None
+    """The name of the list or project."""
+    labels: list[str] = field(default_factory=list)
+    """Names, each once, in the order of the file."""
+
+
+Found = FoundTask | Loss
