@@ -1,6 +1,8 @@
 """/v1/export and /v1/import"""
 
-from typing import IO, Final
+from collections.abc import Callable
+from functools import partial
+from typing import IO, Any, Final
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -10,9 +12,14 @@ from app.api.transfer.capacity import take_place
 from app.api.transfer.export import FORMS, export
 from app.api.transfer.formats import JSON_LINES
 from app.api.transfer.importing import Import
-from app.api.transfer.schemas import ExportQuery, ImportReport
+from app.api.transfer.moving.forms import FORMS as FORMS_MOVED
+from app.api.transfer.moving.found import Options
+from app.api.transfer.moving.moving_in import move_in
+from app.api.transfer.schemas import ExportQuery, ImportQuery, ImportReport
 from app.api.transfer.upload import MEDIA_TYPES, receive
+from app.api.users import queries as users
 from app.auth.policies import current_user_id, with_account
+from app.core.problems import invalid
 from app.rows.idempotency import Once
 from app.web.idempotency_key import mark, requested_key, requested_with
 from app.web.openapi.document import FILES_GIVEN, FILES_TAKEN
@@ -48,8 +55,9 @@ def export_account(query: ExportQuery) -> Response:
 
 
 @blueprint.post("/import")
+@blueprint.input(ImportQuery, location="query", arg_name="query")
 @blueprint.output(ImportReport)
-def import_account() -> Response:
+def import_account(query: ImportQuery) -> Response:
     """Import an account
 
     Imports the JSON lines of an export. Each task, category and label is written under its id, as
@@ -67,19 +75,47 @@ def import_account() -> Response:
     make a circle or a sixth level, that is `cycle` or `too_deep` at `/data/parent_id`. An import
     takes at most 50 seconds. If it is interrupted, what is written stays, and sending the same body
     again imports the rest. A user can run one export or import at a time.
+
+    With another `format`, the file is what another app has exported. Lists become categories, tags
+    labels; a category or label of the same name is used if there is one. What cannot be taken over
+    is in `lossy`, and what a user would miss also in the task's description. What has been moved in
+    before is left as it is, so sending a file again changes nothing and undoes nothing.
     """
     key, user_id = requested_key(), current_user_id()
+    require_sense(query)
     with take_place(user_id):
-        file, fingerprint = receive(current())
+        moved = FORMS_MOVED.get(query.format)
+        file, fingerprint = receive(
+            current(), moved.media_types if moved else MEDIA_TYPES, of_lines=moved is None
+        )
+        fingerprint.update(current().query_string)
         with file:
             once = requested_with(key, fingerprint) if key else None
-            return answer(user_id, file, once)
+            return answer(user_id, once, partial(outcome_of, user_id, query, file))
 
 
-def answer(user_id: str, file: IO[bytes], once: Once | None) -> Response:
-    """Import the file, or answer with the report that its idempotency key has already."""
+def require_sense(query: ImportQuery) -> None:
+    """Raise Problem 422 for parameters that mean nothing for an export of this service."""
+    if query.format == "jsonl":
+        for name in ("time_zone", "name", "dry_run"):
+            if getattr(query, name):
+                raise invalid("is for files of other apps", "unfit", parameter=name)
+
+
+def outcome_of(user_id: str, query: ImportQuery, file: IO[bytes]) -> dict[str, Any]:
+    """Import the file; return the report."""
+    if query.format == "jsonl":
+        return Import(user_id, file).run()
+    account = users.get_user(user_id)
+    zone = query.time_zone or (account["time_zone"] if account else "UTC")
+    options = Options(zone, query.name)
+    return move_in(user_id, query.format, file, options, writes=not query.dry_run)
+
+
+def answer(user_id: str, once: Once | None, run: Callable[[], dict[str, Any]]) -> Response:
+    """Run the import, or answer with the report that its idempotency key has already."""
     earlier = with_account(lambda: keys.claim(user_id, once)) if once else None
-    outcome = earlier or Import(user_id, file).run()
+    outcome = earlier or run()
     if once and not earlier:
         earlier = keys.settle(user_id, once, outcome)
     report = ImportReport.model_validate(earlier or outcome)  # in the order of the contract

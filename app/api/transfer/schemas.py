@@ -47,6 +47,44 @@ class ExportQuery(Query):
     )
 
 
+ImportFormat = TypeAliasType(
+    "ImportFormat",
+    Annotated[
+        Literal["jsonl", "todoist", "ticktick", "google", "microsoft", "ics"],
+        Field(title="ImportFormat", description="Which app a file comes from."),
+    ],
+)
+
+
+class ImportQuery(Query):
+    """Which app the file comes from, and what it does not say."""
+
+    format: Annotated[
+        ImportFormat,
+        Field(description="Which app the file comes from; `jsonl` is an export of this service."),
+    ] = "jsonl"
+    time_zone: Annotated[
+        TimeZone | None,
+        Field(
+            description="The time zone of times for which the file names none; by default that of"
+            " the account. Not for `jsonl`."
+        ),
+    ] = None
+    name: Annotated[
+        Annotated[str, Line(100)] | None,
+        Field(
+            description="The name of the file or list, where the file does not say it: the category"
+            " of its tasks. Not for `jsonl`."
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        Field(
+            description="Whether only the report is wanted, and nothing written. Not for `jsonl`."
+        ),
+    ] = False
+
+
 class AccountData(Body):
     """What an account has of its own; the address stays that of the account it comes to."""
 
@@ -118,10 +156,22 @@ class ImportRefusal(BaseModel):
     errors: list[ImportDefect]
 
 
+class ImportLoss(BaseModel):
+    """Something of another app's file that a task cannot hold, or that could not be read.
+
+    `line` is a line of the file, or the number of the item in it; `field` is the file's own word.
+    """
+
+    line: int = Field(ge=1)
+    field: str
+    detail: str
+
+
 class ImportReport(BaseModel):
     """The outcome of the lines, with the first hundred of those that were refused.
 
-    `complete` says that the end of an export came, with as many rows as it counts.
+    `complete` says that the end of an export came, with as many rows as it counts; other apps'
+    files have no such end. `lossy` is for these files, and has the first thousand.
     """
 
     model_config = examples(
@@ -132,8 +182,9 @@ class ImportReport(BaseModel):
             "refused": 0,
             "complete": True,
             "refusals": [],
+            "lossy": [],
         },
-        required=["created", "updated", "unchanged", "refused", "complete", "refusals"],
+        required=["created", "updated", "unchanged", "refused", "complete", "refusals", "lossy"],
     )
 
     created: int = 0
@@ -142,3 +193,4 @@ class ImportReport(BaseModel):
     refused: int = 0
     complete: bool = False
     refusals: list[ImportRefusal] = []
+    lossy: list[ImportLoss] = []

@@ -7,7 +7,7 @@ bytes of JSON in UTF-16 and UTF-32; the magic numbers of compressed files.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Final
 
 from flask import current_app
@@ -40,19 +40,23 @@ MARKS: Final = {
 """First bytes of a file, and the encoding or format that they show."""
 
 
-def receive(incoming: Request) -> tuple[IO[bytes], Fingerprint]:
+def receive(
+    incoming: Request, media_types: Sequence[str] = MEDIA_TYPES, *, of_lines: bool = True
+) -> tuple[IO[bytes], Fingerprint]:
     """Receive the body, at most MAX_IMPORT_BYTES, into a file, and return its fingerprint as well.
 
-    Raises Problem 400, 411, 413, 415, 503.
+    One of lines has to be in UTF-8; other formats are the business of who reads them. Raises
+    Problem 400, 411, 413, 415, 503.
     """
-    require_media_type(incoming, MEDIA_TYPES, f"Send `Content-Type: {MEDIA_TYPES[0]}`.")
+    require_media_type(incoming, media_types, f"Send `Content-Type: {media_types[0]}`.")
     fingerprint = Fingerprint()
     received = pieces(incoming, current_app.config["MAX_IMPORT_BYTES"])
     with temporary_file("import") as file:
         for piece in in_pace(received, Problem(OVERLOADED, TOO_SLOW)):
             fingerprint.update(piece)
             file.write(piece)
-        require_utf_8(file)
+        if of_lines:
+            require_utf_8(file)
     return file, fingerprint
 
 

@@ -9,6 +9,9 @@ LONGEST_TITLE: Final = 200
 
 LONGEST_DESCRIPTION: Final = 5000
 
+MOST_LOSSES: Final = 1000
+"""Losses to list, the first ones."""
+
 DEEPEST: Final = 5
 """Levels of a tree of tasks."""
 
@@ -32,6 +35,20 @@ class Loss(NamedTuple):
     """The file's own name of it, such as a column."""
     detail: str
     """One sentence for the user, which may quote a short value."""
+
+
+class Losses:
+    """The first losses, and how many there are in all."""
+
+    def __init__(self) -> None:
+        self.listed: list[Loss] = []
+        self.total = 0
+
+    def append(self, loss: Loss) -> None:
+        """Add one."""
+        self.total += 1
+        if len(self.listed) < MOST_LOSSES:
+            self.listed.append(loss)
 
 
 @dataclass(kw_only=True)
@@ -59,6 +76,8 @@ class FoundTask:
     """The IANA name of the rule's time zone; given with each rule."""
     after_completion: bool = False
     """Whether the rule counts from the completion of the task."""
+    overflow: str = "skip"
+    """What becomes of a day that a month lacks: skip, backward or forward."""
     reminders: list[dict[str, Any]] = field(default_factory=list)
     """As the API takes them: `{"at"}`, `{"before"}` or `{"days_before", "time"}`; at most ten."""
     parent: str | None = None

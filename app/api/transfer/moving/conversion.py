@@ -1,0 +1,146 @@
+"""Making an import of another app's file: its tasks as the lines of an export of ours.
+
+Ids are made of what identifies a task in the other app, so the same task has the same id in each
+file. What the user has already under such an id is left as it is: sending a file again changes
+nothing, and neither brings back what was deleted nor undoes what was changed here.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Final, NamedTuple
+from uuid import UUID, uuid5
+
+import orjson
+
+from app.api.transfer.capacity import temporary_file
+from app.api.transfer.formats import line
+from app.api.transfer.moving import known
+from app.api.transfer.moving.fitting import fitted, names_of
+from app.api.transfer.moving.found import Found, FoundTask, Loss, Losses, Options
+from app.api.transfer.moving.refused import NotThisFormat
+from app.api.transfer.moving.trees import MOST_TASKS, Trees
+from app.core import deadline
+
+NAMESPACE: Final = UUID("5f3a1c7e-9b24-5d86-8e07-2c4b6a9d1f35")
+"""Of the ids of everything that was moved in (RFC 9562, section 5.5)."""
+
+CHUNK: Final = 500
+
+Reader = Callable[[IO[bytes], Options], Iterator[Found]]
+
+
+class Moved(NamedTuple):
+    """The lines to import, the line of the other app's file of each of them, and the report."""
+
+    file: IO[bytes]
+    lines: array[int]
+    already_there: int
+    losses: Losses
+
+
+class Conversion:
+    """One file on its way into the account of a user."""
+
+    def __init__(self, user_id: str, form: str, options: Options) -> None:
+        self.user_id = user_id
+        self.form = form
+        self.options = options
+        self.losses = Losses()
+        self.trees = Trees()
+        self.offsets = array("Q")
+        self.names: dict[str, dict[str, str]] = {"category": {}, "label": {}}
+        """The names of each kind as first written, by the name in lower case."""
+
+    def run(self, read: Reader, file: IO[bytes]) -> Moved:
+        """Convert the file. Raises NotThisFormat, Problem 503, psycopg2.Error."""
+        with temporary_file("import") as found, temporary_file("import") as lines:
+            file.seek(0)
+            for each in read(file, self.options):
+                if isinstance(each, Loss):
+                    self.losses.append(each)
+                else:
+                    self._keep(each, found)
+            moved = self._write(found, lines)
+            found.close()
+        return moved
+
+    def _keep(self, task: FoundTask, found: IO[bytes]) -> None:
+        """Put a task aside until the places of all are known."""
+        if len(self.offsets) >= MOST_TASKS:
+            raise NotThisFormat(f"must have at most {MOST_TASKS} tasks")
+        if len(self.offsets) % CHUNK == 0:
+            deadline.renew()
+        category, labels = names_of(task, self.losses)
+        named = [("label", name) for name in labels]
+        for kind, name in [*named, *([("category", category)] if category else [])]:
+            self.names[kind].setdefault(name.lower(), name)
+        data = fitted(task, self.losses)
+        self.trees.add(task)
+        self.offsets.append(found.tell())
+        row_id = self._id("task", task.source)
+        kept = {"id": row_id, "data": data, "category": category, "labels": labels}
+        found.write(orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _write(self, found: IO[bytes], lines: IO[bytes]) -> Moved:
+        places = array("L")
+        ids = {kind: self._named(kind, lines, places) for kind in self.names}
+        already = 0
+        chunk: list[dict[str, Any]] = []
+        for place in self.trees.in_order(self.losses):
+            chunk.append(self._task(found, place.number, place.parent, ids))
+            if len(chunk) == CHUNK:
+                already += self._write_tasks(chunk, lines, places)
+                chunk = []
+        already += self._write_tasks(chunk, lines, places)
+        return Moved(lines, places, already, self.losses)
+
+    def _named(self, kind: str, lines: IO[bytes], places: "array[int]") -> dict[str, str]:
+        """Return the ids of the names, and write a line for each that the user does not have."""
+        names = self.names[kind]
+        ids = known.ids_of_names(self.user_id, kind, names)
+        made = {key: self._id(kind, key) for key in names if key not in ids}
+        # One that was renamed or deleted here is not brought back under its old name.
+        had = known.had(self.user_id, kind, list(made.values()))
+        for key, row_id in made.items():
+            if row_id in had:
+                row_id = self._id(kind, f"{key}\nagain")
+            ids[key] = row_id
+            lines.write(line(kind, {"id": row_id, "name": names[key]}))
+            places.append(0)
+        return ids
+
+    def _task(
+        self, found: IO[bytes], number: int, parent: int, ids: dict[str, dict[str, str]]
+    ) -> dict[str, Any]:
+        kept = self._read(found, number)
+        category, labels = kept["category"], kept["labels"]
+        return {
+            "line": self.trees.lines[number],
+            "data": {
+                "id": kept["id"],
+                **kept["data"],
+                "category_id": ids["category"][category.lower()] if category else None,
+                "label_ids": [ids["label"][name.lower()] for name in labels],
+                "parent_id": self._read(found, parent)["id"] if parent >= 0 else None,
+            },
+        }
+
+    def _read(self, found: IO[bytes], number: int) -> Any:
+        found.seek(self.offsets[number])
+        return orjson.loads(found.readline())
+
+    def _write_tasks(
+        self, chunk: list[dict[str, Any]], lines: IO[bytes], places: "array[int]"
+    ) -> int:
+        """Write the tasks that the user never had; return how many the user has or had."""
+        deadline.renew()
+        there = known.had(self.user_id, "task", [each["data"]["id"] for each in chunk])
+        for each in chunk:
+            if each["data"]["id"] not in there:
+                data = {name: value for name, value in each["data"].items() if value is not None}
+                lines.write(line("task", data))
+                places.append(each["line"])
+        return sum(each["data"]["id"] in there for each in chunk)
+
+    def _id(self, kind: str, source: str) -> str:
+        return str(uuid5(NAMESPACE, f"{self.form}\n{kind}\n{source}"))

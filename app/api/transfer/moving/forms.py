@@ -1,0 +1,32 @@
+"""The formats of other apps: what each is sent as, and who reads it."""
+
+from typing import Final, NamedTuple
+
+from app.api.transfer.moving import calendar_tasks, google, microsoft, ticktick, todoist
+from app.api.transfer.moving.conversion import Reader
+
+CSV: Final = "text/csv"
+JSON: Final = "application/json"
+CALENDAR: Final = "text/calendar"
+ZIP: Final = "application/zip"
+
+
+class MovedForm(NamedTuple):
+    """A format: the media types of its files, the first of them the usual one, and its reader."""
+
+    media_types: tuple[str, ...]
+    read: Reader
+    description: str
+
+
+FORMS: Final[dict[str, MovedForm]] = {
+    "todoist": MovedForm(
+        (CSV, ZIP), todoist.read, "Todoist: a CSV of a project, or a zip of them."
+    ),
+    "ticktick": MovedForm((CSV,), ticktick.read, "TickTick: its backup as CSV."),
+    "google": MovedForm((JSON,), google.read, "Google Tasks: `Tasks.json` of Takeout."),
+    "microsoft": MovedForm((JSON,), microsoft.read, "Microsoft To Do: lists and tasks of Graph."),
+    "ics": MovedForm((CALENDAR,), calendar_tasks.read, "iCalendar: each VTODO is a task."),
+}
+
+MEDIA_TYPES: Final = tuple(dict.fromkeys(t for form in FORMS.values() for t in form.media_types))
