@@ -118,7 +118,9 @@ SCHEMAS: Final = {
     },
     "Resource": {
         "description": "A resource as it is answered.",
-        "oneOf": [reference("schemas", name) for name in ("Task", "Category", "User", "Token")],
+        "oneOf": [
+            reference("schemas", name) for name in ("Task", "Category", "User", "Token", "Webhook")
+        ],
     },
     "OperationProblem": {
         "type": "object",
