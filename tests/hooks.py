@@ -45,10 +45,14 @@ class Hooks:
 
     def call(self) -> None:
         """Call all that is due, with all that follows from it, in this process."""
-        self.begin()
-        with self.app.app_context():
-            while self.dispatcher.turn() or self.dispatcher.calls:
-                pass
+        due = [(True,)]
+        while due == [(True,)]:
+            self.begin()
+            with self.app.app_context():
+                while self.dispatcher.turn() or self.dispatcher.calls:
+                    pass
+            self.begin()
+            due = self.ask("select exists (select from webhooks where due_at <= now())")
 
     def begin(self) -> None:
         """Let what was told a moment ago be due."""

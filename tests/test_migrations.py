@@ -326,7 +326,7 @@ def test_grants_are_these(connection: Any) -> None:
                 f" purged_version {bounds} version",
             ),
             ("tasks_maintenance", "UPDATE", f"disabled_at nfc_version purged_version {bounds}"),
-            ("tasks_worker", "SELECT", "disabled_at email id"),
+            ("tasks_worker", "SELECT", "change_seq disabled_at email id"),
         ]
 
 

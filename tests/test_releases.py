@@ -23,9 +23,11 @@ MIGRATIONS = ROOT / "migrations"
 STATEMENTS: Final = {
     "drops": r"\bdrop (?:table|view|materialized view|schema|function|type) ",
     "renames": r"\balter (?:view|materialized view|schema|function|type) .* rename ",
-    "revokes": r"\brevoke ",
+    "revokes": r"\brevoke (?!create on schema )",
 }
-"""What the release before may not survive."""
+"""What the release before may not survive. No role that serves requests creates anything: one has
+the right within a migration, to become the owner of a function.
+"""
 
 ACTIONS: Final = {
     "drops a column": r"drop (?:column )?(?:if exists )?(?!constraint\b)\w",

@@ -300,3 +300,35 @@ def test_no_secret_is_stored_as_it_is(hooks: Hooks, alice: Account) -> None:
         "select to_jsonb(webhooks)::text, (select answer::text from idempotency_keys) from webhooks"
     )
     assert made["secret"][6:20] not in row + kept
+
+
+def test_messages_of_one_webhook_keep_their_pace(
+    hooks: Hooks, alice: Account, receiver: Receiver
+) -> None:
+    """Whoever may enter any URL must not be able to flood it."""
+    made = hook(alice, receiver.url(), "changes", "reminder")
+    alice.create_task()
+    hooks.call()
+    hooks.ask("update webhooks set last_attempt_at = clock_timestamp()")
+    later = "select due_at > last_attempt_at + interval '%s seconds' from webhooks"
+    alice.create_task()
+    assert hooks.ask(later % 0.99) == [(True,)]
+    alice.post(f"/v1/webhooks/{made['id']}/test")
+    assert hooks.ask(later % 0.99) == [(True,)]
+    hooks.call()
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    alice.create_task(reminders=[{"at": soon}])
+    hooks.call()
+    hooks.ask("update webhooks set last_attempt_at = clock_timestamp()")
+    hooks.ring(alice)
+    assert hooks.ask(later % 0.09) == [(True,)]
+
+
+def test_of_several_writes_of_a_transaction_the_last_is_noted(
+    hooks: Hooks, alice: Account, receiver: Receiver
+) -> None:
+    hook(alice, receiver.url())
+    bump = "update users set change_seq = change_seq + 1 where id = %s;"
+    hooks.ask(f"begin; {bump * 3} commit", *[alice.user_id] * 3)
+    [(noted,)] = hooks.ask("select latest_version = change_seq from webhooks join users on true")
+    assert noted

@@ -53,7 +53,7 @@ class Service(NamedTuple):
         """What it answers to the user."""
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = httpx.request(method, self.api + path, json=body or None, headers=headers)
-        return answer.raise_for_status().json()
+        return answer.raise_for_status().json() if answer.content else None
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ grant select (user_id, id, url, events, secret, key_id, old_secret, old_secret_u
 create policy own_rows on webhooks to tasks_app using ({OWN}) with check ({OWN});
 create policy look on webhooks for select to tasks_worker using (true);
 create policy work on webhooks for update to tasks_worker using (true);
+grant select (change_seq) on users to tasks_worker;
 alter policy look on users using (email is not null or has_webhooks);
 grant select (has_webhooks), update (has_webhooks) on users to tasks_app;
 grant select on task_reminders to tasks_worker;
@@ -92,7 +93,8 @@ insert into worker_totals (name)
 """  # noqa: S608 names of ours
 
 # When the worker has to look at an endpoint: at the end of a claim, for a test, after a pause, or
-# when there is something to tell. Changes are told once a second at most.
+# when there is something to tell. Changes and tests are sent once a second at most, and reminders
+# ten times, so that nobody has the worker flood somebody else.
 SETTLE = """
 create function settle_webhook() returns trigger language plpgsql as $$
 declare
@@ -117,7 +119,7 @@ begin
     if new.claimed_until is not null then
         new.due_at := new.claimed_until;
     elsif new.test_requested_at is not null then
-        new.due_at := new.test_requested_at;
+        new.due_at := greatest(new.test_requested_at, new.last_attempt_at + interval '1 second');
     elsif new.disabled_at is null and new.next_attempt_at is not null then
         new.due_at := new.next_attempt_at;
     elsif new.disabled_at is null then
@@ -129,7 +131,10 @@ begin
                 where user_id = new.user_id
                     and (at, task_id) > (new.told_reminder_at, new.told_reminder_task_id)
                 order by at, task_id limit 1;
-            new.due_at := least(new.due_at, rings);
+            if rings is not null then
+                rings := greatest(rings, new.last_attempt_at + interval '0.1 seconds');
+                new.due_at := least(new.due_at, rings);
+            end if;
         end if;
     end if;
     return new;
@@ -138,13 +143,16 @@ create trigger settle_webhook before insert or update on webhooks
     for each row execute function settle_webhook();
 """
 
-# At the end of the transaction, when all else that it writes is there, reminders among it. It has
-# the rights of the worker, whoever writes.
+# At the end of the transaction, when all else that it writes is there, reminders among it; of
+# several writes of a transaction only the last is noted. It has the rights of the worker, whoever
+# writes.
 NOTE = """
 create function note_changes() returns trigger language plpgsql security definer as $$
 begin
-    update webhooks set latest_version = new.change_seq, latest_at = clock_timestamp()
-        where user_id = new.id and disabled_at is null and latest_version < new.change_seq;
+    if new.change_seq = (select change_seq from users where id = new.id) then
+        update webhooks set latest_version = new.change_seq, latest_at = clock_timestamp()
+            where user_id = new.id and disabled_at is null and latest_version < new.change_seq;
+    end if;
     return null;
 end $$;
 create constraint trigger note_changes after update of change_seq on users
@@ -185,5 +193,6 @@ def downgrade() -> None:
     op.execute("revoke all on task_reminders from tasks_maintenance")
     op.execute("drop policy look on task_reminders")
     op.execute("revoke all on task_reminders from tasks_worker")
+    op.execute("revoke select (change_seq) on users from tasks_worker")
     op.execute("alter policy look on users using (email is not null)")
     op.drop_column("users", "has_webhooks")

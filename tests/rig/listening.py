@@ -49,8 +49,11 @@ class Listening:
 
     async def _end(self) -> None:
         """Take no more, and cut what is open; a server does the latter after this."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for _ in range(5):  # what has just been accepted gets its protocol
+        if self._server is None:
+            return
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(5):  # a server that is closed drops what it has just accepted, and leaks it
             await asyncio.sleep(0)
+        self._server.close()
+        self._server = None

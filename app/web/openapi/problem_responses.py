@@ -44,6 +44,9 @@ STATUSES: Final = {
 }
 """The statuses of problems that an operation can answer with."""
 
+SHOWN: Final = ("Task", "Category", "User", "Token", "Webhook")
+"""The schemas of resources that a problem may show."""
+
 INTEGER: Final = {"type": "integer", "format": "int64"}
 
 ALONE: Final = {
@@ -118,7 +121,7 @@ SCHEMAS: Final = {
     },
     "Resource": {
         "description": "A resource as it is answered.",
-        "oneOf": [reference("schemas", name) for name in ("Task", "Category", "User", "Token")],
+        "oneOf": [reference("schemas", name) for name in SHOWN],
     },
     "OperationProblem": {
         "type": "object",
