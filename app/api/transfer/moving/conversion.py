@@ -99,14 +99,14 @@ class Conversion:
         names = self.names[kind]
         ids = known.ids_of_names(self.user_id, kind, names)
         made = {key: self._id(kind, key) for key in names if key not in ids}
-        # One that was renamed or deleted here is not brought back under its old name.
+        # One that was renamed here stays so, and one that was deleted is made under another id.
         had = known.had(self.user_id, kind, list(made.values()))
         for key, row_id in made.items():
-            if row_id in had:
-                row_id = self._id(kind, f"{key}\nagain")
-            ids[key] = row_id
-            lines.write(line(kind, {"id": row_id, "name": names[key]}))
-            places.append(0)
+            live = had.get(row_id)
+            ids[key] = self._id(kind, f"{key}\nagain") if live is False else row_id
+            if not live:
+                lines.write(line(kind, {"id": ids[key], "name": names[key]}))
+                places.append(0)
         return ids
 
     def _task(
