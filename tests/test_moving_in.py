@@ -189,3 +189,29 @@ def test_a_repeated_request_is_answered_alike_for_the_same_parameters_alone(
     assert first.json == second.json
     assert second.headers["Idempotency-Replayed"] == "true"
     assert other.status_code == 422
+
+
+def test_a_newer_file_changes_what_nobody_has_touched_here(alice: Account) -> None:
+    first = takeout({"id": "1", "title": "a"}, {"id": "2", "title": "b"}, {"id": "3", "title": "c"})
+    moved(alice, first)
+    found = titles(alice)
+    alice.patch(f"/v1/tasks/{found['b']['id']}", json={"title": "mine"})
+    alice.delete(f"/v1/tasks/{found['c']['id']}")
+    newer = takeout(
+        {"id": "1", "title": "A", "status": "completed"},
+        {"id": "2", "title": "B"},
+        {"id": "3", "title": "C"},
+    )
+    looked = moved(alice, newer, dry_run="true")
+    report = moved(alice, newer)
+    assert looked == report
+    assert [report[name] for name in ("created", "updated", "unchanged")] == [0, 1, 2]
+    assert len(report["lossy"]) == 2
+    assert {title: task["complete"] for title, task in titles(alice).items()} == {
+        "A": True,
+        "mine": False,
+    }
+    again = moved(alice, newer)
+    assert [again[name] for name in ("created", "updated", "unchanged")] == [0, 0, 3]
+    moved(alice, first)
+    assert set(titles(alice)) == {"a", "mine"}

@@ -1,10 +1,11 @@
 """Making an import of another app's file: its tasks as the lines of an export of ours.
 
 Ids are made of what identifies a task in the other app, so the same task has the same id in each
-file. What the user has already under such an id is left as it is: sending a file again changes
-nothing, and neither brings back what was deleted nor undoes what was changed here.
+file. A digest of what came is kept: sending a file again changes nothing. What a newer file has
+changed is written, if nobody has changed or deleted the task here since; else it stays as it is.
 """
 
+import hashlib
 from array import array
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, NamedTuple
@@ -20,11 +21,14 @@ from app.api.transfer.moving.found import Found, FoundTask, Loss, Losses, Option
 from app.api.transfer.moving.refused import NotThisFormat
 from app.api.transfer.moving.trees import MOST_TASKS, Trees
 from app.core import deadline
+from app.db.sending import Row
 
 NAMESPACE: Final = UUID("5f3a1c7e-9b24-5d86-8e07-2c4b6a9d1f35")
 """Of the ids of everything that was moved in (RFC 9562, section 5.5)."""
 
 CHUNK: Final = 500
+
+STAYS: Final = "The task was changed or deleted here since, and stays as it is."
 
 Reader = Callable[[IO[bytes], Options], Iterator[Found]]
 
@@ -35,6 +39,10 @@ class Moved(NamedTuple):
     file: IO[bytes]
     lines: array[int]
     already_there: int
+    updates: set[int]
+    """The numbers of the lines that change a task which is there."""
+    fingerprints: dict[str, bytes]
+    """A digest of what came of each task that is to be written, by its id."""
     losses: Losses
 
 
@@ -48,6 +56,8 @@ class Conversion:
         self.losses = Losses()
         self.trees = Trees()
         self.offsets = array("Q")
+        self.updates: set[int] = set()
+        self.fingerprints: dict[str, bytes] = {}
         self.names: dict[str, dict[str, str]] = {"category": {}, "label": {}}
         """The names of each kind as first written, by the name in lower case."""
 
@@ -92,7 +102,7 @@ class Conversion:
                 already += self._write_tasks(chunk, lines, places)
                 chunk = []
         already += self._write_tasks(chunk, lines, places)
-        return Moved(lines, places, already, self.losses)
+        return Moved(lines, places, already, self.updates, self.fingerprints, self.losses)
 
     def _named(self, kind: str, lines: IO[bytes], places: "array[int]") -> dict[str, str]:
         """Return the ids of the names, and write a line for each that the user does not have."""
@@ -132,15 +142,36 @@ class Conversion:
     def _write_tasks(
         self, chunk: list[dict[str, Any]], lines: IO[bytes], places: "array[int]"
     ) -> int:
-        """Write the tasks that the user never had; return how many the user has or had."""
+        """Write the tasks that are new or have changed; return how many stay as they are."""
         deadline.renew()
-        there = known.had(self.user_id, "task", [each["data"]["id"] for each in chunk])
+        before = known.moved_before(self.user_id, [each["data"]["id"] for each in chunk])
+        written = 0
         for each in chunk:
-            if each["data"]["id"] not in there:
-                data = {name: value for name, value in each["data"].items() if value is not None}
-                lines.write(line("task", data))
-                places.append(each["line"])
-        return sum(each["data"]["id"] in there for each in chunk)
+            data = {name: value for name, value in each["data"].items() if value is not None}
+            row_id, digest = data["id"], _digest(data)
+            row = before.get(row_id)
+            if row and not self._is_to_change(each["line"], row, digest):
+                continue
+            if row:
+                self.updates.add(len(places) + 1)
+            self.fingerprints[row_id] = digest
+            lines.write(line("task", data))
+            places.append(each["line"])
+            written += 1
+        return len(chunk) - written
+
+    def _is_to_change(self, number: int, row: Row, digest: bytes) -> bool:
+        """Whether a task that is there has another content in the file, and was not touched."""
+        if row.fingerprint is None or bytes(row.fingerprint) == digest:
+            return False
+        if not (row.live and row.untouched):
+            self.losses.append(Loss(number, "", STAYS))
+            return False
+        return True
 
     def _id(self, kind: str, source: str) -> str:
         return str(uuid5(NAMESPACE, f"{self.form}\n{kind}\n{source}"))
+
+
+def _digest(data: dict[str, Any]) -> bytes:
+    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).digest()

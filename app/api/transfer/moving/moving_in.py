@@ -4,6 +4,7 @@ from array import array
 from typing import IO, Any
 
 from app.api.transfer.importing import Import
+from app.api.transfer.moving import known
 from app.api.transfer.moving.conversion import Conversion, Moved
 from app.api.transfer.moving.forms import FORMS
 from app.api.transfer.moving.found import Losses, Options
@@ -26,7 +27,7 @@ def move_in(
         raise invalid(f"is no file of this format: {error}", "format", parameter="format") from None
     with moved.file:
         try:
-            report = Import(user_id, moved.file).run() if writes else looked_at(moved.file)
+            report = written(user_id, moved) if writes else looked_at(moved)
         except Problem as problem:
             if "line" in problem.members:
                 problem.members["line"] = line_of(moved.lines, problem.members["line"])
@@ -34,14 +35,21 @@ def move_in(
     return told(report, moved)
 
 
-def looked_at(file: IO[bytes]) -> dict[str, Any]:
-    """Return the report of an import of lines that would all be new, without writing them."""
+def written(user_id: str, moved: Moved) -> dict[str, Any]:
+    """Import the lines, remember what came of each task, and return the report."""
+    report = Import(user_id, moved.file).run()
+    known.remember(user_id, moved.fingerprints)
+    return report
+
+
+def looked_at(moved: Moved) -> dict[str, Any]:
+    """Return the report of an import of the lines, without writing them."""
     report = Report()
-    for number, each in lines(file):
+    for number, each in lines(moved.file):
         if isinstance(each, list):
             report.refuse(number, each)
         elif each is not None:
-            report.accept(number, existed=False, changed=True)
+            report.accept(number, existed=number in moved.updates, changed=True)
     return report.members()
 
 
