@@ -29,6 +29,7 @@ from tests.assertions import refused
 from tests.conftest import PASSWORD, SECRET, Account, sending, settings_for
 from tests.contract import LINES
 from tests.hooks import hook
+from tests.moved import move_in
 from tests.people import give_password, sign_in
 from tests.walking import ids, page, walk
 
@@ -196,6 +197,7 @@ def owner(alice: Account, connection: Any) -> Owner:
     token_id, session_id = alice.create_token()["id"], session_of(alice)
     refresh = tokens["refresh_token"]
     webhook_id = hook(alice, "https://hooks.example.com/")["id"]
+    move_in(alice)
     rows = (made["id"], category_id, label_id, deleted, token_id, webhook_id, session_id)
     return Owner(alice, *rows, refresh, cursor)
 
@@ -474,7 +476,7 @@ def as_role(connection: Any) -> Iterator[Callable[..., list[Any]]]:
 
 def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., list[Any]]) -> None:
     of_tasks = ("task_labels", "task_reminders")
-    others = ("idempotency_keys", "webhooks")
+    others = ("idempotency_keys", "webhooks", "moved_tasks")
     for table in ("users", "categories", "labels", "tasks", *of_tasks, *others):
         sql = f"select count(*) from {table}"
         assert as_role(Role.APP, sql) == [(0,)]
@@ -509,6 +511,8 @@ def test_a_user_without_an_id_has_no_rows(owner: Owner, as_role: Callable[..., l
         (Role.WORKER, "update webhooks set url = 'https://example.com/' returning id"),
         (Role.WORKER, "select title from tasks"),
         (Role.WORKER, "select password_hash from users"),
+        (Role.APP, "delete from moved_tasks returning task_id"),
+        (Role.AUTH, "select * from moved_tasks"),
         (Role.AUTH, "select * from tasks"),
         (Role.AUTH, "select * from categories"),
         (Role.AUTH, "select * from labels"),

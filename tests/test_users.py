@@ -11,6 +11,7 @@ from app.core.ids import new_id
 from tests.assertions import refused
 from tests.conftest import PASSWORD, Account
 from tests.hooks import hook
+from tests.moved import move_in
 from tests.parallel import at_once
 from tests.people import Session, give_password, outlast_grace, session, sign_in
 
@@ -320,6 +321,7 @@ def test_erasing_the_account_removes_every_row_of_it_and_none_of_anyone_else(
         )
         account.create_token()
         hook(account, "https://hooks.example.com/")
+        move_in(account)
         account.post("/v1/tasks", json={"title": "Buy milk"}, headers=ONCE)
         deleted = account.create_task()
         account.delete(f"/v1/tasks/{deleted['id']}")
