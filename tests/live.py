@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 from urllib.request import Request, urlopen
 
 from tests.conftest import Account
+from tests.locks import until
 from tests.raw import connect
 from tests.rig.programs import Program, free_port
 from tests.rig.pushpin import Pushpin
@@ -49,6 +50,14 @@ class Live(NamedTuple):
         token: str = self.call(user, "GET", "/v1/changes?limit=1000")["next_token"]
         return token
 
+    def passes(self) -> bool:
+        """Whether Pushpin passes requests on; its parts have yet to find each other at first."""
+        try:
+            with urlopen(f"{self.pushpin.url}/health", timeout=30) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     def hints(self, user: Account) -> int:
         """How often Pushpin has been told of the user."""
         return self.pushpin.printed().count(f"publish channel={user.user_id} ")
@@ -71,7 +80,9 @@ def living(database_url: str, log: Path, **environment: str) -> Iterator[Live]:
         variables = {"DATABASE_URL": database_url, "GRIP_URL": pushpin.grip_url, **TOGETHER}
         service = served(log, port, **{**variables, **environment})
         base, program = stack.enter_context(service)
-        yield Live(pushpin, base, log, program)
+        live = Live(pushpin, base, log, program)
+        until(live.passes)
+        yield live
 
 
 class Waiting:

@@ -344,6 +344,7 @@ def test_a_client_misses_nothing_while_pushpin_is_away(own: Live, alice: Account
             assert stream.event() == {}
     own.create_task(alice, "meanwhile")
     own.pushpin.start()
+    until(own.passes)
     with streaming(own, alice, "", Last_Event_ID=last) as stream:
         assert titles(stream.event()) == ["meanwhile"]
         own.create_task(alice, "later")
