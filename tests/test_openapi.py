@@ -35,7 +35,7 @@ from tests.contract import LINES, OF_ACCOUNT, ROUTES, Route
 EACH = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
 BEYOND_SCHEMAS = {
-    *{"webhook_url", "events_repeated"},
+    *{"webhook_url", "events_repeated", "unfit", "format"},
     *{"cursor", "token", "wrong_password", "unknown_reference", "time_zone", "due_once", "past"},
     *{"rule", "local_time", "after_completion", "due_required"},
     *{"common_password", "email_as_password", "used_or_expired", "missing"},
