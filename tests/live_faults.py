@@ -274,7 +274,6 @@ def campaign(seconds: float) -> Campaign:
         cluster = stack.enter_context(Cluster.throwaway())
         migrate(cluster.url)
         found = Campaign(cluster, directory, stack)
-        stack.callback(found.hooks.dispatcher.threads.shutdown)
         found.run(seconds)
         return found
 

@@ -38,7 +38,11 @@ PRIVATE = (
     "172.31.255.255",
     "192.0.0.192",
     "192.0.2.1",
+    "192.31.196.1",
+    "192.52.193.1",
     "192.88.99.1",
+    "192.175.48.1",
+    "2620:4f:8000::1",
     "192.168.1.1",
     "198.18.0.1",
     "198.19.255.255",
@@ -392,6 +396,9 @@ class Raw(Dripping):
                     connection.settimeout(10)
                     connection.recv(65536)
                     connection.sendall(self.answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):  # closed with something unread, it would reset
+                        pass
                 except OSError:
                     continue
 

@@ -38,7 +38,6 @@ def hooks_url(cluster: str) -> Iterator[str]:
 def hooks(hooks_url: str) -> Iterator[Hooks]:
     made = Hooks(hooks_url)
     yield made
-    made.dispatcher.threads.shutdown()
     made.ask("delete from users")
 
 
@@ -149,7 +148,6 @@ def test_a_worker_goes_on_when_its_database_is_back(
         ExitStack() as stack,
     ):
         through = Hooks(proxy.url)
-        stack.callback(through.dispatcher.threads.shutdown)
         worker = stack.enter_context(through.worker(tmp_path / "log"))
         proxy.refuse()
         task = hooks.alice.create_task()
@@ -267,8 +265,6 @@ def test_secrets_are_sealed_anew_before_the_old_key_is_gone(
     before.alice.create_task()
     hooks.call()
     assert is_signed(receiver.received[-1], made["secret"])
-    for each in (before, changing):
-        each.dispatcher.threads.shutdown()
 
 
 def test_a_secret_whose_key_is_gone_is_an_error_of_its_webhook(
@@ -278,7 +274,6 @@ def test_a_secret_whose_key_is_gone_is_an_error_of_its_webhook(
     hooks.alice.create_task()
     without = Hooks(hooks.url, JWT_SECRET=OLD_SECRET)
     without.call()
-    without.dispatcher.threads.shutdown()
     assert receiver.received == []
     assert state(hooks.alice, made)["last_error"] == "UnknownKey"
     rotated = hooks.alice.post(f"/v1/webhooks/{made['id']}/rotate-secret").json

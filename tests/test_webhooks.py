@@ -8,11 +8,13 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.core.ids import new_id
+from app.ops.hooks import dispatcher, queries
 from tests.conftest import Account
 from tests.databases import migrate, own_database
 from tests.hooks import Hooks, hook, state
 from tests.lines import jsonl, send
 from tests.lines import task as line
+from tests.locks import until
 from tests.rig.receiver import Receiver, is_signed
 
 
@@ -27,7 +29,6 @@ def hooks_url(cluster: str) -> Iterator[str]:
 def hooks(hooks_url: str) -> Iterator[Hooks]:
     made = Hooks(hooks_url)
     yield made
-    made.dispatcher.threads.shutdown()
     made.ask("delete from users")
 
 
@@ -332,3 +333,103 @@ def test_of_several_writes_of_a_transaction_the_last_is_noted(
     hooks.ask(f"begin; {bump * 3} commit", *[alice.user_id] * 3)
     [(noted,)] = hooks.ask("select latest_version = change_seq from webhooks join users on true")
     assert noted
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "1 Jan 99999999999 00:00:00 GMT",
+        "1 Jan 2020 00:00:00 -999999999999999999",
+        "Thu, 01 Jan 1970",
+        "-1",
+        "1e9",
+        "9" * 60,
+        "soon",
+        "",
+    ],
+)
+def test_a_retry_after_that_is_none_is_as_if_there_were_none(
+    hooks: Hooks, alice: Account, receiver: Receiver, given: str
+) -> None:
+    made = hook(alice, receiver.url())
+    receiver.reply = failing(503, Retry_After=given)
+    alice.create_task()
+    hooks.call()
+    now = state(alice, made)
+    assert now["last_status"] == 503
+    waits = datetime.fromisoformat(now["next_attempt_at"]) - datetime.now(UTC)
+    assert waits.total_seconds() < 86_401
+
+
+@pytest.mark.parametrize("status", [500, 410])
+def test_what_the_old_url_answers_does_not_count_for_the_new_one(
+    hooks: Hooks, alice: Account, receiver: Receiver, status: int
+) -> None:
+    made = hook(alice, receiver.url("/old"))
+
+    def reply(message: Any) -> Any:
+        if message.path == "/new":
+            return 204, {}, b""
+        change = {"url": receiver.url("/new")}
+        assert alice.patch(f"/v1/webhooks/{made['id']}", json=change).status_code == 200
+        return status, {}, b""
+
+    receiver.reply = reply
+    hooks.ask("update webhooks set attempts = 9")
+    alice.create_task()
+    hooks.call()
+    assert [each.path for each in receiver.received] == ["/old", "/new"]
+    now = state(alice, made)
+    assert (now["last_status"], now["disabled_at"], now["next_attempt_at"]) == (204, None, None)
+
+
+def test_a_position_never_goes_back(hooks: Hooks, alice: Account, receiver: Receiver) -> None:
+    made = hook(alice, receiver.url(), "reminder")
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    for _ in range(3):
+        alice.create_task(reminders=[{"at": later}])
+    path = f"/v1/webhooks/{made['id']}"
+
+    def reply(_message: Any) -> Any:
+        for events in (["changes"], ["reminder"]):
+            assert alice.patch(path, json={"events": events}).status_code == 200
+        return 204, {}, b""
+
+    receiver.reply = reply
+    hooks.ring(alice)
+    hooks.call()
+    assert len(receiver.received) == 1
+    [(told,)] = hooks.ask("select told_reminder_at >= updated_at from webhooks")
+    assert told
+
+
+def test_who_is_slow_has_the_places_of_those_that_fail(
+    hooks: Hooks, alice: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(alice, receiver.url())
+    monkeypatch.setattr(dispatcher, "SLOW_SECONDS", 0.0)
+    alice.create_task()
+    hooks.call()
+    assert hooks.ask("select slow, attempts from webhooks") == [(True, 0)]
+    monkeypatch.setattr(dispatcher, "SLOW_SECONDS", 60.0)
+    alice.create_task()
+    with hooks.app.app_context():
+        hooks.begin()
+        [claimed] = queries.claim(0, 1)
+        queries.release(claimed)
+    hooks.call()
+    assert hooks.ask("select slow, attempts from webhooks") == [(False, 0)]
+
+
+def test_one_user_has_few_calls_at_once(hooks: Hooks, alice: Account, receiver: Receiver) -> None:
+    for n in range(10):
+        hook(alice, receiver.url(f"/{n}"))
+    receiver.reply = lambda _: None
+    alice.create_task()
+    with hooks.app.app_context():
+        hooks.dispatcher.turn()
+        assert len(hooks.dispatcher.calls) == dispatcher.MOST_OF_USER
+        receiver.free.set()
+    receiver.reply = lambda _: (204, {}, b"")
+    hooks.let_time_pass()
+    until(lambda: hooks.call() or len(receiver.by_path()) == 10)

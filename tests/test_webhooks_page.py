@@ -268,7 +268,6 @@ def test_after_a_resumption_all_that_was_missed_is_told_reminders_first(cluster:
         assert [each["type"] for each in told] == ["reminder", "reminder", "changes"]
         assert {each["data"]["task_id"] for each in told[:2]} == {*missed}
         assert state(hooks.alice, made)["last_status"] == 200
-        hooks.dispatcher.threads.shutdown()
 
 
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:

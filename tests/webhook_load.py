@@ -54,7 +54,6 @@ def campaign(endpoints: int, failing: float, hanging: float, seconds: float) -> 
         receiver = stack.enter_context(Receiver())
         migrate(cluster.url)
         hooks = Hooks(cluster.url)
-        stack.callback(hooks.dispatcher.threads.shutdown)
         ids = [new_id() for _ in range(endpoints)]
         some = int(endpoints * failing)
         fail = set(ids[:some])

@@ -21,8 +21,11 @@ SPECIAL: Final = tuple(
             "172.16.0.0/12",
             "192.0.0.0/24",  # also a cloud's metadata
             "192.0.2.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
             "192.88.99.0/24",
             "192.168.0.0/16",
+            "192.175.48.0/24",
             "198.18.0.0/15",
             "198.51.100.0/24",
             "203.0.113.0/24",
@@ -37,7 +40,7 @@ GLOBAL: Final = ip_network("2000::/3")
 """All of IPv6 that is public. What maps or embeds IPv4 elsewhere is not in it."""
 
 SPECIAL_GLOBAL: Final = tuple(
-    map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+    map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"))
 )
 """What is not public of that: protocols, examples, and addresses that embed IPv4."""
 

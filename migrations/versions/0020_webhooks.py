@@ -48,6 +48,7 @@ create table webhooks (
     claimed_until timestamptz,
     next_attempt_at timestamptz,
     attempts smallint not null default 0 constraint ck_webhooks_attempts check (attempts >= 0),
+    slow boolean not null default false,
     last_attempt_at timestamptz,
     last_status smallint,
     last_error text constraint ck_webhooks_last_error check (char_length(last_error) <= 200),
@@ -55,8 +56,10 @@ create table webhooks (
     constraint pk_webhooks primary key (user_id, id),
     constraint ck_webhooks_old_secret check ((old_secret is null) = (old_secret_until is null))
 );
-create index ix_webhooks_due_at on webhooks (due_at) where attempts = 0 and due_at is not null;
-create index ix_webhooks_retry_at on webhooks (due_at) where attempts > 0 and due_at is not null;
+create index ix_webhooks_due_at on webhooks (due_at)
+    where attempts = 0 and not slow and due_at is not null;
+create index ix_webhooks_retry_at on webhooks (due_at)
+    where (attempts > 0 or slow) and due_at is not null;
 alter table webhooks enable row level security;
 alter table webhooks force row level security;
 """
@@ -72,9 +75,9 @@ grant select (user_id, id, url, events, description, version, created_at, update
     delete on webhooks to tasks_app;
 grant select (user_id, id, url, events, secret, key_id, old_secret, old_secret_until,
         latest_version, latest_at, told_version, told_reminder_at, told_reminder_task_id,
-        test_requested_at, due_at, claimed_until, attempts, disabled_at),
+        test_requested_at, due_at, claimed_until, attempts, slow, disabled_at),
     update (secret, key_id, latest_version, latest_at, told_version, told_reminder_at,
-        told_reminder_task_id, test_requested_at, claimed_until, next_attempt_at, attempts,
+        told_reminder_task_id, test_requested_at, claimed_until, next_attempt_at, attempts, slow,
         last_attempt_at, last_status, last_error, disabled_at)
     on webhooks to tasks_worker;
 create policy own_rows on webhooks to tasks_app using ({OWN}) with check ({OWN});
@@ -101,6 +104,10 @@ declare
     rings timestamptz;
 begin
     if tg_op = 'UPDATE' then
+        if new.version > old.version then
+            -- A call that is under way decides nothing about what the user has changed meanwhile.
+            new.claimed_until := null;
+        end if;
         if new.secret <> old.secret and new.version > old.version then
             new.old_secret := old.secret;
             new.old_secret_until := clock_timestamp() + interval '24 hours';

@@ -2,7 +2,17 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Index,
+    SmallInteger,
+    Text,
+    Uuid,
+    false,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -42,6 +52,7 @@ class Webhook(Base):
     claimed_until: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     next_attempt_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    slow: Mapped[bool] = mapped_column(Boolean, server_default=false())
     last_attempt_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(True))
     last_status: Mapped[int | None] = mapped_column(SmallInteger)
     last_error: Mapped[str | None] = mapped_column(Text)
@@ -62,11 +73,11 @@ class Webhook(Base):
         Index(
             "ix_webhooks_due_at",
             due_at,
-            postgresql_where=text("attempts = 0 and due_at is not null"),
+            postgresql_where=text("attempts = 0 and not slow and due_at is not null"),
         ),
         Index(
             "ix_webhooks_retry_at",
             due_at,
-            postgresql_where=text("attempts > 0 and due_at is not null"),
+            postgresql_where=text("(attempts > 0 or slow) and due_at is not null"),
         ),
     )

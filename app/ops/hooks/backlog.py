@@ -7,8 +7,8 @@ from app.db.scope import Role, Scope
 MOST_COUNTED: Final = 10_001
 MILLISECONDS: Final = 800
 
-ANSWERING: Final = "attempts = 0 and due_at is not null"
-FAILING: Final = "attempts > 0 and due_at is not null"
+ANSWERING: Final = "attempts = 0 and not slow and due_at is not null"
+FAILING: Final = "(attempts > 0 or slow) and due_at is not null"
 
 
 def _count(condition: str) -> str:

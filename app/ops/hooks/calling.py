@@ -68,20 +68,20 @@ class Call:
     def _exchange(self, addresses: Any, headers: dict[str, str], body: bytes) -> Answer:
         connection = connect(addresses, self._left, self._watch)
         if self.url.scheme == "https":
-            connection = encrypted(connection, self.url.host, self.context)
-            self._watch(connection)
+            connection = encrypted(connection, self.url.host, self.context, self._watch)
         with connection:
             client = http.client.HTTPConnection(self.url.host, self.url.port)
             client.sock = Bounded(connection)
             client.request("POST", self.url.target, body, self._named(headers))
             response = client.getresponse()
             status = response.status
-            wait = _seconds(response.getheader("Retry-After"))
+            retry_after = response.getheader("Retry-After")
             with suppress(OSError, http.client.HTTPException):
                 response.read(MOST_BYTES)
         if 200 <= status < 300:
             return Answer(status)
-        return Answer(status, "Redirect" if 300 <= status < 400 else "Status", wait)
+        error = "Redirect" if 300 <= status < 400 else "Status"
+        return Answer(status, error, _seconds(retry_after))
 
     def _named(self, headers: dict[str, str]) -> dict[str, str]:
         """Name the host, without the scheme's own port (RFC 9110, section 7.2)."""
@@ -143,7 +143,7 @@ def _seconds(retry_after: str | None) -> float:
         return float(text[:9])
     try:
         at = parsedate_to_datetime(text[:40])
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(0.0, (at - datetime.now(UTC)).total_seconds())

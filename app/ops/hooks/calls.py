@@ -15,6 +15,7 @@ from app.core.secrets import accepted
 from app.ops.hooks.dispatcher import Dispatcher
 
 IDLE_SECONDS: Final = (0.7, 1.3)
+HURRY_SECONDS: Final = 0.1
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 10.0
 
@@ -70,4 +71,6 @@ class Calls:
             logger.exception("calling webhooks met an error that nobody foresaw")
             busy = None
         self.pause = 0.0
-        return 0.0 if busy else SystemRandom().uniform(*IDLE_SECONDS)
+        if busy:
+            return 0.0
+        return HURRY_SECONDS if self.dispatcher.hurries else SystemRandom().uniform(*IDLE_SECONDS)

@@ -63,13 +63,24 @@ def connect(
     raise failure
 
 
-def encrypted(connection: socket.socket, host: str, context: ssl.SSLContext) -> socket.socket:
-    """Return the connection in TLS, with the certificate of this host. Raises OSError."""
+def encrypted(
+    connection: socket.socket,
+    host: str,
+    context: ssl.SSLContext,
+    watch: Callable[[socket.socket], None],
+) -> socket.socket:
+    """Return the connection in TLS, with the certificate of this host. Raises OSError.
+
+    `watch` is given what takes the connection's place, before anything is sent on it.
+    """
+    wrapped = context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
     try:
-        return context.wrap_socket(connection, server_hostname=host)
+        watch(wrapped)
+        wrapped.do_handshake()
     except BaseException:
-        connection.close()
+        wrapped.close()
         raise
+    return wrapped
 
 
 def _resolved(host: str, port: int, seconds: float) -> Resolved:

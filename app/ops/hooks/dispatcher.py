@@ -7,9 +7,11 @@ holds no connection to the database.
 import logging
 import ssl
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import UTC, datetime
 from random import SystemRandom
+from threading import Thread
 from typing import Final, NamedTuple
 
 from app.core.config import Settings
@@ -21,10 +23,22 @@ from app.ops.hooks.message import Message, headers_of, message_of
 from app.ops.hooks.queries import Claim
 
 FRESH: Final = 64
-"""Calls at once to endpoints that accepted their last message."""
+"""Calls at once to endpoints that accepted their last message, and soon."""
 
 AGAIN: Final = 16
 """The same to those that did not."""
+
+MOST_OF_USER: Final = 3
+"""Calls of one user at once."""
+
+SLOW_SECONDS: Final = 2.0
+"""Whoever takes longer counts as slow, and has the places of those that fail the next time."""
+
+CROWD_SECONDS: Final = 0.3
+"""How long a webhook waits for other calls of its user."""
+
+HURRY_SECONDS: Final = 1.0
+"""How long after a reminder more of them are looked for without a pause."""
 
 PAUSES: Final = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Seconds until the second attempt, the third and so on. Source: Standard Webhooks, "Retries"."""
@@ -51,6 +65,7 @@ class Ended(NamedTuple):
     message: Message
     at: datetime
     answer: Answer
+    seconds: float = 0.0
 
 
 class UnderWay(NamedTuple):
@@ -67,7 +82,7 @@ class Dispatcher:
         self.networks = settings.webhook_allow_networks
         self.accepted = accepted
         self.context = ssl.create_default_context()
-        self.threads = ThreadPoolExecutor(FRESH + AGAIN, "webhook")
+        self.hurries_until = 0.0
         self.calls: dict[Future[Ended], UnderWay] = {}
 
     def turn(self) -> bool:
@@ -77,9 +92,14 @@ class Dispatcher:
         then ends by itself, and the message is sent again, with its id.
         """
         ended = self.settle(TURN_SECONDS if self.calls else 0.0)
-        again = sum(each.claimed.attempts > 0 for each in self.calls.values())
+        again = sum(each.claimed.is_behind for each in self.calls.values())
         claims = queries.claim(FRESH - (len(self.calls) - again), AGAIN - again)
+        users = Counter(each.claimed.user_id for each in self.calls.values())
         for claimed in claims:
+            if users[claimed.user_id] >= MOST_OF_USER:
+                queries.release(claimed, CROWD_SECONDS)
+                continue
+            users[claimed.user_id] += 1
             self._begin(claimed)
         return bool(ended or claims)
 
@@ -103,7 +123,6 @@ class Dispatcher:
         for each in self.calls.values():
             each.call.cut()
             queries.release(each.claimed)
-        self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, claimed: Claim) -> None:
         if claimed.account_disabled:
@@ -121,25 +140,45 @@ class Dispatcher:
             self._record(Ended(claimed, message, at, Answer(error="UnknownKey")))
             return
         call = Call(url, self.networks, self.context)
-        future = self.threads.submit(
-            lambda: Ended(claimed, message, at, call.send(headers, message.body))
-        )
+        future: Future[Ended] = Future()
+
+        def run() -> None:
+            begun = time.monotonic()
+            try:
+                answer = call.send(headers, message.body)
+            except Exception:
+                logger.exception("a call met an error that nobody foresaw")
+                answer = Answer(error="Internal")
+            future.set_result(Ended(claimed, message, at, answer, time.monotonic() - begun))
+
         self.calls[future] = UnderWay(call, claimed)
+        # A thread for each call, and not a pool: Python waits for those of a pool when it ends.
+        Thread(target=run, name="webhook", daemon=True).start()
+
+    @property
+    def hurries(self) -> bool:
+        """Whether a reminder was told a moment ago, so that more of them may be due."""
+        return time.monotonic() < self.hurries_until
 
     def _record(self, ended: Ended) -> None:
-        claimed, message, at, answer = ended
+        claimed, message, at, answer, seconds = ended
+        slow = seconds > SLOW_SECONDS
+        if message.kind == "reminder":
+            self.hurries_until = time.monotonic() + HURRY_SECONDS
         fields: dict[str, object] = {"webhook": claimed.id, "kind": message.kind}
         outcome: dict[str, object] = {
             "attempted_at": at,
             "status": answer.status,
             "error": answer.error,
+            "slow": slow,
         }
         if message.kind == "test":
             test = {"test_requested_at": claimed.test_requested_at}
             queries.record_tested(claimed, **outcome, **test)
             amounts_to = "tested"
         elif answer.accepted:
-            progress = {"attempted_at": at, "status": answer.status, **message.progress}
+            told = {"attempted_at": at, "status": answer.status, "slow": slow}
+            progress = {**told, **message.progress}
             queries.record_told(claimed, **progress)
             amounts_to = "called"
         else:

@@ -18,15 +18,16 @@ WORKER: Final = Scope(Role.WORKER)
 LEASE_SECONDS: Final = 60
 """How long a claim lasts: longer than a call and what recording it may take."""
 
-# Endpoints that answer and those that do not are found by indexes of their own, so that the second
-# do not take the turns of the first. An account that is disabled is looked at again tomorrow.
+# Endpoints that answer soon, and those that fail or are slow, are found by indexes of their own, so
+# that the second do not take the turns of the first. An account that is disabled is looked at again
+# tomorrow.
 CLAIM: Final = Statement(
     text(f"""
 with fresh as (
-    select user_id, id from webhooks where attempts = 0 and due_at <= now()
+    select user_id, id from webhooks where attempts = 0 and not slow and due_at <= now()
         order by due_at limit :fresh for update skip locked
 ), again as (
-    select user_id, id from webhooks where attempts > 0 and due_at <= now()
+    select user_id, id from webhooks where (attempts > 0 or slow) and due_at <= now()
         order by due_at limit :again for update skip locked
 ), due as (
     select * from fresh union all select * from again
@@ -34,12 +35,12 @@ with fresh as (
     update webhooks set claimed_until = now() + interval '{LEASE_SECONDS} seconds' from due
         where webhooks.user_id = due.user_id and webhooks.id = due.id
         returning webhooks.user_id, webhooks.id, url, events, secret, old_secret, old_secret_until,
-            claimed_until, attempts, test_requested_at, latest_version, latest_at, told_version,
-            told_reminder_at, told_reminder_task_id, disabled_at
+            claimed_until, attempts, slow, test_requested_at, latest_version, latest_at,
+            told_version, told_reminder_at, told_reminder_task_id, disabled_at
 )
 select claimed.user_id, claimed.id, claimed.url, claimed.secret,
     case when claimed.old_secret_until > now() then claimed.old_secret end as old_secret,
-    claimed.claimed_until, claimed.attempts, claimed.test_requested_at,
+    claimed.claimed_until, claimed.attempts, claimed.slow, claimed.test_requested_at,
     claimed.latest_version, claimed.latest_at,
     'changes' = any (claimed.events) and claimed.latest_version > claimed.told_version
         as has_changes,
@@ -62,7 +63,7 @@ TOLD: Final = Statement(
     text(f"""
 with told as (
     update webhooks
-        set claimed_until = null, next_attempt_at = null, attempts = 0,
+        set claimed_until = null, next_attempt_at = null, attempts = 0, slow = :slow,
             last_attempt_at = :attempted_at, last_status = :status, last_error = null,
             told_version = greatest(told_version, cast(:version as bigint)),
             told_reminder_at = coalesce(cast(:reminder_at as timestamptz), told_reminder_at),
@@ -80,7 +81,7 @@ FAILED: Final = Statement(
     text(f"""
 with failed as (
     update webhooks
-        set claimed_until = null, attempts = attempts + 1,
+        set claimed_until = null, attempts = attempts + 1, slow = :slow,
             last_attempt_at = :attempted_at, last_status = :status, last_error = :error,
             next_attempt_at = now() + make_interval(secs => :pause),
             disabled_at = case when cast(:pause as double precision) is null then now() end
@@ -95,7 +96,7 @@ select disabled from failed
 TESTED: Final = Statement(
     text(f"""
 update webhooks
-    set claimed_until = null, last_attempt_at = :attempted_at, last_status = :status,
+    set claimed_until = null, slow = :slow, last_attempt_at = :attempted_at, last_status = :status,
         last_error = :error, test_requested_at = case
             when test_requested_at > :test_requested_at then test_requested_at end
     where {MINE} returning id
@@ -120,6 +121,7 @@ class Claim(NamedTuple):
     old_secret: str | None
     claimed_until: datetime
     attempts: int
+    slow: bool
     test_requested_at: datetime | None
     latest_version: int
     latest_at: datetime
@@ -128,6 +130,11 @@ class Claim(NamedTuple):
     reminder_task_id: str | None
     disabled: bool
     account_disabled: bool
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has one of the places of endpoints that fail or are slow."""
+        return self.attempts > 0 or self.slow
 
     @property
     def key(self) -> dict[str, object]:
