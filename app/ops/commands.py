@@ -19,6 +19,7 @@ from app.db.run import execute
 from app.ops import composing, purging
 from app.ops.accounts import find_user, the_user, users
 from app.ops.doctor.command import doctor
+from app.ops.importing import import_file
 from app.ops.one_line import one_line_errors
 from app.ops.worker import work
 from app.rows.restoring import KEPT_DAYS
@@ -119,6 +120,6 @@ def migrations(app: Flask) -> Any:
 def init_app(app: Flask) -> None:
     """Add the commands to `flask`."""
     app.cli = Commands(app)
-    for command in (users, tokens, work, purge, doctor, show_config, show_version):
+    for command in (*(users, tokens, import_file, work, purge, doctor, show_config, show_version),):
         app.cli.add_command(command)
     app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # initialised on first use

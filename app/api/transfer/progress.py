@@ -3,8 +3,11 @@
 import time
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from operator import itemgetter
 from typing import Any, Final, TypeVar
+
+from flask import has_request_context
 
 from app.api.transfer.reading import Defects, defect
 from app.auth.policies import with_account
@@ -33,7 +36,9 @@ class Budget:
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
-        self.end = time.monotonic() + LONGEST_SECONDS
+        self.of_request = has_request_context()
+        """Whether a client waits for the import; a command's takes the time that it needs."""
+        self.end = time.monotonic() + LONGEST_SECONDS if self.of_request else inf
         self.chunks = 0
         self.last_line = 0
         """The last line that is dealt with, and all lines before it."""
@@ -46,7 +51,7 @@ class Budget:
         It counts as a request and has as much time. Raises Problem 503 to stop the import, and
         whatever the write raises.
         """
-        if lifecycle.leaving() or is_closed(current()):
+        if lifecycle.leaving() or (self.of_request and is_closed(current())):
             raise self.interrupted()
         self.require_time()
         self._count_chunk()
@@ -84,8 +89,13 @@ class Budget:
         return Problem(IMPORT_INTERRUPTED, headers=headers, line=self.last_line)
 
     def _count_chunk(self) -> None:
-        """Count a request of the user, but for the first, which the request itself was."""
+        """Count a request of the user, but for the first, which the request itself was.
+
+        A command's import counts as none.
+        """
         self.chunks += 1
+        if not self.of_request:
+            return
         if self.chunks > 1 and (wait := request_limits().count_more(self.user_id, 1)):
             raise self.interrupted(wait)
 
