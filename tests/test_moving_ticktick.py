@@ -21,8 +21,8 @@ from app.api.tasks.reminders import Reminder
 from app.api.tasks.rules import canonical
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.ticktick import MOST_LOSSES, read
-from app.api.transfer.moving.ticktick_rows import LONGEST_RECORD, MOST_ROWS
+from app.api.transfer.moving.ticktick.reader import MOST_LOSSES, read
+from app.api.transfer.moving.ticktick.rows import LONGEST_RECORD, MOST_ROWS
 from app.core.texts import is_visible
 from tests.hostile import TEXTS
 

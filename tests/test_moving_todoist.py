@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.tasks.rules import after_completion, canonical
-from app.api.transfer.moving import todoist_rows, todoist_tasks
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.todoist import MORE_LOSSES, MOST_LOSSES, read
+from app.api.transfer.moving.todoist import rows as todoist_rows
+from app.api.transfer.moving.todoist import tasks as todoist_tasks
+from app.api.transfer.moving.todoist.reader import MORE_LOSSES, MOST_LOSSES, read
 
 SAMPLES: Final = sorted(Path(__file__).with_name("moving").joinpath("todoist").glob("*.csv"))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.tasks.rules import after_completion, canonical
-from app.api.transfer.moving.todoist_dates import Due, due
-from app.api.transfer.moving.todoist_days import Unreadable
+from app.api.transfer.moving.todoist.dates import Due, due
+from app.api.transfer.moving.todoist.days import Unreadable
 
 FRIDAY: Final = date(2026, 11, 20)
 """The day of the export in these tests."""

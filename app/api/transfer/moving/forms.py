@@ -2,8 +2,10 @@
 
 from typing import Final, NamedTuple
 
-from app.api.transfer.moving import calendar_tasks, google, microsoft, ticktick, todoist
+from app.api.transfer.moving import calendar_tasks, google, microsoft
 from app.api.transfer.moving.conversion import Reader
+from app.api.transfer.moving.ticktick import reader as ticktick
+from app.api.transfer.moving.todoist import reader as todoist
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Final
 
-from app.api.transfer.moving.todoist_days import Unreadable, Words, clock, day, number
-from app.api.transfer.moving.todoist_patterns import (
+from app.api.transfer.moving.todoist.days import Unreadable, Words, clock, day, number
+from app.api.transfer.moving.todoist.patterns import (
     LACKING,
     SHORTEST_MONTH,
     UNITS,

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from app.api.tasks.rules import WEEKDAYS, canonical
-from app.api.transfer.moving.todoist_days import NO_DAY, Unreadable, Words, days_after, moment
-from app.api.transfer.moving.todoist_repeats import Repetition, repetition
+from app.api.transfer.moving.todoist.days import NO_DAY, Unreadable, Words, days_after, moment
+from app.api.transfer.moving.todoist.repeats import Repetition, repetition
 
 LONGEST_DATE: Final = 200
 """Characters; Todoist's own texts are far shorter."""

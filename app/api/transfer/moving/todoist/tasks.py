@@ -8,11 +8,11 @@ from datetime import date, datetime
 from typing import Final
 
 from app.api.transfer.moving.found import LONGEST_DESCRIPTION, FoundTask, Loss, Options
-from app.api.transfer.moving.todoist_dates import ISO, due
-from app.api.transfer.moving.todoist_days import Unreadable
-from app.api.transfer.moving.todoist_rows import Row
-from app.api.transfer.moving.todoist_texts import labelled, lines, quoted
-from app.api.transfer.moving.todoist_times import export_time, is_zone, local_day, set_due
+from app.api.transfer.moving.todoist.dates import ISO, due
+from app.api.transfer.moving.todoist.days import Unreadable
+from app.api.transfer.moving.todoist.rows import Row
+from app.api.transfer.moving.todoist.texts import labelled, lines, quoted
+from app.api.transfer.moving.todoist.times import export_time, is_zone, local_day, set_due
 from app.core.texts import is_visible
 
 PRIORITIES: Final = {"1": "high", "2": "medium", "3": "low", "4": "none", "": "none"}

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from app.api.tasks import rules
 from app.api.tasks.reminders import DURATION, LONGEST, MOST_DAYS
-from app.api.transfer.moving.ticktick_rows import Row, quoted
+from app.api.transfer.moving.ticktick.rows import Row, quoted
 from app.web.fields.zones import LONGEST_TIME_ZONE, TimeZone
 
 ZONE: Final[TypeAdapter[str]] = TypeAdapter(TimeZone)

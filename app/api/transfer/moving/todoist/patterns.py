@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from app.api.tasks.rules import WEEKDAYS as NAMES
-from app.api.transfer.moving.todoist_days import (
+from app.api.transfer.moving.todoist.days import (
     MONTHS,
     WEEKDAYS,
     Unreadable,

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import IO, Final
 
 from app.api.transfer.moving.found import Loss
-from app.api.transfer.moving.ticktick_dates import read_instant
-from app.api.transfer.moving.ticktick_rows import Row, quoted, rows
+from app.api.transfer.moving.ticktick.dates import read_instant
+from app.api.transfer.moving.ticktick.rows import Row, quoted, rows
 
 KINDS: Final = {"", "TEXT", "TASK", "CHECKLIST"}
 """Kinds of rows that are tasks."""

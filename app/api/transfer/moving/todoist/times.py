@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter, ValidationError
 
 from app.api.transfer.moving.found import FoundTask
-from app.api.transfer.moving.todoist_dates import Due, due
-from app.api.transfer.moving.todoist_days import Unreadable
+from app.api.transfer.moving.todoist.dates import Due, due
+from app.api.transfer.moving.todoist.days import Unreadable
 from app.web.fields.zones import TimeZone
 
 ZONE: Final[TypeAdapter[str]] = TypeAdapter(TimeZone)

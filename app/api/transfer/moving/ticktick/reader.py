@@ -11,15 +11,15 @@ from hashlib import sha256
 from typing import IO, Final
 
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
-from app.api.transfer.moving.ticktick_dates import (
+from app.api.transfer.moving.ticktick.dates import (
     Times,
     read_instant,
     read_reminders,
     read_rule,
     read_times,
 )
-from app.api.transfer.moving.ticktick_rows import ABANDONED, Row, quoted, rows
-from app.api.transfer.moving.ticktick_survey import KINDS, Survey, survey
+from app.api.transfer.moving.ticktick.rows import ABANDONED, Row, quoted, rows
+from app.api.transfer.moving.ticktick.survey import KINDS, Survey, survey
 from app.core.texts import is_visible
 
 MOST_LOSSES: Final = 10_000

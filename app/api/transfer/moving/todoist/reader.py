@@ -8,9 +8,9 @@ from typing import IO, Final
 from app.api.transfer.moving.archives import entries
 from app.api.transfer.moving.found import Found, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.todoist_rows import NO_TEXT, NoHeader, rows
-from app.api.transfer.moving.todoist_tasks import Project
-from app.api.transfer.moving.todoist_texts import quoted
+from app.api.transfer.moving.todoist.rows import NO_TEXT, NoHeader, rows
+from app.api.transfer.moving.todoist.tasks import Project
+from app.api.transfer.moving.todoist.texts import quoted
 
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip begins; the second one is without entries."""
