@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.transfer.calendars import BEGIN, END, todos
-from app.api.transfer.moving.calendar_lines import LARGEST, LONGEST_LINE, MOST_LINES, blocks
-from app.api.transfer.moving.calendar_sources import MOST_SAID, OUR_PRODUCT
-from app.api.transfer.moving.calendar_tasks import KNOWN, MOST_LOSSES, read
-from app.api.transfer.moving.calendar_zones import OwnZone, Unreadable
+from app.api.transfer.moving.calendar.lines import LARGEST, LONGEST_LINE, MOST_LINES, blocks
+from app.api.transfer.moving.calendar.reader import KNOWN, MOST_LOSSES, read
+from app.api.transfer.moving.calendar.sources import MOST_SAID, OUR_PRODUCT
+from app.api.transfer.moving.calendar.zones import OwnZone, Unreadable
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
 from tests.hostile import TEXTS

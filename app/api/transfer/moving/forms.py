@@ -2,7 +2,8 @@
 
 from typing import Final, NamedTuple
 
-from app.api.transfer.moving import calendar_tasks, google, microsoft
+from app.api.transfer.moving import google, microsoft
+from app.api.transfer.moving.calendar import reader as calendar_tasks
 from app.api.transfer.moving.conversion import Reader
 from app.api.transfer.moving.ticktick import reader as ticktick
 from app.api.transfer.moving.todoist import reader as todoist

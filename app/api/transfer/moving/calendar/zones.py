@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from app.api.tasks.rules import WEEKDAYS, canonical
-from app.api.transfer.moving.calendar_lines import Block
-from app.api.transfer.moving.calendar_properties import Property, decoded, name_of, parsed
+from app.api.transfer.moving.calendar.lines import Block
+from app.api.transfer.moving.calendar.properties import Property, decoded, name_of, parsed
 
 MOST_RULES: Final = 20
 MOST_ONSETS: Final = 2000

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic_core import PydanticCustomError
 
 from app.api.tasks.rules import canonical
-from app.api.transfer.moving.calendar_properties import Component, Property, quoted
-from app.api.transfer.moving.calendar_zones import OwnZone, Unreadable
+from app.api.transfer.moving.calendar.properties import Component, Property, quoted
+from app.api.transfer.moving.calendar.zones import OwnZone, Unreadable
 
 LONGEST_VALUE: Final = 64
 """Characters of a time or a duration."""

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Final
 
-from app.api.transfer.moving.calendar_properties import Component, quoted
-from app.api.transfer.moving.calendar_times import Zones, read_moment
+from app.api.transfer.moving.calendar.properties import Component, quoted
+from app.api.transfer.moving.calendar.times import Zones, read_moment
 from app.api.transfer.moving.found import FoundTask
 
 OPEN: Final = {"NEEDS-ACTION", "IN-PROCESS"}

@@ -4,10 +4,10 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 from app.api.tasks.reminders import DURATION, LONGEST, MOST_DAYS
-from app.api.transfer.moving.calendar_lines import Block
-from app.api.transfer.moving.calendar_properties import Component, Property, quoted
-from app.api.transfer.moving.calendar_times import Moment, Zones, length_of
-from app.api.transfer.moving.calendar_zones import Unreadable
+from app.api.transfer.moving.calendar.lines import Block
+from app.api.transfer.moving.calendar.properties import Component, Property, quoted
+from app.api.transfer.moving.calendar.times import Moment, Zones, length_of
+from app.api.transfer.moving.calendar.zones import Unreadable
 from app.api.transfer.moving.found import Loss
 
 KNOWN: Final = {

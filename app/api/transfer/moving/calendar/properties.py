@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from app.api.transfer.moving.calendar_lines import LONGEST_LINE, Block, Line
+from app.api.transfer.moving.calendar.lines import LONGEST_LINE, Block, Line
 from app.api.transfer.moving.found import Loss
 
 NAME: Final = re.compile(rb"([A-Za-z0-9_.-]{1,60})[ \t]*(?=[;:])")

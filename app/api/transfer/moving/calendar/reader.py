@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
-from app.api.transfer.moving.calendar_alarms import alarms_of, lose_snoozes, reminders
-from app.api.transfer.moving.calendar_lines import CALENDAR, Block, blocks, lines
-from app.api.transfer.moving.calendar_properties import Component, Property, quoted
-from app.api.transfer.moving.calendar_sources import Calendar, Others, Sources, Survey
-from app.api.transfer.moving.calendar_status import complete, instant_of, is_taken
-from app.api.transfer.moving.calendar_times import Moment, Zones, due_of, rule_of
+from app.api.transfer.moving.calendar.alarms import alarms_of, lose_snoozes, reminders
+from app.api.transfer.moving.calendar.lines import CALENDAR, Block, blocks, lines
+from app.api.transfer.moving.calendar.properties import Component, Property, quoted
+from app.api.transfer.moving.calendar.sources import Calendar, Others, Sources, Survey
+from app.api.transfer.moving.calendar.status import complete, instant_of, is_taken
+from app.api.transfer.moving.calendar.times import Moment, Zones, due_of, rule_of
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
 

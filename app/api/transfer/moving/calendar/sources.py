@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final
 
-from app.api.transfer.moving.calendar_lines import CALENDAR, Block, Line, blocks
-from app.api.transfer.moving.calendar_properties import Component, decoded, name_of, parsed
-from app.api.transfer.moving.calendar_times import iana_name
-from app.api.transfer.moving.calendar_zones import OwnZone, Unreadable, of_name
+from app.api.transfer.moving.calendar.lines import CALENDAR, Block, Line, blocks
+from app.api.transfer.moving.calendar.properties import Component, decoded, name_of, parsed
+from app.api.transfer.moving.calendar.times import iana_name
+from app.api.transfer.moving.calendar.zones import OwnZone, Unreadable, of_name
 from app.api.transfer.moving.found import Loss
 
 OUR_PRODUCT: Final = "-//Tasks API//EN"
