@@ -10,6 +10,7 @@ from app.api.kinds import IN_ORDER
 from app.rows.kind import Kind
 from app.web.fields.identifiers import Email, Id
 from app.web.fields.inputs import Body, Query, examples
+from app.web.fields.scalars import Flag
 from app.web.fields.strings import Line
 from app.web.fields.times import Timestamp
 from app.web.fields.zones import TimeZone
@@ -78,7 +79,7 @@ class ImportQuery(Query):
         ),
     ] = None
     dry_run: Annotated[
-        bool,
+        Flag,
         Field(
             description="Whether only the report is wanted, and nothing written. Not for `jsonl`."
         ),
