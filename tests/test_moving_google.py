@@ -1,0 +1,86 @@
+"""Tasks of Google, from Takeout."""
+
+from contextlib import suppress
+from io import BytesIO
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.transfer.moving.found import Options
+from app.api.transfer.moving.google import read
+from app.api.transfer.moving.refused import NotThisFormat
+from tests.moving_json import (
+    assert_valid,
+    completed,
+    found,
+    growth,
+    many,
+    mutated,
+    sample,
+    samples,
+    values,
+)
+
+NAMES: Final = samples("google")
+FILES: Final = [sample("google", name)[0] for name in NAMES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_read_as_written_beside_it(name: str) -> None:
+    data, expected = sample("google", name)
+
+    if "refused" in expected:
+        with pytest.raises(NotThisFormat) as refused:
+            found(read, data)
+        assert str(refused.value) == expected["refused"]
+    else:
+        assert found(read, data, **expected.get("options", {})) == completed(expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_file_has_the_same_sources(name: str) -> None:
+    data, expected = sample("google", name)
+    if "refused" not in expected:
+        assert found(read, data) == found(read, data)
+
+
+@given(st.binary(max_size=300) | mutated(FILES))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    with suppress(NotThisFormat):
+        assert_valid(read(BytesIO(data), Options()))
+
+
+@given(values("kind id title items tasks notes status due completed created parent position links"))
+def test_members_of_any_type_are_read_or_reported(value: bytes) -> None:
+    data = b'{"kind":"tasks#taskLists","items":[{"title":"L","items":[%s]}]}' % value
+
+    assert_valid(read(BytesIO(data), Options()))
+
+
+def test_long_texts_are_left_as_they_are() -> None:
+    title, notes = "t" * 100_000, "n" * 100_000
+    data = f'{{"items":[{{"items":[{{"id":"a","title":"{title}","notes":"{notes}"}}]}}]}}'
+
+    (task,) = found(read, data.encode())["tasks"]
+
+    assert (task["title"], task["description"]) == (title, notes)
+
+
+def test_losses_are_bounded() -> None:
+    data = many(10_002, '{"items":[{"items":[%s]}]}', '{"id":"%d","title":""}')
+
+    everything = found(read, data)
+
+    assert len(everything["tasks"]) == 10_002
+    assert len(everything["lossy"]) == 10_001
+    detail = "More than 10,000 losses; no more are listed."
+    assert everything["lossy"][-1] == {"line": 10_001, "field": "", "detail": detail}
+
+
+def test_ten_thousand_tasks_take_little_more_memory_than_the_file() -> None:
+    task = '{"id":"%d","title":"T","notes":"N","status":"needsAction","links":[{"link":"L"}]}'
+    data = many(10_000, '{"items":[{"items":[%s]}]}', task)
+
+    assert growth(read, data) < 2_000_000
