@@ -437,7 +437,9 @@ def test_unknown_and_repeated_query_parameters_are_422(caller: Account, route: R
         ("limit%5B%5D=1", "limit[]"),
         ("model_config=1", "model_config"),
     ):
-        assert places(caller.call(route.method, f"{route.path}?{query}"), "parameter") == [name], query
+        assert places(caller.call(route.method, f"{route.path}?{query}"), "parameter") == [name], (
+            query
+        )
 
 
 @each(QUERIES)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from app.api.transfer.moving.found import Options
-from app.api.transfer.moving.microsoft import read
-from app.api.transfer.moving.microsoft_rules import rule_of
-from app.api.transfer.moving.microsoft_task import LONGEST_HTML
+from app.api.transfer.moving.microsoft.reader import read
+from app.api.transfer.moving.microsoft.rules import rule_of
+from app.api.transfer.moving.microsoft.task import LONGEST_HTML
 from app.api.transfer.moving.refused import NotThisFormat
 from tests.moving_json import (
     assert_valid,

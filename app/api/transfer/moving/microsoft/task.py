@@ -10,8 +10,8 @@ from typing import Any, Final
 from app.api.transfer.moving.found import FoundTask, Options
 from app.api.transfer.moving.html_text import text_of
 from app.api.transfer.moving.items import Item, Sources, Unreadable, kept, shown
-from app.api.transfer.moving.microsoft_rules import rule_of
-from app.api.transfer.moving.microsoft_times import (
+from app.api.transfer.moving.microsoft.rules import rule_of
+from app.api.transfer.moving.microsoft.times import (
     due_day,
     instant,
     kept_time,

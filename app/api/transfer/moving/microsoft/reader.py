@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 from app.api.transfer.moving.found import Found, Loss, Options
 from app.api.transfer.moving.items import Item, Sources, capped, shown
 from app.api.transfer.moving.json_file import load
-from app.api.transfer.moving.microsoft_task import tasks_of
+from app.api.transfer.moving.microsoft.task import tasks_of
 from app.api.transfer.moving.refused import NotThisFormat
 
 MORE: Final = "@odata.nextLink"

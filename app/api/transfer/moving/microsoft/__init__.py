@@ -1,0 +1,1 @@
+"""Files of Microsoft To Do."""
