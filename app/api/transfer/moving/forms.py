@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from app.api.transfer.moving import google
 from app.api.transfer.moving.calendar import reader as calendar_tasks
 from app.api.transfer.moving.conversion import Reader
-from app.api.transfer.moving.microsoft.reader import reader as microsoft
+from app.api.transfer.moving.microsoft import reader as microsoft
 from app.api.transfer.moving.ticktick import reader as ticktick
 from app.api.transfer.moving.todoist import reader as todoist
 
