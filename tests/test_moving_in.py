@@ -215,3 +215,53 @@ def test_a_newer_file_changes_what_nobody_has_touched_here(alice: Account) -> No
     assert [again[name] for name in ("created", "updated", "unchanged")] == [0, 0, 3]
     moved(alice, first)
     assert set(titles(alice)) == {"a", "mine"}
+
+
+def test_our_own_calendar_comes_back_as_it_was(alice: Account, bob: Account) -> None:
+    """But for what a calendar cannot hold: ids, versions, and times of ours alone."""
+    garden = alice.create_category(name="Garden")["id"]
+    labels = [alice.create_label(name=name)["id"] for name in ("Soon", "Home, sweet")]
+    parent = alice.create_task(
+        title="Plant, water; wait",
+        description="Two lines\nof text",
+        category_id=garden,
+        label_ids=labels,
+        priority="high",
+        due_at="2099-03-01T08:30:00Z",
+        recurrence={"rule": "FREQ=WEEKLY;BYDAY=SU", "time_zone": "Europe/Oslo"},
+        reminders=[{"before": "PT15M"}, {"at": "2099-02-01T08:00:00Z"}],
+    )
+    child = alice.create_task(title="Buy seed", parent_id=parent["id"], due_date="2099-02-01")
+    alice.create_task(title="Ask Ada", parent_id=child["id"], category_id=None)
+    done = alice.create_task(title="Done", priority="low")
+    alice.patch(f"/v1/tasks/{done['id']}", json={"complete": True})
+
+    report = moved(bob, alice.get("/v1/export?format=ics").data, "ics")
+
+    assert (report["refused"], report["created"]) == (0, 4 + 1 + 2)
+    assert seen(bob) == seen(alice)
+    again = moved(bob, alice.get("/v1/export?format=ics").data, "ics")
+    assert (again["created"], again["updated"]) == (0, 0)
+
+
+def seen(account: Account) -> list[dict[str, Any]]:
+    """The tasks in terms that do not depend on ids."""
+    tasks = walk(account)
+    names = {each["id"]: each["name"] for each in walk(account, "/v1/categories")}
+    names |= {each["id"]: each["name"] for each in walk(account, "/v1/labels")}
+    names |= {task["id"]: task["title"] for task in tasks}
+    same = ("title", "description", "complete", "priority", "due_date", "due_at")
+    found = [
+        {
+            **{name: task[name] for name in same},
+            "completed_at": (task["completed_at"] or "")[:19],  # to the second (RFC 5545)
+            "category": names.get(task["category_id"]),
+            "parent": names.get(task["parent_id"]),
+            "labels": sorted(names[each] for each in task["label_ids"]),
+            "rule": task["recurrence"] and task["recurrence"]["rule"],
+            "zone": task["recurrence"] and task["recurrence"]["time_zone"],
+            "reminders": sorted(map(str, task["reminders"])),
+        }
+        for task in tasks
+    ]
+    return sorted(found, key=lambda task: str(task["title"]))
