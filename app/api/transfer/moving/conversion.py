@@ -37,7 +37,7 @@ class Moved(NamedTuple):
     """The lines to import, the line of the other app's file of each of them, and the report."""
 
     file: IO[bytes]
-    lines: array[int]
+    lines: "array[int]"
     already_there: int
     updates: set[int]
     """The numbers of the lines that change a task which is there."""
