@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from app.api.transfer.moving.json_file import LARGEST, MOST_VALUES
 
 from app.api.transfer.moving.archives import LARGEST_CONTENT, MOST_ENTRIES
 from app.api.transfer.moving.forms import FORMS
 from app.api.transfer.moving.found import MOST_LOSSES
+from app.api.transfer.moving.json_file import LARGEST, MOST_VALUES
 from app.api.transfer.moving.trees import MOST_TASKS
 from app.api.transfer.progress import LONGEST_SECONDS, MOST_REFUSALS
 from app.core.ids import new_id
