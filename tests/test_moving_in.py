@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from app.api.transfer.moving import conversion
 from tests.assertions import refused
 from tests.conftest import Account
 from tests.walking import walk
@@ -265,3 +266,20 @@ def seen(account: Account) -> list[dict[str, Any]]:
         for task in tasks
     ]
     return sorted(found, key=lambda task: str(task["title"]))
+
+
+def test_a_file_that_takes_too_long_to_read_is_refused(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "LONGEST_SECONDS", -1.0)
+    assert refused(move(alice, takeout({"title": "a"})), "format", parameter="format")
+    assert walk(alice) == []
+
+
+def test_a_file_of_too_many_tasks_is_refused(
+    alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "MOST_TASKS", 2)
+    data = takeout(*({"title": str(n)} for n in range(3)))
+    assert refused(move(alice, data), "format", parameter="format")
+    assert walk(alice) == []

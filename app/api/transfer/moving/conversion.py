@@ -6,6 +6,7 @@ changed is written, if nobody has changed or deleted the task here since; else i
 """
 
 import hashlib
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, NamedTuple
@@ -27,6 +28,9 @@ NAMESPACE: Final = UUID("5f3a1c7e-9b24-5d86-8e07-2c4b6a9d1f35")
 """Of the ids of everything that was moved in (RFC 9562, section 5.5)."""
 
 CHUNK: Final = 500
+
+LONGEST_SECONDS: Final = 30.0
+"""How long a file may take to be read; its tasks have as long as an export of ours after that."""
 
 STAYS: Final = "The task was changed or deleted here since, and stays as it is."
 
@@ -65,7 +69,10 @@ class Conversion:
         """Convert the file. Raises NotThisFormat, Problem 503, psycopg2.Error."""
         with temporary_file("import") as found, temporary_file("import") as lines:
             file.seek(0)
+            end = time.monotonic() + LONGEST_SECONDS
             for each in read(file, self.options):
+                if time.monotonic() > end:
+                    raise NotThisFormat("it takes too long to read; send it in parts")
                 if isinstance(each, Loss):
                     self.losses.append(each)
                 else:
