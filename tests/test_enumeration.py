@@ -33,6 +33,11 @@ is more than five standard deviations away."""
 MOST_APART = 1.3
 """How much larger one median may be than the other."""
 
+NOISE_SECONDS = 0.0015
+"""What medians differ by where other programs use the cores. A difference that is there in each
+pair shows in the share of them, however small it is.
+"""
+
 Ask = Callable[[str], TestResponse]
 
 
@@ -87,7 +92,9 @@ def assert_alike(seconds: tuple[list[float], list[float]]) -> None:
     share = sum(a > b for a, b in zip(one, other, strict=True)) / len(one)
     assert 1 - MOST_OFTEN < share < MOST_OFTEN, f"{share:.0%} are slower"
     low, high = sorted((median(one), median(other)))
-    assert high < low * MOST_APART, f"{low * 1000:.1f} ms and {high * 1000:.1f} ms"
+    assert high < max(low * MOST_APART, low + NOISE_SECONDS), (
+        f"{low * 1000:.1f} ms and {high * 1000:.1f} ms"
+    )
 
 
 def reset(client: FlaskClient) -> Ask:

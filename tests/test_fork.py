@@ -36,7 +36,8 @@ def test_nothing_is_left_of_the_old_name(fork: Path) -> None:
     old = r"Tasks API|tasks-api|\btasks_(app|auth|maintenance|search|service|worker|pat)\b"
     kept = {"docs/make-it-yours.md", "tests/test_fork.py"}
     names = set(run(["git", "grep", "-lI", ""], fork).splitlines()) - kept
-    assert [name for name in names if re.search(old, (fork / name).read_text())] == []
+    texts = {name: (fork / name).read_text("utf-8", errors="replace") for name in names}
+    assert [name for name, text in texts.items() if re.search(old, text)] == []
 
 
 def test_the_recipes_apply_to_the_renamed_service(fork: Path) -> None:

@@ -322,9 +322,9 @@ def in_a_zip(many: int) -> IO[bytes]:
 
 @pytest.mark.parametrize("make", [generated, in_a_zip])
 def test_memory_does_not_grow_with_the_number_of_tasks(make: Callable[[int], IO[bytes]]) -> None:
-    few, many = make(100), make(10_000)
+    few, many = make(100), make(30_000)  # of 2 MB
     peak(make(10), 10)  # what is loaded once
-    assert peak(many, 10_000) < peak(few, 100) + 200_000
+    assert peak(many, 30_000) < peak(few, 100) + 1_000_000  # measuring coverage takes some, too
 
 
 def check(data: bytes) -> None:

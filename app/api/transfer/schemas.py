@@ -11,7 +11,7 @@ from app.rows.kind import Kind
 from app.web.fields.identifiers import Email, Id
 from app.web.fields.inputs import Body, Query, examples
 from app.web.fields.scalars import Flag
-from app.web.fields.strings import Line
+from app.web.fields.strings import Line, Matching
 from app.web.fields.times import Timestamp
 from app.web.fields.zones import TimeZone
 
@@ -48,13 +48,18 @@ class ExportQuery(Query):
     )
 
 
-ImportFormat = TypeAliasType(
-    "ImportFormat",
-    Annotated[
-        Literal["jsonl", "todoist", "ticktick", "google", "microsoft", "ics"],
-        Field(title="ImportFormat", description="Which app a file comes from."),
-    ],
-)
+IMPORT_FORMATS: Final = ("jsonl", "todoist", "ticktick", "google", "microsoft", "ics")
+
+# Not an enumeration: clients in Go would have some names twice, as ExportFormat has them as well.
+ImportFormat = Annotated[
+    str,
+    Matching(
+        f"^({'|'.join(IMPORT_FORMATS)})$",
+        "format",
+        f"must be one of {', '.join(IMPORT_FORMATS)}",
+        20,
+    ),
+]
 
 
 class ImportQuery(Query):
