@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from app.api.transfer.calendars import BEGIN, END, todos
 from app.api.transfer.moving.calendar.lines import LARGEST, LONGEST_LINE, MOST_LINES, blocks
-from app.api.transfer.moving.calendar.reader import KNOWN, MOST_LOSSES, read
+from app.api.transfer.moving.calendar.reader import KNOWN, read
 from app.api.transfer.moving.calendar.sources import MOST_SAID, OUR_PRODUCT
 from app.api.transfer.moving.calendar.zones import OwnZone, Unreadable
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
+from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
 from tests.hostile import TEXTS
 
@@ -450,11 +450,11 @@ def test_a_to_do_that_is_too_large_is_reported(lines: list[str]) -> None:
 
 def test_at_most_ten_thousand_losses_are_listed() -> None:
     one = "BEGIN:VTODO\nUID:{0}\nSUMMARY:a\nPRIORITY:x\nEND:VTODO\n"
-    data = "BEGIN:VCALENDAR\n" + "".join(one.format(n) for n in range(MOST_LOSSES + 5))
+    data = "BEGIN:VCALENDAR\n" + "".join(one.format(n) for n in range(MOST_OF_READER + 5))
     everything = found(data.encode())
     lossy = [each for each in everything if isinstance(each, Loss)]
-    assert len(everything) - len(lossy) == MOST_LOSSES + 5
-    assert len(lossy) == MOST_LOSSES + 1
+    assert len(everything) - len(lossy) == MOST_OF_READER + 5
+    assert len(lossy) == MOST_OF_READER + 1
     assert lossy[-1].detail == "More than 10,000 things are lost; the others are not listed."
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from app.api.tasks.reminders import Reminder
 from app.api.tasks.rules import canonical
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
+from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.ticktick.reader import MOST_LOSSES, read
+from app.api.transfer.moving.ticktick.reader import read
 from app.api.transfer.moving.ticktick.rows import LONGEST_RECORD, MOST_ROWS
 from app.core.texts import is_visible
 from tests.hostile import TEXTS
@@ -166,14 +166,14 @@ def test_no_text_takes_long(column: str, text: str) -> None:
 
 def test_losses_have_an_end() -> None:
     data = 'Title,taskId,Priority,"List Name"\n' + "".join(
-        f"Task,{number},9,Inbox\n" for number in range(MOST_LOSSES + 5)
+        f"Task,{number},9,Inbox\n" for number in range(MOST_OF_READER + 5)
     )
     found = found_in(data.encode())
-    assert len(tasks(found)) == MOST_LOSSES + 5
+    assert len(tasks(found)) == MOST_OF_READER + 5
     lossy = losses(found)
-    assert len(lossy) == MOST_LOSSES + 1
+    assert len(lossy) == MOST_OF_READER + 1
     assert lossy[-1].detail == "Losses after the first 10,000 are not listed."
-    assert lossy[-1].line == MOST_LOSSES + 2
+    assert lossy[-1].line == MOST_OF_READER + 2
 
 
 def many(count: int) -> IO[bytes]:

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.tasks.rules import after_completion, canonical
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
+from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
 from app.api.transfer.moving.todoist import rows as todoist_rows
 from app.api.transfer.moving.todoist import tasks as todoist_tasks
-from app.api.transfer.moving.todoist.reader import MORE_LOSSES, MOST_LOSSES, read
+from app.api.transfer.moving.todoist.reader import MORE_LOSSES, read
 
 SAMPLES: Final = sorted(Path(__file__).with_name("moving").joinpath("todoist").glob("*.csv"))
 
@@ -250,9 +250,9 @@ def test_the_notes_of_a_task_are_bounded() -> None:
 
 
 def test_losses_are_bounded() -> None:
-    result = found(csv(*["reminder,x"] * (MOST_LOSSES + 5), "task,Last"))
-    assert len(losses(result)) == MOST_LOSSES + 1
-    assert losses(result)[-1] == Loss(MOST_LOSSES + 2, "file", MORE_LOSSES)
+    result = found(csv(*["reminder,x"] * (MOST_OF_READER + 5), "task,Last"))
+    assert len(losses(result)) == MOST_OF_READER + 1
+    assert losses(result)[-1] == Loss(MOST_OF_READER + 2, "file", MORE_LOSSES)
     assert tasks(result)[0].title == "Last"
 
 

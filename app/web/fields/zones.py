@@ -18,8 +18,13 @@ def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
+def is_time_zone(name: str) -> bool:
+    """Whether this is the IANA name of a time zone."""
+    return name in _time_zones()
+
+
 def _time_zone(value: str) -> str:
-    if value not in _time_zones():
+    if not is_time_zone(value):
         raise PydanticCustomError("time_zone", "must be an IANA time zone name")
     return value
 

@@ -20,7 +20,7 @@ from app.api.transfer.moving import known
 from app.api.transfer.moving.fitting import fitted, names_of
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Losses, Options
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.trees import MOST_TASKS, Trees
+from app.api.transfer.moving.trees import MOST_TASKS, NOBODY, Trees
 from app.core import deadline
 from app.db.sending import Row
 
@@ -94,8 +94,7 @@ class Conversion:
         data = fitted(task, self.losses)
         self.trees.add(task)
         self.offsets.append(found.tell())
-        row_id = self._id("task", task.source)
-        kept = {"id": row_id, "data": data, "category": category, "labels": labels}
+        kept = {"data": data, "category": category, "labels": labels}
         found.write(orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE))
 
     def _write(self, found: IO[bytes], lines: IO[bytes]) -> Moved:
@@ -129,22 +128,22 @@ class Conversion:
     def _task(
         self, found: IO[bytes], number: int, parent: int, ids: dict[str, dict[str, str]]
     ) -> dict[str, Any]:
-        kept = self._read(found, number)
+        found.seek(self.offsets[number])
+        kept = orjson.loads(found.readline())
         category, labels = kept["category"], kept["labels"]
         return {
             "line": self.trees.lines[number],
             "data": {
-                "id": kept["id"],
+                "id": self._id_of(number),
                 **kept["data"],
                 "category_id": ids["category"][category.lower()] if category else None,
                 "label_ids": [ids["label"][name.lower()] for name in labels],
-                "parent_id": self._read(found, parent)["id"] if parent >= 0 else None,
+                "parent_id": None if parent == NOBODY else self._id_of(parent),
             },
         }
 
-    def _read(self, found: IO[bytes], number: int) -> Any:
-        found.seek(self.offsets[number])
-        return orjson.loads(found.readline())
+    def _id_of(self, number: int) -> str:
+        return self._id("task", self.trees.sources[number])
 
     def _write_tasks(
         self, chunk: list[dict[str, Any]], lines: IO[bytes], places: "array[int]"

@@ -3,21 +3,20 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from app.api.tasks.reminders import MOST_REMINDERS
 from app.api.tasks.schemas import MOST_LABELS
 from app.api.transfer.moving.found import (
     LONGEST_DESCRIPTION,
     LONGEST_TITLE,
+    UNTITLED,
     FoundTask,
     Loss,
     Losses,
 )
 from app.core.texts import composed, is_visible, trimmed
 
-MOST_REMINDERS: Final = 10
 LONGEST_NAME: Final = 100
 """Characters of the name of a category or label."""
-
-UNTITLED: Final = "Untitled"
 
 MEASURED: Final = 100_000
 """Characters of a text that are looked at."""

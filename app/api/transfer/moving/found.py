@@ -1,5 +1,7 @@
 """What is found in a file of another app: tasks, and what of them could not be taken over."""
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
@@ -9,11 +11,17 @@ LONGEST_TITLE: Final = 200
 
 LONGEST_DESCRIPTION: Final = 5000
 
+UNTITLED: Final = "Untitled"
+"""The title of a task that has none."""
+
 MOST_LOSSES: Final = 1000
 """Losses to list, the first ones."""
 
-DEEPEST: Final = 5
-"""Levels of a tree of tasks."""
+MOST_OF_READER: Final = 10_000
+"""Losses that a reader yields."""
+
+UNSTORABLE: Final = re.compile("[\\x00\\ud800-\\udfff]")
+"""What PostgreSQL cannot store: U+0000, and lone surrogates, which may stand for other bytes."""
 
 
 class Options(NamedTuple):
@@ -91,3 +99,22 @@ class FoundTask:
 
 
 Found = FoundTask | Loss
+
+
+def storable(text: str) -> str:
+    """Return the text with what cannot be stored replaced."""
+    return UNSTORABLE.sub("\ufffd", text)
+
+
+def limited(found: Iterable[Found], detail: str, name: str = "") -> Iterator[Found]:
+    """Yield all tasks and the first MOST_OF_READER losses.
+
+    If there are more, one with this detail and the field `name` says so.
+    """
+    losses = 0
+    for each in found:
+        losses += isinstance(each, Loss)
+        if isinstance(each, FoundTask) or losses <= MOST_OF_READER:
+            yield each
+        elif losses == MOST_OF_READER + 1:
+            yield Loss(each.line, name, detail)

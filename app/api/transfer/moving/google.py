@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
-from app.api.transfer.moving.items import Item, Sources, Unreadable, capped, kept, shown
+from app.api.transfer.moving.found import Found, FoundTask, Loss, Options, limited
+from app.api.transfer.moving.items import MORE_LOSSES, Item, Sources, Unreadable, kept, shown
 from app.api.transfer.moving.json_file import load
 from app.api.transfer.moving.moments import day, in_utc, local_time
 from app.api.transfer.moving.refused import NotThisFormat
@@ -25,7 +25,7 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
 
     Raises NotThisFormat if the file is of something else.
     """
-    yield from capped(_found(_lists(load(file)), options))
+    yield from limited(_found(_lists(load(file)), options), MORE_LOSSES)
 
 
 def _lists(root: Any) -> list[Any]:

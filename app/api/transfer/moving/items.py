@@ -1,28 +1,22 @@
 """Objects of a JSON file: their members, what of them was lost, and what identifies them."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from json import JSONEncoder
 from typing import Any, Final
 
-from app.api.transfer.moving.found import Found, Loss
+from app.api.transfer.moving.found import MOST_OF_READER, UNTITLED, Loss, storable
 from app.core.texts import is_visible
 
-MOST_LOSSES: Final = 10_000
-
-UNTITLED: Final = "Untitled"
+MORE_LOSSES: Final = f"More than {MOST_OF_READER:,} losses; no more are listed."
 
 LONGEST_SHOWN: Final = 100
 """Characters of a value in a sentence."""
 
 LONGEST_KEPT: Final = 500
 """Characters of a value in a description."""
-
-UNSTORABLE: Final = re.compile("[\\x00\\ud800-\\udfff]")
-"""What PostgreSQL cannot store: U+0000 and lone surrogates."""
 
 ENCODER: Final = JSONEncoder(ensure_ascii=False)
 
@@ -127,11 +121,6 @@ class Sources:
         return unique
 
 
-def storable(text: str) -> str:
-    """Return the text with what cannot be stored replaced."""
-    return UNSTORABLE.sub("\ufffd", text)
-
-
 def shown(value: object) -> str:
     """Return a value as a short quotation within a sentence."""
     return f"'{_short(value, LONGEST_SHOWN)}'"
@@ -148,16 +137,3 @@ def _short(value: object, most: int) -> str:
     text = "".join(chunk[: most + 1] for chunk in chunks)
     line = " ".join(storable(text[:most]).split())
     return f"{line}…" if len(text) > most else line
-
-
-def capped(found: Iterable[Found]) -> Iterator[Found]:
-    """Yield what is found, with a bounded number of losses."""
-    losses = 0
-    for each in found:
-        if isinstance(each, Loss):
-            losses += 1
-            if losses == MOST_LOSSES + 1:
-                yield Loss(each.line, "", f"More than {MOST_LOSSES:,} losses; no more are listed.")
-            if losses > MOST_LOSSES:
-                continue
-        yield each

@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from app.api.transfer.moving.found import DEEPEST, FoundTask, Loss, Losses
+from app.api.tasks.subtrees import MOST_LEVELS
+from app.api.transfer.moving.found import FoundTask, Loss, Losses
 
 MOST_TASKS: Final = 100_000
 """Tasks of a file; their places are in memory while they are put in order."""
@@ -14,7 +15,7 @@ NOBODY: Final = -1
 
 
 class Place(NamedTuple):
-    """Where a task comes: its number in the file, its parent's, and whether that is its own."""
+    """Where a task comes: its number in the file, and its parent's, or NOBODY."""
 
     number: int
     parent: int
@@ -25,6 +26,7 @@ class Trees:
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
+        self.sources: list[str] = []
         self.lines = array("L")
         self.parents: list[str | None] = []
         self.keys: list[tuple[int, float, str]] = []
@@ -34,6 +36,7 @@ class Trees:
         """Note a task; of two with the same source the last one counts as it."""
         number = len(self.lines)
         self.numbers[task.source] = number
+        self.sources.append(task.source)
         self.lines.append(task.line)
         self.parents.append(task.parent)
         place = self.lists.setdefault(task.category, len(self.lists))
@@ -84,11 +87,11 @@ class Trees:
             placed[number] = 1
             yield Place(number, parent)
             below = number
-            if level == DEEPEST and number in children:
-                detail = f"Its subtasks are deeper than {DEEPEST} levels, and come beside it."
+            if level == MOST_LEVELS and number in children:
+                detail = f"Its subtasks are deeper than {MOST_LEVELS} levels, and come beside it."
                 losses.append(Loss(self.lines[number], "parent", detail))
                 below = parent
-            deeper = level if level == DEEPEST else level + 1
+            deeper = level if level == MOST_LEVELS else level + 1
             waiting += [(each, below, deeper) for each in reversed(children.get(number, []))]
 
 

@@ -1,7 +1,7 @@
 """The to-dos of a file of iCalendar: VTODO (RFC 5545, section 3.6.2)."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Final
 
 from app.api.transfer.moving.calendar.alarms import alarms_of, lose_snoozes, reminders
@@ -10,10 +10,10 @@ from app.api.transfer.moving.calendar.properties import Component, Property, quo
 from app.api.transfer.moving.calendar.sources import Calendar, Others, Sources, Survey
 from app.api.transfer.moving.calendar.status import complete, instant_of, is_taken
 from app.api.transfer.moving.calendar.times import Moment, Zones, due_of, rule_of
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
+from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options, limited
 from app.api.transfer.moving.refused import NotThisFormat
 
-MOST_LOSSES: Final = 10_000
+MORE_LOSSES: Final = f"More than {MOST_OF_READER:,} things are lost; the others are not listed."
 
 PRIORITIES: Final = {"0": "none", "5": "medium", **dict.fromkeys("1234", "high")}
 """Priorities by the digit (section 3.8.1.9); the others are low."""
@@ -44,19 +44,7 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
         raise NotThisFormat(
             "The file is not a calendar in UTF-8: it must begin with BEGIN:VCALENDAR."
         )
-    return limited(found_in(file, options))
-
-
-def limited(found: Iterable[Found]) -> Iterator[Found]:
-    """Yield what was found; after MOST_LOSSES, one loss that says so and no more."""
-    losses = 0
-    for each in found:
-        losses += isinstance(each, Loss)
-        if isinstance(each, FoundTask) or losses <= MOST_LOSSES:
-            yield each
-        elif losses == MOST_LOSSES + 1:
-            detail = f"More than {MOST_LOSSES:,} things are lost; the others are not listed."
-            yield Loss(each.line, "", detail)
+    return limited(found_in(file, options), MORE_LOSSES)
 
 
 def found_in(file: IO[bytes], options: Options) -> Iterator[Found]:

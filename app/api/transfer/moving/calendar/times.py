@@ -3,15 +3,15 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic_core import PydanticCustomError
 
 from app.api.tasks.rules import canonical
 from app.api.transfer.moving.calendar.properties import Component, Property, quoted
 from app.api.transfer.moving.calendar.zones import OwnZone, Unreadable
+from app.web.fields.zones import is_time_zone
 
 LONGEST_VALUE: Final = 64
 """Characters of a time or a duration."""
@@ -104,12 +104,6 @@ class Zones(NamedTuple):
             raise Unreadable("The time is outside of the years 1 to 9999.") from None
 
 
-@cache
-def iana_names() -> frozenset[str]:
-    """Return the time zones that the service knows by name."""
-    return frozenset(available_timezones() - {"localtime", "Factory"})
-
-
 def iana_name(zone_id: str) -> str | None:
     """Return the IANA name of a time zone; None if the file's name of it has none.
 
@@ -121,9 +115,9 @@ def iana_name(zone_id: str) -> str | None:
         return None
     name = zone_id.strip("/")
     name = WINDOWS_TO_OLSON.get(name, name)
-    while zone_id.startswith("/") and name not in iana_names() and "/" in name:
+    while zone_id.startswith("/") and not is_time_zone(name) and "/" in name:
         name = name.partition("/")[2]
-    return name if name in iana_names() else None
+    return name if is_time_zone(name) else None
 
 
 def length_of(text: str) -> Length:

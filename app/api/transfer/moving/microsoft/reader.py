@@ -7,8 +7,8 @@ made of them.
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
-from app.api.transfer.moving.found import Found, Loss, Options
-from app.api.transfer.moving.items import Item, Sources, capped, shown
+from app.api.transfer.moving.found import Found, Loss, Options, limited
+from app.api.transfer.moving.items import MORE_LOSSES, Item, Sources, shown
 from app.api.transfer.moving.json_file import load
 from app.api.transfer.moving.microsoft.task import tasks_of
 from app.api.transfer.moving.refused import NotThisFormat
@@ -25,7 +25,7 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
 
     Raises NotThisFormat if the file is of something else.
     """
-    yield from capped(_found(load(file), options))
+    yield from limited(_found(load(file), options), MORE_LOSSES)
 
 
 def _found(root: Any, options: Options) -> Iterator[Found]:

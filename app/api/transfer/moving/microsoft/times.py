@@ -1,19 +1,14 @@
 """Times of Microsoft Graph: a local time, and the name of a time zone beside it."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
-
 from app.api.transfer.moving.items import Unreadable, kept, shown
 from app.api.transfer.moving.moments import in_utc, local_time
-from app.web.fields.zones import LONGEST_TIME_ZONE, TimeZone
-
-IANA: Final[TypeAdapter[str]] = TypeAdapter(TimeZone)
+from app.web.fields.zones import LONGEST_TIME_ZONE, is_time_zone
 
 OTHER_NAMES: Final = {"tzone://Microsoft/Utc": "UTC"}
 """Names of Exchange."""
@@ -43,8 +38,8 @@ def zone_named(name: str) -> ZoneInfo | None:
 
 @lru_cache(maxsize=256)
 def _zone_named(name: str) -> ZoneInfo | None:
-    with suppress(ValidationError):
-        return ZoneInfo(IANA.validate_python(name))
+    if is_time_zone(name):
+        return ZoneInfo(name)
     # Imported on first use: the library takes about as long to load as the rest of the service.
     from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 

@@ -9,15 +9,12 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from app.api.tasks import rules
 from app.api.tasks.reminders import DURATION, LONGEST, MOST_DAYS
 from app.api.transfer.moving.ticktick.rows import Row, quoted
-from app.web.fields.zones import LONGEST_TIME_ZONE, TimeZone
-
-ZONE: Final[TypeAdapter[str]] = TypeAdapter(TimeZone)
+from app.web.fields.zones import LONGEST_TIME_ZONE, is_time_zone
 
 LONGEST_TIME: Final = 40
 TIME: Final = re.compile(
@@ -82,10 +79,7 @@ def _zone(row: Row, time_zone: str) -> ZoneInfo:
 
 @lru_cache(maxsize=256)
 def _known_zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(ZONE.validate_python(name))
-    except ValidationError:
-        return None
+    return ZoneInfo(name) if is_time_zone(name) else None
 
 
 def _date(row: Row, column: str, zone: ZoneInfo, all_day: bool) -> date | None:

@@ -6,11 +6,19 @@ its id. The other columns are read as their names say.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import IO, Final
 
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
+from app.api.transfer.moving.found import (
+    MOST_OF_READER,
+    UNTITLED,
+    Found,
+    FoundTask,
+    Loss,
+    Options,
+    limited,
+)
 from app.api.transfer.moving.ticktick.dates import (
     Times,
     read_instant,
@@ -22,8 +30,7 @@ from app.api.transfer.moving.ticktick.rows import ABANDONED, Row, quoted, rows
 from app.api.transfer.moving.ticktick.survey import KINDS, Survey, survey
 from app.core.texts import is_visible
 
-MOST_LOSSES: Final = 10_000
-UNTITLED: Final = "Untitled"
+MORE_LOSSES: Final = f"Losses after the first {MOST_OF_READER:,} are not listed."
 PRIORITIES: Final = {"": "none", "0": "none", "1": "low", "3": "medium", "5": "high"}
 OPEN: Final = ("", "0")
 ITEM: Final = re.compile("([\u25ab\u25aa])")
@@ -39,18 +46,7 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
 
     Raises NotThisFormat, at once.
     """
-    return _bounded(_found(file, options, survey(file)))
-
-
-def _bounded(found: Iterable[Found]) -> Iterator[Found]:
-    """Let at most MOST_LOSSES losses through, and one that says so."""
-    losses = 0
-    for each in found:
-        losses += isinstance(each, Loss)
-        if isinstance(each, FoundTask) or losses <= MOST_LOSSES:
-            yield each
-        elif losses == MOST_LOSSES + 1:
-            yield Loss(each.line, "", f"Losses after the first {MOST_LOSSES:,} are not listed.")
+    return limited(_found(file, options, survey(file)), MORE_LOSSES)
 
 
 def _found(file: IO[bytes], options: Options, known: Survey) -> Iterator[Found]:

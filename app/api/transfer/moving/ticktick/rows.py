@@ -5,7 +5,6 @@ Lines end in LF, CRLF or CR. Every cell that may contain a quote or a line end i
 """
 
 import csv
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from io import TextIOWrapper
 from itertools import islice
 from typing import IO, Final
 
-from app.api.transfer.moving.found import Loss
+from app.api.transfer.moving.found import UNSTORABLE, Loss, storable
 from app.api.transfer.moving.refused import NotThisFormat
 
 COLUMNS: Final = (
@@ -40,9 +39,6 @@ LONGEST_SKIPPED: Final = 4 * LONGEST_RECORD
 PIECE: Final = 64 * 1024
 QUOTED: Final = 60
 """Characters of a value that a detail quotes."""
-
-UNFIT: Final = re.compile("[\0\ud800-\udfff]")
-"""What PostgreSQL does not store: U+0000, and surrogates, which stand for bytes outside UTF-8."""
 
 TRUE: Final = ("true", "yes", "y", "1")
 FALSE: Final = ("false", "no", "n", "0", "")
@@ -141,8 +137,8 @@ def _row(line: int, record: list[str], places: dict[str, int], width: int) -> Ro
     """The row of a record, whose last cells may be missing."""
     row = Row(line, {name: record[at] for name, at in places.items() if at < len(record)})
     for name, cell in row.cells.items():
-        if UNFIT.search(cell):
-            row.cells[name] = UNFIT.sub("\ufffd", cell)
+        if UNSTORABLE.search(cell):
+            row.cells[name] = storable(cell)
             row.report(name, "Characters that are no text were replaced by \ufffd.")
     if any(record[width:]):
         row.report("", "The row has more cells than the header; those were left out.")

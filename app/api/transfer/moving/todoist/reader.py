@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import IO, Final
 
 from app.api.transfer.moving.archives import entries
-from app.api.transfer.moving.found import Found, Loss, Options
+from app.api.transfer.moving.found import MOST_OF_READER, Found, Loss, Options, limited, storable
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.todoist.rows import NO_TEXT, NoHeader, rows
+from app.api.transfer.moving.todoist.rows import NoHeader, rows
 from app.api.transfer.moving.todoist.tasks import Project
 from app.api.transfer.moving.todoist.texts import quoted
 
@@ -16,8 +16,7 @@ ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip begins; the second one is without entries."""
 
 SUFFIX: Final = ".csv"
-MOST_LOSSES: Final = 10_000
-MORE_LOSSES: Final = f"More could not be taken over; the first {MOST_LOSSES:,} are listed."
+MORE_LOSSES: Final = f"More could not be taken over; the first {MOST_OF_READER:,} are listed."
 NO_PROJECT: Final = "The zip file has no CSV of Todoist."
 
 BACKUP: Final = re.compile(r"Todoist backup ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{4}) UTC")
@@ -33,7 +32,7 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
     file.seek(0)
     is_zip = file.read(4) in ZIP
     file.seek(0)
-    return _limited(_zip(file, options) if is_zip else _csv(file, options))
+    return limited(_zip(file, options) if is_zip else _csv(file, options), MORE_LOSSES, "file")
 
 
 def _csv(file: IO[bytes], options: Options) -> Iterator[Found]:
@@ -74,7 +73,7 @@ def _project(file: IO[bytes], project: Project) -> Iterator[Found]:
 
 def _stem(name: str) -> str:
     """Return the name of a file without its ending."""
-    text = NO_TEXT.sub("\ufffd", name)
+    text = storable(name)
     return text[: -len(SUFFIX)] if text.lower().endswith(SUFFIX) else text
 
 
@@ -97,15 +96,3 @@ def _exported(name: str) -> datetime | None:
 def _in_entry(path: str, loss: Loss) -> Loss:
     """Add to a loss in which file of the zip it is."""
     return loss._replace(detail=f"In {quoted(path)}: {loss.detail}")
-
-
-def _limited(found: Iterator[Found]) -> Iterator[Found]:
-    """Yield all tasks, and MOST_LOSSES losses with one that says so if there are more."""
-    losses = 0
-    for each in found:
-        if isinstance(each, Loss):
-            losses += 1
-        if not isinstance(each, Loss) or losses <= MOST_LOSSES:
-            yield each
-        elif losses == MOST_LOSSES + 1:
-            yield Loss(each.line, "file", MORE_LOSSES)

@@ -1,13 +1,12 @@
 """The rows of a CSV of Todoist, one at a time and within bounds."""
 
 import csv
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import IO, Final, NamedTuple
 
-from app.api.transfer.moving.found import Loss
+from app.api.transfer.moving.found import UNSTORABLE, Loss
 from app.api.transfer.moving.refused import NotThisFormat
 
 COLUMNS: Final = {
@@ -20,9 +19,6 @@ NEEDED: Final = {"TYPE", "CONTENT"}
 
 LONGEST_ROW: Final = 1_000_000
 """Characters of a row: tasks of Todoist have some 20,000."""
-
-NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
-"""U+0000, and the surrogates by which the decoder stands for bytes that are not UTF-8."""
 
 NO_HEADER: Final = "This is no CSV of Todoist: its first row lacks the columns TYPE and CONTENT."
 UNREADABLE: Final = "The row is too long or malformed, and was left out."
@@ -76,7 +72,7 @@ def _row(
     texts = dict.fromkeys(COLUMNS, "")
     for name, place in columns.items():
         text = cells[place] if place < len(cells) else ""
-        texts[name], count = NO_TEXT.subn("\ufffd", text)
+        texts[name], count = UNSTORABLE.subn("\ufffd", text)
         if count:
             yield Loss(line, name, REPLACED)
     yield Row(line, texts)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Final
 
-from app.api.transfer.moving.found import LONGEST_DESCRIPTION, FoundTask, Loss, Options
+from app.api.transfer.moving.found import LONGEST_DESCRIPTION, UNTITLED, FoundTask, Loss, Options
 from app.api.transfer.moving.todoist.dates import ISO, due
 from app.api.transfer.moving.todoist.days import Unreadable
 from app.api.transfer.moving.todoist.rows import Row
 from app.api.transfer.moving.todoist.texts import labelled, lines, quoted
-from app.api.transfer.moving.todoist.times import export_time, is_zone, local_day, set_due
+from app.api.transfer.moving.todoist.times import export_time, local_day, set_due
 from app.core.texts import is_visible
+from app.web.fields.zones import is_time_zone
 
 PRIORITIES: Final = {"1": "high", "2": "medium", "3": "low", "4": "none", "": "none"}
 """The reverse of the numbers in Todoist's API. Exports always have one."""
@@ -25,7 +26,6 @@ MOST_NOTES: Final = 10 * LONGEST_DESCRIPTION
 EMPTY: Final = ("", "None")
 """How a column is without a value."""
 
-UNTITLED: Final = "Untitled"
 ATTACHMENT: Final = "[[file "
 
 
@@ -116,7 +116,7 @@ class Project:
         if not text:
             return
         zone = row.cells["TIMEZONE"].strip() or self.options.time_zone
-        if not is_zone(zone):
+        if not is_time_zone(zone):
             detail = f"{quoted(zone)} is no time zone; {self.options.time_zone} was used."
             yield Loss(row.line, "TIMEZONE", detail)
             zone = self.options.time_zone

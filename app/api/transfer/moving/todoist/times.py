@@ -4,14 +4,10 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
-
 from app.api.transfer.moving.found import FoundTask
 from app.api.transfer.moving.todoist.dates import Due, due
 from app.api.transfer.moving.todoist.days import Unreadable
-from app.web.fields.zones import TimeZone
 
-ZONE: Final[TypeAdapter[str]] = TypeAdapter(TimeZone)
 OUTSIDE: Final = "is outside the calendar"
 
 
@@ -45,11 +41,3 @@ def set_due(task: FoundTask, found: Due, zone: str) -> None:
     if found.rule:
         task.rule, task.time_zone = found.rule, zone
         task.after_completion = found.after_completion
-
-
-def is_zone(name: str) -> bool:
-    """Whether this is the IANA name of a time zone."""
-    try:
-        return bool(ZONE.validate_python(name))
-    except ValidationError:
-        return False
