@@ -1,6 +1,6 @@
 """A database with users who have webhooks, and the dispatcher or the workers that call these."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,3 @@ def state(account: Account, webhook: dict[str, Any]) -> dict[str, Any]:
     """The webhook as it now is."""
     found: dict[str, Any] = account.get(f"/v1/webhooks/{webhook['id']}").json
     return found
-
-
-Reply = Callable[[Any], Any]

@@ -79,16 +79,20 @@ class WebhookUrl(NamedTuple):
 
 
 def _host(text: str) -> str:
-    if text[0] == "[":
-        return IPv6Address(text[1:-1]).compressed
-    name = text.lower()
-    if len(name) > LONGEST_NAME + 1:
+    if len(text) > LONGEST_NAME + 1:
         raise ValueError("must have a host name of at most 253 characters")
-    if not name.isascii():
-        name = idna.encode(name, uts46=True).decode()
+    try:
+        return IPv6Address(text[1:-1]).compressed if text[0] == "[" else _name(text.lower())
+    except idna.IDNAError:
+        raise ValueError("must have a valid host name") from None
+    except ValueError:
+        raise ValueError("must have a host that is a name or an address") from None
+
+
+def _name(text: str) -> str:
+    """Return a name in ASCII, or an IPv4 address. Raises ValueError, whose text is a library's."""
+    name = text if text.isascii() else idna.encode(text, uts46=True).decode()
     if not NAME.fullmatch(name) or len(name.rstrip(".")) > LONGEST_NAME:
-        raise ValueError("must have a host that is a name or an address")
+        raise ValueError(name)
     name = name.removesuffix(".")
-    if NUMBER.fullmatch(name.rpartition(".")[2]):
-        return str(IPv4Address(name))
-    return name
+    return str(IPv4Address(name)) if NUMBER.fullmatch(name.rpartition(".")[2]) else name

@@ -103,6 +103,10 @@ def _turn(user_id: str | None) -> str:
     )
 
 
+WORKER: Final = Scope(Role.WORKER, presented=None)
+"""The scope of the worker, which works for no request."""
+
+
 def reading(user_id: str) -> Scope:
     """The scope of a user's read."""
     return Scope(Role.APP, user_id)

@@ -7,14 +7,12 @@ from typing import Final
 from sqlalchemy import bindparam, func, text, update
 
 from app.db.run import execute
-from app.db.scope import Role, Scope
+from app.db.scope import WORKER
 from app.db.statement import Statement
 from app.ops import composing, purging
 from app.ops.hooks import resealing
 from app.ops.models import Job
 from app.rows.restoring import KEPT_DAYS
-
-WORKER: Final = Scope(Role.WORKER)
 
 PURGE: Final = "purge"
 

@@ -15,7 +15,7 @@ from app.core.secrets import accepted
 from app.ops.hooks.dispatcher import Dispatcher
 
 IDLE_SECONDS: Final = (0.7, 1.3)
-HURRY_SECONDS: Final = 0.1
+HURRIED_SECONDS: Final = 0.1
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 10.0
 
@@ -73,4 +73,4 @@ class Calls:
         self.pause = 0.0
         if busy:
             return 0.0
-        return HURRY_SECONDS if self.dispatcher.hurries else SystemRandom().uniform(*IDLE_SECONDS)
+        return HURRIED_SECONDS if self.dispatcher.hurries else SystemRandom().uniform(*IDLE_SECONDS)

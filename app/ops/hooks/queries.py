@@ -10,10 +10,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import text
 
 from app.db.run import execute, first
-from app.db.scope import Role, Scope
+from app.db.scope import WORKER
 from app.db.statement import Statement
-
-WORKER: Final = Scope(Role.WORKER)
 
 LEASE_SECONDS: Final = 60
 """How long a claim lasts: longer than a call and what recording it may take."""

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from app.api.webhooks.secrets import seal, unseal
 from app.core.secrets import accepted, present
 from app.db.run import execute
+from app.db.scope import WORKER
 from app.db.statement import Statement
-from app.ops.hooks.queries import WORKER
 
 STALE: Final = Statement(
     text("""

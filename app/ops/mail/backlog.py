@@ -2,7 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
-from app.db.scope import Role, Scope
+from app.db.scope import WORKER
 from app.ops.mail.queries import WAITING
 
 MOST_COUNTED: Final = 10_001
@@ -36,5 +36,5 @@ class Backlog(NamedTuple):
 
 def of(cursor: Any) -> Backlog:
     """Ask for it in a statement of its own. Raises psycopg2.Error."""
-    cursor.execute(Scope(Role.WORKER, presented=None).prefix(MILLISECONDS) + QUERY)
+    cursor.execute(WORKER.prefix(MILLISECONDS) + QUERY)
     return Backlog(*cursor.fetchone())

@@ -9,11 +9,9 @@ from typing import Final, NamedTuple
 from sqlalchemy import text
 
 from app.db.run import execute, first
-from app.db.scope import Role, Scope
+from app.db.scope import WORKER
 from app.db.statement import Statement
 from app.ops.mail.message import Mail
-
-WORKER: Final = Scope(Role.WORKER)
 
 LEASE_MINUTES: Final = 10
 """How long a claim lasts: longer than any conversation with the mail server."""

@@ -8,8 +8,8 @@ from app.auth.mail_kinds import MailKind
 from app.auth.outbox import MOST_AN_HOUR, draft
 from app.core.ids import new_id
 from app.db.run import execute
+from app.db.scope import WORKER
 from app.db.statement import Statement
-from app.ops.mail.queries import WORKER
 
 ANSWER: Final = Statement(
     text(f"""
