@@ -17,7 +17,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from app.api.webhooks.queries import MOST
+from app.api.webhooks.statements import MOST
 from app.core.ids import new_id
 from app.core.webhook_urls import LEAST_PORT, LONGEST
 from app.ops.hooks.calling import MOST_BYTES, SECONDS

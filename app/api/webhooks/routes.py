@@ -15,6 +15,7 @@ from app.api.webhooks.schemas import (
     WebhookPatch,
     represent,
 )
+from app.api.webhooks.statements import LISTING
 from app.auth.policies import current_user_id, provisioning
 from app.core.ids import new_id
 from app.web import cursors, idempotency_key
@@ -36,7 +37,7 @@ def list_webhooks(query: PageQuery) -> Response:
     user_id = current_user_id()
     listing = [user_id, "webhooks"]
     position = cursors.decode(query.cursor, listing)
-    rows = queries.LISTING.page(user_id, query.limit, position)
+    rows = LISTING.page(user_id, query.limit, position)
     return cursors.page(rows, [represent(row) for row in rows], query.limit, listing)
 
 
