@@ -238,6 +238,16 @@ def database_url(cluster: str, pytestconfig: pytest.Config) -> Iterator[str]:
     assert outlasting(cluster) == []
 
 
+@pytest.fixture(scope="module")
+def own_url(cluster: str) -> Iterator[str]:
+    """The URL of a database of the module's own, with this release's schema."""
+    from tests.databases import migrate, own_database  # which need this module
+
+    with own_database(cluster) as url:
+        migrate(url)
+        yield url
+
+
 @pytest.fixture(scope="session")
 def app(database_url: str) -> APIFlask:
     """The application, as `create_app` makes it."""

@@ -9,9 +9,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final
 
+import pytest
 from hypothesis import strategies as st
 
 from app.api.transfer.moving.found import Found, FoundTask, Loss, Options
+from app.api.transfer.moving.refused import NotThisFormat
 from app.core.texts import is_visible
 
 FOLDER: Final = Path(__file__).parent / "moving"
@@ -53,6 +55,24 @@ def found(read: Read, data: bytes, **options: str) -> dict[str, Any]:
         "tasks": [plain(each) for each in everything if isinstance(each, FoundTask)],
         "lossy": [each._asdict() for each in everything if isinstance(each, Loss)],
     }
+
+
+def check_sample(read: Read, format_: str, name: str) -> None:
+    """A sample file is read as written beside it, or refused so."""
+    data, expected = sample(format_, name)
+    if "refused" in expected:
+        with pytest.raises(NotThisFormat) as refused:
+            found(read, data)
+        assert str(refused.value) == expected["refused"]
+    else:
+        assert found(read, data, **expected.get("options", {})) == completed(expected)
+
+
+def check_sources(read: Read, format_: str, name: str) -> None:
+    """A sample file that is read again has the same sources."""
+    data, expected = sample(format_, name)
+    if "refused" not in expected:
+        assert found(read, data) == found(read, data)
 
 
 def completed(expected: dict[str, Any]) -> dict[str, Any]:

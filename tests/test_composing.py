@@ -1,7 +1,6 @@
 """Texts that the release before wrote come to be in NFC, and whoever keeps a copy learns of it."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from unicodedata import normalize
@@ -90,18 +89,10 @@ def left(url: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-@pytest.fixture(scope="module")
-def database(cluster: str) -> Iterator[str]:
-    """A database of its own at this release's schema."""
-    with own_database(cluster) as url:
-        migrate(url)
-        yield url
-
-
 @pytest.fixture
-def member(database: str) -> Account:
+def member(own_url: str) -> Account:
     """A user with 60 tasks and two categories, not all of which are in NFC."""
-    [account] = fill(database, 60, 1)
+    [account] = fill(own_url, 60, 1)
     return account
 
 
@@ -191,23 +182,23 @@ def test_each_row_gets_a_version_of_its_own_and_clients_learn_of_it(member: Acco
     assert kept
 
 
-def test_doing_it_again_changes_nothing(member: Account, database: str) -> None:
+def test_doing_it_again_changes_nothing(member: Account, own_url: str) -> None:
     assert "brought to NFC" in purge(member)
     _, token = changes(member)
     assert "brought to NFC" not in purge(member)
     assert changes(member, token) == ([], token)
-    migrate_down(database, SCHEMA_BEFORE)
-    migrate(database)
+    migrate_down(own_url, SCHEMA_BEFORE)
+    migrate(own_url)
     assert changes(member, token) == ([], token)
-    assert left(database) == 0
+    assert left(own_url) == 0
 
 
 def test_what_the_release_before_writes_later_is_found_by_the_next_time(
-    member: Account, database: str
+    member: Account, own_url: str
 ) -> None:
     purge(member)
     task = member.create_task()
-    with opened(database) as cursor:
+    with opened(own_url) as cursor:
         cursor.execute(
             "update tasks set title = %s where user_id = %s and id = %s",
             (DECOMPOSED, member.user_id, task["id"]),
@@ -218,30 +209,30 @@ def test_what_the_release_before_writes_later_is_found_by_the_next_time(
 
 
 def test_what_would_be_too_long_stays_as_it_is_and_is_counted(
-    member: Account, database: str
+    member: Account, own_url: str
 ) -> None:
     purge(member)
     task, grows = member.create_task(), "\ufb2c" * 200
-    with opened(database) as cursor:
+    with opened(own_url) as cursor:
         cursor.execute(
             "update tasks set title = %s where user_id = %s and id = %s",
             (grows, member.user_id, task["id"]),
         )
     assert "left as they are, too long in NFC: 1\n" in purge(member)
     assert member.get(f"/v1/tasks/{task['id']}").json == {**task, "title": grows}
-    with opened(database) as cursor:
+    with opened(own_url) as cursor:
         cursor.execute("delete from tasks where id = %s", (task["id"],))
 
 
 def test_a_category_that_has_to_give_way_keeps_a_name_that_fits_and_is_told_of(
-    member: Account, database: str
+    member: Account, own_url: str
 ) -> None:
     purge(member)
     name = "é" * 97
     member.create_category(name=name)
     member.create_category(name=f"{'é' * 96} (2)")
     late = member.create_category(name="x")
-    with opened(database) as cursor:
+    with opened(own_url) as cursor:
         cursor.execute(
             "update categories set name = %s where user_id = %s and id = %s",
             ("é" * 96 + "e\u0301", member.user_id, late["id"]),
@@ -254,13 +245,13 @@ def test_a_category_that_has_to_give_way_keeps_a_name_that_fits_and_is_told_of(
 
 
 def test_a_category_for_which_no_name_is_free_stays_as_it_is(
-    member: Account, database: str, monkeypatch: pytest.MonkeyPatch
+    member: Account, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     purge(member)
     monkeypatch.setattr(composing, "MOST_NAMESAKES", 0)
     member.create_category(name="Tax\u00e9")
     late = member.create_category(name="x")
-    with opened(database) as cursor:
+    with opened(own_url) as cursor:
         cursor.execute(
             "update categories set name = %s where user_id = %s and id = %s",
             ("Taxe\u0301", member.user_id, late["id"]),
@@ -287,14 +278,14 @@ def test_a_row_that_is_written_meanwhile_is_left_to_the_next_time(member: Accoun
     assert task.status_code == 404 or task.json["title"] == "Written meanwhile"
 
 
-def test_the_bounds_of_what_a_user_stores_follow(member: Account, database: str) -> None:
+def test_the_bounds_of_what_a_user_stores_follow(member: Account, own_url: str) -> None:
     member.create_task()  # which counts the user for the first time
 
     def used() -> int:
         return member.get("/v1/me").json["usage"]["bytes"]
 
     def stored() -> int:
-        with opened(database) as cursor:
+        with opened(own_url) as cursor:
             cursor.execute(
                 "select (select sum(octet_length(title) + coalesce(octet_length(description), 0))"
                 " from tasks where user_id = %(me)s)"

@@ -13,7 +13,8 @@ from app.api.transfer.moving.google import read
 from app.api.transfer.moving.refused import NotThisFormat
 from tests.moving_json import (
     assert_valid,
-    completed,
+    check_sample,
+    check_sources,
     found,
     growth,
     many,
@@ -29,21 +30,12 @@ FILES: Final = [sample("google", name)[0] for name in NAMES]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_is_read_as_written_beside_it(name: str) -> None:
-    data, expected = sample("google", name)
-
-    if "refused" in expected:
-        with pytest.raises(NotThisFormat) as refused:
-            found(read, data)
-        assert str(refused.value) == expected["refused"]
-    else:
-        assert found(read, data, **expected.get("options", {})) == completed(expected)
+    check_sample(read, "google", name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_file_has_the_same_sources(name: str) -> None:
-    data, expected = sample("google", name)
-    if "refused" not in expected:
-        assert found(read, data) == found(read, data)
+    check_sources(read, "google", name)
 
 
 @given(st.binary(max_size=300) | mutated(FILES))

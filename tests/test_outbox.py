@@ -43,16 +43,9 @@ LINE_ENDS = ["\r", "\n", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85",
 """Whatever some program takes for the end of a line (Python, `str.splitlines`)."""
 
 
-@pytest.fixture(scope="module")
-def outbox_url(cluster: str) -> Iterator[str]:
-    with own_database(cluster) as url:
-        migrate(url)
-        yield url
-
-
 @pytest.fixture
-def outbox(outbox_url: str) -> Iterator[Outbox]:
-    made = Outbox(outbox_url)
+def outbox(own_url: str) -> Iterator[Outbox]:
+    made = Outbox(own_url)
     yield made
     made.clear()
 
@@ -207,14 +200,14 @@ def test_mails_go_with_their_account_and_30_days_after_they_were_sent(outbox: Ou
     assert outbox.states() == []
 
 
-def test_where_no_mail_is_sent_there_is_one_problem_that_says_so(outbox_url: str) -> None:
+def test_where_no_mail_is_sent_there_is_one_problem_that_says_so(own_url: str) -> None:
     production = {"APP_ENV": "production", "JWT_SECRET": SECRET}
-    application = create_app(settings_for(outbox_url, **production))
+    application = create_app(settings_for(own_url, **production))
     with application.app_context(), pytest.raises(Problem) as refused:
         require_mail()
     assert (refused.value.kind.slug, refused.value.kind.status) == ("mail-unavailable", 503)
     for more in ({}, {**production, **settings("smtps://mail.example.com")}):
-        with create_app(settings_for(outbox_url, **more)).app_context():
+        with create_app(settings_for(own_url, **more)).app_context():
             require_mail()
 
 
@@ -381,10 +374,10 @@ def test_what_is_no_address_is_written_to_nobody(recipient: str) -> None:
     ],
 )  # fmt: skip
 def test_a_text_that_cannot_be_used_stops_the_worker_with_one_line(
-    outbox_url: str, tmp_path: Path, content: str, said: str
+    own_url: str, tmp_path: Path, content: str, said: str
 ) -> None:
     (tmp_path / "password_reset.txt").write_text(content, encoding="utf-8")
-    application = create_app(settings_for(outbox_url, MAIL_TEXTS=str(tmp_path)))
+    application = create_app(settings_for(own_url, MAIL_TEXTS=str(tmp_path)))
     ended = application.test_cli_runner().invoke(args=["work", "--once"])
     assert ended.exit_code == 4
     assert len(ended.stderr.splitlines()) == 1

@@ -16,7 +16,7 @@ from app.ops.hooks import queries
 from app.ops.hooks.dispatcher import FRESH
 from app.ops.hooks.resealing import reseal
 from tests.conftest import SECRET, settings_for
-from tests.databases import migrate, opened, own_database
+from tests.databases import opened
 from tests.hooks import HERE, Hooks, hook, state
 from tests.issuer import Issuer
 from tests.locks import until
@@ -27,16 +27,9 @@ from tests.webhook_load import campaign
 OLD_SECRET = "Zq8vT3xW1mK7pL5rN9sB2dF6gH4jC0yE"
 
 
-@pytest.fixture(scope="module")
-def hooks_url(cluster: str) -> Iterator[str]:
-    with own_database(cluster) as url:
-        migrate(url)
-        yield url
-
-
 @pytest.fixture
-def hooks(hooks_url: str) -> Iterator[Hooks]:
-    made = Hooks(hooks_url)
+def hooks(own_url: str) -> Iterator[Hooks]:
+    made = Hooks(own_url)
     yield made
     made.ask("delete from users")
 
@@ -171,7 +164,7 @@ def test_once_calls_what_is_due(hooks: Hooks, receiver: Receiver) -> None:
 
 
 def test_an_external_users_webhook_is_called(
-    hooks_url: str, issuer: Issuer, receiver: Receiver, hooks: Hooks
+    own_url: str, issuer: Issuer, receiver: Receiver, hooks: Hooks
 ) -> None:
     hooks.ask("update users set email = null, password_hash = null")
     hook(hooks.alice, receiver.url())
@@ -293,8 +286,8 @@ def test_reminders_that_are_past_are_purged_after_a_week(hooks: Hooks) -> None:
         assert hooks.ask("select count(*) from task_reminders") == [(left,)]
 
 
-def test_settings_show_the_networks(hooks_url: str) -> None:
-    assert settings_for(hooks_url, **HERE).masked()["WEBHOOK_ALLOW_NETWORKS"] == "127.0.0.0/8"
+def test_settings_show_the_networks(own_url: str) -> None:
+    assert settings_for(own_url, **HERE).masked()["WEBHOOK_ALLOW_NETWORKS"] == "127.0.0.0/8"
 
 
 @pytest.mark.slow

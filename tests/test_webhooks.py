@@ -10,7 +10,6 @@ from standardwebhooks import Webhook
 from app.core.ids import new_id
 from app.ops.hooks import dispatcher, queries
 from tests.conftest import Account
-from tests.databases import migrate, own_database
 from tests.hooks import Hooks, hook, state
 from tests.lines import jsonl, send
 from tests.lines import task as line
@@ -18,16 +17,9 @@ from tests.locks import until
 from tests.rig.receiver import Receiver, is_signed
 
 
-@pytest.fixture(scope="module")
-def hooks_url(cluster: str) -> Iterator[str]:
-    with own_database(cluster) as url:
-        migrate(url)
-        yield url
-
-
 @pytest.fixture
-def hooks(hooks_url: str) -> Iterator[Hooks]:
-    made = Hooks(hooks_url)
+def hooks(own_url: str) -> Iterator[Hooks]:
+    made = Hooks(own_url)
     yield made
     made.ask("delete from users")
 

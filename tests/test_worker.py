@@ -27,16 +27,9 @@ from tests.rig.proxy import Proxy
 from tests.rig.smtp import MailServer
 
 
-@pytest.fixture(scope="module")
-def outbox_url(cluster: str) -> Iterator[str]:
-    with own_database(cluster) as url:
-        migrate(url)
-        yield url
-
-
 @pytest.fixture
-def outbox(outbox_url: str) -> Iterator[Outbox]:
-    made = Outbox(outbox_url)
+def outbox(own_url: str) -> Iterator[Outbox]:
+    made = Outbox(own_url)
     yield made
     made.clear()
 
