@@ -218,12 +218,20 @@ def test_a_complete_task_says_when_it_was_completed(alice: Account) -> None:
 
 
 def test_a_calendar_is_well_formed_whatever_a_text_holds(alice: Account) -> None:
-    texts = ["a\nBEGIN:VEVENT", "b\rEND:VCALENDAR", "\x01\x0b\x1f\x7f", ":;=\\n\\,", "\u2028\x85"]
+    texts = [
+        "a\nBEGIN:VEVENT",
+        "b\rEND:VCALENDAR",
+        "\x01\x0b\x1f\x7f",
+        ":;=\\n\\,",
+        "\u2028\x85",
+        "C:\\New\\",
+    ]
     for text in texts:
         alice.create_task(title=f"t{text}", description=text)
     found = todos(alice)
     assert len(found) == len(texts)
-    assert found[0]["description"] == texts[0]
+    assert [found[at]["description"] for at in (0, 3, 5)] == [texts[at] for at in (0, 3, 5)]
+    assert [found[at]["summary"] for at in (3, 5)] == [f"t{texts[at]}" for at in (3, 5)]
     data = alice.get("/v1/export?format=ics").data
     assert not [byte for byte in data if byte < 32 and byte not in b"\r\n\t"]
 

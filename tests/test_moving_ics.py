@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.api.transfer.calendars import BEGIN, END, todos
@@ -126,10 +126,12 @@ ROW = {
     "occurrence": None,
     "reminders": [],
     "snoozed_until": None,
+    "position": "V",
     "created_at": LATE,
     "updated_at": LATE,
     "time_zone": "Europe/Berlin",
 }
+RECURRENCE = {"time_zone": "Europe/Berlin", "after": "schedule", "overflow": "skip"}
 
 
 def moved(**changes: Any) -> tuple[dict[str, Any], list[Loss]]:
@@ -162,7 +164,7 @@ def moved(**changes: Any) -> tuple[dict[str, Any], list[Loss]]:
             {
                 "due_at": LATE,
                 "occurrence": datetime(2026, 7, 6, 11, 30),
-                "recurrence": {"rule": "FREQ=WEEKLY;BYDAY=MO,FR", "time_zone": "Europe/Berlin"},
+                "recurrence": RECURRENCE | {"rule": "FREQ=WEEKLY;BYDAY=MO,FR"},
             },
             {"due_at": LATE, "rule": "FREQ=WEEKLY;BYDAY=MO,FR", "time_zone": "Europe/Berlin"},
         ),
@@ -170,10 +172,8 @@ def moved(**changes: Any) -> tuple[dict[str, Any], list[Loss]]:
             {
                 "due_date": date(2026, 7, 6),
                 "occurrence": datetime(2026, 7, 6),
-                "recurrence": {
-                    "rule": "FREQ=YEARLY;UNTIL=20300101;BYMONTH=7;BYDAY=1MO",
-                    "time_zone": "Europe/Berlin",
-                },
+                "recurrence": RECURRENCE
+                | {"rule": "FREQ=YEARLY;UNTIL=20300101;BYMONTH=7;BYDAY=1MO"},
             },
             {
                 "due_date": date(2026, 7, 6),
@@ -181,6 +181,26 @@ def moved(**changes: Any) -> tuple[dict[str, Any], list[Loss]]:
                 "time_zone": "Europe/Berlin",
             },
         ),
+        (
+            {
+                "due_date": date(2026, 7, 31),
+                "occurrence": datetime(2026, 7, 31),
+                "recurrence": {
+                    "rule": "FREQ=MONTHLY",
+                    "time_zone": "Asia/Tokyo",
+                    "after": "completion",
+                    "overflow": "backward",
+                },
+            },
+            {
+                "due_date": date(2026, 7, 31),
+                "rule": "FREQ=MONTHLY",
+                "time_zone": "Asia/Tokyo",
+                "after_completion": True,
+                "overflow": "backward",
+            },
+        ),
+        ({"position": "V0001"}, {"order": "V0001"}),
         (
             {
                 "due_date": date(2026, 7, 6),
@@ -201,19 +221,26 @@ def moved(**changes: Any) -> tuple[dict[str, Any], list[Loss]]:
     ],
 )
 def test_our_own_export_comes_back(row: dict[str, Any], task: dict[str, Any] | None) -> None:
-    same = {"source": ROW["id"], "title": ROW["title"], "created_at": LATE, "line": 4}
+    same = {
+        "source": ROW["id"],
+        "title": ROW["title"],
+        "created_at": LATE,
+        "line": 4,
+        "order": ROW["position"],
+    }
     expected = DEFAULTS | same | (row if task is None else task)
     assert moved(**row) == (expected, [])
 
 
 def test_what_ics_does_not_say_of_our_own_export() -> None:
-    recurrence = {"rule": "FREQ=DAILY", "time_zone": "Asia/Tokyo", "overflow": "backward"}
+    recurrence = RECURRENCE | {"rule": "FREQ=DAILY;COUNT=3"}
     snoozed = {"snoozed_until": LATE, "complete": False}
     day = {"due_date": date(2026, 7, 6), "occurrence": datetime(2026, 7, 6)}
     task, lossy = moved(**day, **snoozed, recurrence=recurrence)
-    assert task["time_zone"] == "Europe/Berlin"  # a day has no time zone: it is the account's
     assert task["reminders"] == [{"at": "2026-07-06T09:30:00Z"}]
-    assert lossy == []
+    assert [each.detail for each in lossy] == [
+        "The occurrences are counted from the present one on."
+    ]
     reminders = [{"days_before": 0, "time": "18:00"}]
     task, lossy = moved(due_at=LATE, reminders=reminders)
     assert task["reminders"] == []
@@ -228,12 +255,10 @@ plain = st.text(st.characters(exclude_categories=["Cs", "Cc"])).map(lambda text:
 
 
 @given(title=plain, description=plain, labels=st.sets(plain.map(str.strip)))
+@example(title="C:\\New", description="\\N\\n\\", labels={"\\N,", ";"})
 def test_any_text_of_our_own_export_comes_back(
     title: str, description: str, labels: set[str]
 ) -> None:
-    # icalendar writes a backslash before an N as a line feed.
-    if "\\N" in title + description + "".join(labels):
-        return
     task, lossy = moved(title=title, description=description, labels=list(labels))
     assert (task["title"], task["description"], lossy) == (title, description, [])
     assert set(task["labels"]) == labels

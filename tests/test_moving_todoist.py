@@ -187,7 +187,7 @@ def test_projects_of_the_same_name_have_tasks_of_their_own() -> None:
     result = tasks(found(zipped({name: csv("task,Buy milk") for name in names})))
     assert [task.category for task in result] == ["Home"] * 4 + ["Home [2]\n4"]
     assert [task.source for task in result] == [
-        *("Home\n1", "Home [2]\n1", "Home [2]\n3\n1", "Home\n4\n1", "Home [2]\n4\n1")
+        *("Home\n1", "Home [2]\n1", "Home [2]\n2\n1", "Home\n3\n1", "Home [2]\n4\n1")
     ]
 
 
@@ -202,7 +202,7 @@ def test_a_csv_of_another_kind_does_not_stop_the_others() -> None:
 
 def test_a_zip_without_any_csv_of_todoist_is_refused() -> None:
     for files in ({}, {"Readme.txt": b""}, {"Contacts.csv": b"name,mail\n"}):
-        with pytest.raises(NotThisFormat, match="no CSV of Todoist"):
+        with pytest.raises(NotThisFormat, match=r"no file of this format that ends in \.csv"):
             found(zipped(files))
 
 

@@ -21,6 +21,9 @@ PRIORITY: Final = (0, 9, 5, 1)
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Characters that no text may contain (RFC 5545, section 3.1)."""
 
+ESCAPED: Final = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
+"""How characters are written within a text (RFC 5545, section 3.3.11)."""
+
 
 def todos(rows: list[Row]) -> bytes:
     """Write a VTODO for each task."""
@@ -41,19 +44,20 @@ def todo(row: Row) -> bytes:
         "dtstamp": row.updated_at,
         "created": row.created_at,
         "last-modified": row.updated_at,
-        "summary": plain(row.title),
+        "summary": text_of(row.title),
         "priority": PRIORITY[row.priority],
         "status": "COMPLETED" if row.complete else "NEEDS-ACTION",
-        "description": row.description and plain(row.description),
-        "categories": [plain(name) for name in (row.category, *names(row)) if name],
+        "description": text_of(row.description or ""),
+        "categories": text_of(*filter(None, (row.category, *names(row)))),
         "due": row.due_at or row.due_date,
         "completed": row.completed_at,
         "related-to": row.parent_id,
         **repetition(row),
         "x-tasks-category-id": row.category_id,
+        "x-tasks-position": row.position,
     }
     for name, value in values.items():
-        if value not in (None, "", []):
+        if value not in (None, ""):
             made.add(name, value)
     for alarm in alarms(row):
         made.add_component(alarm)
@@ -62,7 +66,8 @@ def todo(row: Row) -> bytes:
 
 
 def repetition(row: Row) -> dict[str, Any]:
-    """Return how a task repeats: the start of its present occurrence, and its rule.
+    """Return how a task repeats: the start of its present occurrence, its rule, and what of it
+    is known to this service alone.
 
     The time zone is named and not defined (RFC 7809, section 3).
     """
@@ -72,7 +77,13 @@ def repetition(row: Row) -> dict[str, Any]:
         return {}
     local, zone = row.occurrence, ZoneInfo(row.recurrence["time_zone"])
     start = local.replace(tzinfo=zone) if row.due_at else local.date()
-    return {"dtstart": start, "rrule": vRecur.from_ical(row.recurrence["rule"])}
+    return {
+        "dtstart": start,
+        "rrule": vRecur.from_ical(row.recurrence["rule"]),
+        "x-tasks-time-zone": row.recurrence["time_zone"],  # which the start of a day does not name
+        "x-tasks-after": row.recurrence["after"],
+        "x-tasks-overflow": row.recurrence["overflow"],
+    }
 
 
 def alarms(row: Row) -> Iterator[Any]:
@@ -85,7 +96,7 @@ def alarms(row: Row) -> Iterator[Any]:
         if at is not None:
             alarm = Alarm()
             alarm.add("action", "DISPLAY")
-            alarm.add("description", plain(row.title))
+            alarm.add("description", text_of(row.title))
             is_relative = isinstance(at, timedelta)
             how = {"related": "END"} if is_relative else {"value": "DATE-TIME"}
             alarm.add("trigger", at, parameters=how)
@@ -116,9 +127,16 @@ def trigger(row: Row, reminder: dict[str, Any]) -> datetime | timedelta | None:
     return after
 
 
-def plain(text: str) -> str:
-    """Return the text with plain line feeds, and control characters replaced."""
-    return CONTROL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+def text_of(*texts: str) -> Any:
+    """Return the value of a property of these texts, escaped, with plain line feeds and without
+    control characters.
+
+    The library's own escaping makes a line feed of a backslash and an N, as in `C:\\New`.
+    """
+    from icalendar.prop import vInline
+
+    plain = (text.replace("\r\n", "\n").replace("\r", "\n") for text in texts)
+    return vInline(",".join(CONTROL.sub("\ufffd", text).translate(ESCAPED) for text in plain))
 
 
 CALENDAR: Final = Form(

@@ -8,7 +8,6 @@ changed is written, if nobody has changed or deleted the task here since; else i
 import hashlib
 import time
 from array import array
-from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -18,7 +17,7 @@ from app.api.transfer.capacity import temporary_file
 from app.api.transfer.formats import line
 from app.api.transfer.moving import known
 from app.api.transfer.moving.fitting import fitted, names_of
-from app.api.transfer.moving.found import Found, FoundTask, Loss, Losses, Options
+from app.api.transfer.moving.found import FoundTask, Loss, Losses, Options, Reader
 from app.api.transfer.moving.refused import NotThisFormat
 from app.api.transfer.moving.trees import MOST_TASKS, NOBODY, Trees
 from app.core import deadline
@@ -33,8 +32,6 @@ LONGEST_SECONDS: Final = 30.0
 """How long a file may take to be read; its tasks have as long as an export of ours after that."""
 
 STAYS: Final = "The task was changed or deleted here since, and stays as it is."
-
-Reader = Callable[[IO[bytes], Options], Iterator[Found]]
 
 
 class Moved(NamedTuple):

@@ -4,10 +4,11 @@ from typing import Final, NamedTuple
 
 from app.api.transfer.moving import google
 from app.api.transfer.moving.calendar import reader as calendar_tasks
-from app.api.transfer.moving.conversion import Reader
+from app.api.transfer.moving.found import Reader
 from app.api.transfer.moving.microsoft import reader as microsoft
 from app.api.transfer.moving.ticktick import reader as ticktick
 from app.api.transfer.moving.todoist import reader as todoist
+from app.api.transfer.moving.zipped import also_zipped
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
@@ -27,10 +28,25 @@ FORMS: Final[dict[str, MovedForm]] = {
     "todoist": MovedForm(
         (CSV, ZIP), todoist.read, "Todoist: a CSV of a project, or a zip of them."
     ),
-    "ticktick": MovedForm((CSV,), ticktick.read, "TickTick: its backup as CSV."),
-    "google": MovedForm((JSON,), google.read, "Google Tasks: `Tasks.json` of Takeout."),
-    "microsoft": MovedForm((JSON,), microsoft.read, "Microsoft To Do: lists and tasks of Graph."),
-    "ics": MovedForm((CALENDAR,), calendar_tasks.read, "iCalendar: each VTODO is a task."),
+    "ticktick": MovedForm(
+        (CSV, ZIP), also_zipped(ticktick.read, ".csv"), "TickTick: its backup as CSV."
+    ),
+    "google": MovedForm(
+        (JSON, ZIP),
+        also_zipped(google.read, ".json"),
+        "Google Tasks: the zip of Takeout, or `Tasks.json` of it.",
+    ),
+    "microsoft": MovedForm(
+        (JSON, ZIP),
+        also_zipped(microsoft.read, ".json"),
+        "Microsoft To Do: lists and tasks of Graph.",
+    ),
+    "ics": MovedForm(
+        (CALENDAR, ZIP),
+        also_zipped(calendar_tasks.read, ".ics"),
+        "iCalendar: each VTODO is a task.",
+    ),
 }
+"""By the name in the query. Each may also come in a zip."""
 
 MEDIA_TYPES: Final = tuple(dict.fromkeys(t for form in FORMS.values() for t in form.media_types))

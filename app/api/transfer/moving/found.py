@@ -1,10 +1,10 @@
 """What is found in a file of another app: tasks, and what of them could not be taken over."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 LONGEST_TITLE: Final = 200
 """Characters of a task's title; what is longer goes on in the description."""
@@ -19,6 +19,9 @@ MOST_LOSSES: Final = 1000
 
 MOST_OF_READER: Final = 10_000
 """Losses that a reader yields."""
+
+LONGEST_QUOTE: Final = 100
+"""Characters of a text in a sentence."""
 
 UNSTORABLE: Final = re.compile("[\\x00\\ud800-\\udfff]")
 """What PostgreSQL cannot store: U+0000, and lone surrogates, which may stand for other bytes."""
@@ -99,11 +102,18 @@ class FoundTask:
 
 
 Found = FoundTask | Loss
+Reader = Callable[[IO[bytes], Options], Iterator[Found]]
 
 
 def storable(text: str) -> str:
     """Return the text with what cannot be stored replaced."""
     return UNSTORABLE.sub("\ufffd", text)
+
+
+def quoted(text: str) -> str:
+    """Return the beginning of a text in quotation marks."""
+    short = text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}\u2026"
+    return f'"{short}"'
 
 
 def limited(found: Iterable[Found], detail: str, name: str = "") -> Iterator[Found]:

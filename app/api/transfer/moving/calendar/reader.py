@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Final
 
+from app.api.tasks.rules import after_completion
 from app.api.transfer.moving.calendar.alarms import alarms_of, lose_snoozes, reminders
 from app.api.transfer.moving.calendar.lines import CALENDAR, Block, blocks, lines
 from app.api.transfer.moving.calendar.properties import Component, Property, quoted
@@ -12,6 +13,7 @@ from app.api.transfer.moving.calendar.status import complete, instant_of, is_tak
 from app.api.transfer.moving.calendar.times import Moment, Zones, due_of, rule_of
 from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options, limited
 from app.api.transfer.moving.refused import NotThisFormat
+from app.web.fields.zones import is_time_zone
 
 MORE_LOSSES: Final = f"More than {MOST_OF_READER:,} things are lost; the others are not listed."
 
@@ -23,12 +25,21 @@ LOST: Final = (
     *("ATTENDEE", "ORGANIZER", "ATTACH", "GEO", "CONTACT", "RESOURCES"),
     *("CONFERENCE", "IMAGE", "LINK", "ESTIMATED-DURATION"),
 )
-OUR_CATEGORY: Final = "X-TASKS-CATEGORY-ID"
 ORDER: Final = "X-APPLE-SORT-ORDER"
+OUR_CATEGORY: Final = "X-TASKS-CATEGORY-ID"
+OUR_POSITION: Final = "X-TASKS-POSITION"
+OUR_ZONE: Final = "X-TASKS-TIME-ZONE"
+OUR_AFTER: Final = "X-TASKS-AFTER"
+OUR_OVERFLOW: Final = "X-TASKS-OVERFLOW"
+"""Properties that an export of this service has (app/api/transfer/calendars.py)."""
+
+OVERFLOWS: Final = ("skip", "backward", "forward")
+LONGEST_POSITION: Final = 64
 KNOWN: Final = {
     *("UID", "RECURRENCE-ID", "SUMMARY", "DESCRIPTION", "CREATED", "CATEGORIES", "RELATED-TO"),
     *("STATUS", "COMPLETED", "PERCENT-COMPLETE", "PRIORITY", "DTSTART", "DUE", "DURATION"),
-    *("RRULE", "RDATE", "EXDATE", "EXRULE", OUR_CATEGORY, ORDER, *DESCRIBED, *LOST),
+    *("RRULE", "RDATE", "EXDATE", "EXRULE", ORDER, *DESCRIBED, *LOST),
+    *(OUR_CATEGORY, OUR_POSITION, OUR_ZONE, OUR_AFTER, OUR_OVERFLOW),
 }
 NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,6})?")
 
@@ -98,8 +109,21 @@ def repeat(task: FoundTask, todo: Component, alarms: list[Component], zones: Zon
         task.due_date, task.due_at = due.day, due.at
     if rule := repetition(todo, due, start, zones):
         task.rule, task.time_zone = rule
+        repeat_as_here(task, todo, rule[0])
     task.reminders = reminders(todo, alarms, due, start, zones)
     lose_snoozes(todo)
+
+
+def repeat_as_here(task: FoundTask, todo: Component, rule: str) -> None:
+    """Take over what an export of this service says of the repetition beside the rule."""
+    if is_time_zone(zone := own(todo, OUR_ZONE)):
+        task.time_zone = zone
+    task.after_completion = own(todo, OUR_AFTER) == "completion" and after_completion(rule)
+    if (overflow := own(todo, OUR_OVERFLOW)) in OVERFLOWS:
+        task.overflow = overflow
+    if todo.all(OUR_AFTER) and "COUNT=" in rule:
+        detail = "The occurrences are counted from the present one on."
+        todo.losses.append(Loss(todo.line, "RRULE", detail))
 
 
 def repetition(
@@ -123,6 +147,8 @@ def place(task: FoundTask, todo: Component, calendar: Calendar, options: Options
             task.order = float(text)
         else:
             todo.lose(found, f"The order is not a number: {quoted(text)}")
+    elif position := own(todo, OUR_POSITION):
+        task.order = position[:LONGEST_POSITION]
     entries = [name.strip() for each in todo.all("CATEGORIES") for name in each.values()]
     names = [name for name in entries if name]
     if todo.all(OUR_CATEGORY) and names:
@@ -130,6 +156,12 @@ def place(task: FoundTask, todo: Component, calendar: Calendar, options: Options
     elif not calendar.is_own:
         task.category = calendar.name or (options.name or "").strip() or None
     task.labels = list(dict.fromkeys(names))
+
+
+def own(todo: Component, name: str) -> str:
+    """Return a value that this service has written, empty if there is none."""
+    found = todo.take(name)
+    return found.text.strip() if found else ""
 
 
 def priority_of(todo: Component, found: Property) -> str:

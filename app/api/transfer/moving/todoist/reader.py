@@ -5,19 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Final
 
-from app.api.transfer.moving.archives import entries
-from app.api.transfer.moving.found import MOST_OF_READER, Found, Loss, Options, limited, storable
-from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.todoist.rows import NoHeader, rows
+from app.api.transfer.moving.found import MOST_OF_READER, Found, Loss, Options, limited
+from app.api.transfer.moving.todoist.rows import rows
 from app.api.transfer.moving.todoist.tasks import Project
-from app.api.transfer.moving.todoist.texts import quoted
-
-ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
-"""How a zip begins; the second one is without entries."""
+from app.api.transfer.moving.zipped import is_zip, stem, unzipped
 
 SUFFIX: Final = ".csv"
 MORE_LOSSES: Final = f"More could not be taken over; the first {MOST_OF_READER:,} are listed."
-NO_PROJECT: Final = "The zip file has no CSV of Todoist."
 
 BACKUP: Final = re.compile(r"Todoist backup ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{4}) UTC")
 """The name of a backup, which says when it was made."""
@@ -29,37 +23,33 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
     The name of a CSV is the project, that of a zip may say when it was made: by that day dates are
     read that have no year or are relative. Raises NotThisFormat.
     """
-    file.seek(0)
-    is_zip = file.read(4) in ZIP
-    file.seek(0)
-    return limited(_zip(file, options) if is_zip else _csv(file, options), MORE_LOSSES, "file")
+    name = options.name or ""
+    if is_zip(file):
+        backup = _Backup(_exported(name))
+        found = unzipped(backup.read, SUFFIX, file, options._replace(name=None))
+    else:
+        project = _project_name(stem(name, SUFFIX))
+        found = _project(file, Project(project or None, project, options, None))
+    return limited(found, MORE_LOSSES, "file")
 
 
-def _csv(file: IO[bytes], options: Options) -> Iterator[Found]:
-    name = _project_name(_stem(options.name or ""))
-    return _project(file, Project(name or None, name, options, None))
+class _Backup:
+    """The projects of a backup, of which two may have the same name."""
 
+    def __init__(self, exported: datetime | None) -> None:
+        self.exported = exported
+        self.sources: set[str] = set()
 
-def _zip(file: IO[bytes], options: Options) -> Iterator[Found]:
-    exported = _exported(options.name or "")
-    sources: set[str] = set()
-    is_empty = True
-    for number, (path, content) in enumerate(entries(file, SUFFIX), 1):
-        stem = _stem(path)
-        name = _project_name(stem)
-        # Two projects may have the same name, and then only their ids tell their tasks apart.
-        source = name if name not in sources else stem
-        while source in sources:
-            source += f"\n{number}"
-        sources.add(source)
-        try:
-            for found in _project(content, Project(name or None, source, options, exported)):
-                yield _in_entry(path, found) if isinstance(found, Loss) else found
-            is_empty = False
-        except NoHeader as error:
-            yield Loss(number, "file", f"{quoted(path)} was left out. {error}")
-    if is_empty:
-        raise NotThisFormat(NO_PROJECT)
+    def read(self, file: IO[bytes], options: Options) -> Iterator[Found]:
+        """Yield what is in the file of a project."""
+        full = options.name or ""
+        name = _project_name(full)
+        # If names are the same, only their ids tell the tasks of two projects apart.
+        source = name if name not in self.sources else full
+        while source in self.sources:
+            source += f"\n{len(self.sources)}"
+        self.sources.add(source)
+        return _project(file, Project(name or None, source, options, self.exported))
 
 
 def _project(file: IO[bytes], project: Project) -> Iterator[Found]:
@@ -69,12 +59,6 @@ def _project(file: IO[bytes], project: Project) -> Iterator[Found]:
         else:
             yield from project.found(row)
     yield from project.rest()
-
-
-def _stem(name: str) -> str:
-    """Return the name of a file without its ending."""
-    text = storable(name)
-    return text[: -len(SUFFIX)] if text.lower().endswith(SUFFIX) else text
 
 
 def _project_name(stem: str) -> str:
@@ -91,8 +75,3 @@ def _exported(name: str) -> datetime | None:
         return datetime.strptime(match[1], "%Y-%m-%d %H%M").replace(tzinfo=UTC) if match else None
     except ValueError:
         return None
-
-
-def _in_entry(path: str, loss: Loss) -> Loss:
-    """Add to a loss in which file of the zip it is."""
-    return loss._replace(detail=f"In {quoted(path)}: {loss.detail}")

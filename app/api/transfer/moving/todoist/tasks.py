@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Final
 
-from app.api.transfer.moving.found import LONGEST_DESCRIPTION, UNTITLED, FoundTask, Loss, Options
+from app.api.transfer.moving.found import (
+    LONGEST_DESCRIPTION,
+    UNTITLED,
+    FoundTask,
+    Loss,
+    Options,
+    quoted,
+)
 from app.api.transfer.moving.todoist.dates import ISO, due
 from app.api.transfer.moving.todoist.days import Unreadable
 from app.api.transfer.moving.todoist.rows import Row
-from app.api.transfer.moving.todoist.texts import labelled, lines, quoted
+from app.api.transfer.moving.todoist.texts import labelled, lines
 from app.api.transfer.moving.todoist.times import export_time, local_day, set_due
 from app.core.texts import is_visible
 from app.web.fields.zones import is_time_zone

@@ -1,4 +1,4 @@
-"""Titles with labels, and quotes of texts in reports."""
+"""Titles with labels, and texts of several lines."""
 
 import re
 from typing import Final
@@ -7,7 +7,6 @@ LABEL: Final = re.compile(r'@[^\s@"()|&!,]+')
 """A label; Todoist's names cannot have the other characters."""
 
 SPACE: Final = re.compile(r"(\s+)")
-LONGEST_QUOTE: Final = 100
 
 
 def labelled(text: str) -> tuple[str, list[str]]:
@@ -26,9 +25,3 @@ def labelled(text: str) -> tuple[str, list[str]]:
 def lines(text: str) -> str:
     """Return a text with plain line feeds, without space around it."""
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
-
-
-def quoted(text: str) -> str:
-    """Return the beginning of a text in quotation marks."""
-    short = text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}\u2026"
-    return f'"{short}"'
