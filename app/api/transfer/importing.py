@@ -29,6 +29,8 @@ CHUNK_LINES: Final = 200
 CHUNK_CHARACTERS: Final = 256 * 1024
 """Characters of texts in a chunk."""
 
+STAYS: Final = "The user has reached the storage quota; what was imported before stays."
+
 
 class Import:
     """One user's import of a file.
@@ -59,7 +61,7 @@ class Import:
                 raise
             raise self.budget.interrupted() from error
         except NoRoom as full:
-            full.members["line"] = self.writer.last_line()
+            full.detail, full.members["line"] = STAYS, self.writer.last_line()
             raise
         except Problem as problem:
             interrupted = problem.kind is IMPORT_INTERRUPTED
