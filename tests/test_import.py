@@ -514,14 +514,36 @@ def test_a_process_that_ends_breaks_an_import_off(
 # Time and memory
 
 
-@pytest.mark.slow
-def test_an_import_takes_no_more_memory_however_many_lines_there_are_and_no_longer_deadline(
-    database_url: str, alice: Account, tmp_path: Path
-) -> None:
+def refused_lines() -> bytes:
     line = jsonl(task(description="x" * 500))
-    data = line + b"".join(jsonl({"type": "note", "data": "x" * 500}) for _ in range(60_000))
+    return line + b"".join(jsonl({"type": "note", "data": "x" * 500}) for _ in range(60_000))
+
+
+def new_tasks() -> bytes:
+    return b"".join(jsonl(task(description="x" * 500)) for _ in range(40_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("query", "made", "outcome", "count"),
+    [
+        ("", refused_lines, "refused", MOST_REFUSED),
+        ("?dry_run=true", new_tasks, "created", 40_000),
+    ],
+    ids=["import", "dry run"],
+)
+def test_an_import_takes_no_more_memory_however_many_lines_there_are_and_no_longer_deadline(
+    database_url: str,
+    alice: Account,
+    tmp_path: Path,
+    query: str,
+    made: Callable[[], bytes],
+    outcome: str,
+    count: int,
+) -> None:
+    data = made()
     head = (
-        "POST /v1/import HTTP/1.1\r\nHost: localhost\r\n"
+        f"POST /v1/import{query} HTTP/1.1\r\nHost: localhost\r\n"
         f"Authorization: Bearer {alice.token}\r\nContent-Type: {LINES}\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     ).encode()
@@ -535,5 +557,5 @@ def test_an_import_takes_no_more_memory_however_many_lines_there_are_and_no_long
             sender.sendall(data[start : start + MEGABYTE])
             most = max(most, memory(worker))
         status, _, body = answered(sender)
-        assert (status, json.loads(body)["refused"]) == (200, MOST_REFUSED)
+        assert (status, json.loads(body)[outcome]) == (200, count)
         assert max(most, memory(worker)) - before < 30 * MEGABYTE

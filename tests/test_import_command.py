@@ -90,8 +90,11 @@ def test_an_export_of_this_service_is_imported_and_refusals_are_an_exit_status(
 ) -> None:
     alice.create_task(title="Mine")
     exported = alice.get("/v1/export").data
+    tried = run(*into(bob, "jsonl"), "--dry-run", path(exported))
+    assert walk(bob) == []
     done = run(*into(bob, "jsonl"), path(exported))
     assert (done.exit_code, done.stderr) == (0, ""), done.output
+    assert (tried.exit_code, tried.stdout) == (0, done.stdout)
     assert set(titles(bob)) == {"Mine"}
     done = run(*into(bob, "jsonl"), path(b'{"type": "task", "data": {}}\n'))
     assert (done.exit_code, done.stderr) == (1, "")
@@ -116,7 +119,7 @@ def test_a_file_of_another_kind_is_told_in_one_line(
         (["--format", "google", "--time-zone", "Mars"], "--time-zone"),
         (["--format", "google", "--name", " "], "--name"),
         (["--format", "jsonl", "--time-zone", "UTC"], "--time-zone is for files of other apps"),
-        (["--format", "jsonl", "--dry-run"], "--dry-run is for files of other apps"),
+        (["--format", "jsonl", "--name", "x"], "--name is for files of other apps"),
     ],
 )
 def test_wrong_options_exit_with_2(

@@ -258,6 +258,7 @@ def test_an_import_ends_at_the_line_that_there_is_no_room_for_and_goes_on_when_t
     lines = jsonl(category(), *(task_line(title=f"Task {number}") for number in range(10)))
     refusal = full(send(anna, lines), "rows")
     assert (refusal["line"], stored(connection, anna)) == (ROWS, ROWS)
+    assert refusal["detail"].endswith("what was imported before stays.")
     assert {task["title"] for task in walk(anna)} == {f"Task {number}" for number in range(4)}
 
     assert full(send(anna, lines), "rows")["line"] == ROWS

@@ -1,19 +1,18 @@
 """Writing the chunks of an import: as few statements as possible, fewer lines where that fails."""
 
 from array import array
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import partial
+from collections.abc import Mapping
 from typing import IO, Any
 
 import psycopg2
 from psycopg2.errors import IntegrityError, QueryCanceled
 
 from app.api.kinds import IN_ORDER
-from app.api.transfer import in_order, rows
+from app.api.transfer import in_order
+from app.api.transfer.account import Account
 from app.api.transfer.progress import Budget, Report
 from app.api.transfer.renaming import Renaming
-from app.api.transfer.rows import Outcome
+from app.api.transfer.rows import Outcome, Violation
 from app.rows.kind import Kind
 from app.rows.quotas import NoRoom
 from app.web.errors import CONSTRAINTS
@@ -24,11 +23,12 @@ Line = dict[str, Any]
 class Writer:
     """Writes the chunks of the import of a file and reports the outcome of each line."""
 
-    def __init__(self, file: IO[bytes], report: Report, budget: Budget) -> None:
+    def __init__(self, account: Account, file: IO[bytes], report: Report, budget: Budget) -> None:
+        self.account = account
         self.report = report
         self.budget = budget
         self.renamings = {
-            kind.name: Renaming(kind, file, budget) for kind in IN_ORDER if kind.unique
+            kind.name: Renaming(account, kind, file, budget) for kind in IN_ORDER if kind.unique
         }
         self.made: dict[tuple[str, str], int] = {}
         """Rows that this chunk created, by kind and id, and the places of their lines."""
@@ -67,7 +67,7 @@ class Writer:
         while chunk:
             try:
                 count = self._write_some(kind, chunk)
-            except (IntegrityError, QueryCanceled, NoRoom) as error:
+            except (IntegrityError, Violation, QueryCanceled, NoRoom) as error:
                 self._halve(kind, chunk, error)
                 return
             chunk = chunk[count:]
@@ -75,39 +75,37 @@ class Writer:
                 self.renamings[kind.name].make_room_for(chunk[0])
 
     def _write_some(self, kind: Kind, chunk: list[Line]) -> int:
-        """Write the lines, or those before one that waits for its name; return how many.
+        """Write the lines, or those before one that waits for its name, and report their outcomes.
 
-        Lines of different ids are one statement, unless a name is taken: then as in turn.
+        Returns how many they are. Lines of different ids are one statement, unless a name is taken.
         """
+        outcomes = None
         if len({line["id"] for line in chunk}) == len(chunk):
-            with suppress(IntegrityError):
-                return self._write(kind, chunk, rows.write)
-        plan = self.renamings[kind.name].plan if kind.unique else None
-        return self._write(kind, chunk, partial(in_order.write, plan=plan))
+            outcomes = self.budget.run(lambda: self.account.at_once(kind, chunk))
+        if outcomes is None:
+            plan = self.renamings[kind.name].plan if kind.unique else None
+            outcomes = self.budget.run(lambda: in_order.write(self.account, kind, chunk, plan))
+        ids = {line["place"]: line["id"] for line in chunk}
+        for outcome in outcomes:
+            self._note(kind, ids[outcome.place], outcome)
+        return len(outcomes)
 
-    def _halve(self, kind: Kind, chunk: list[Line], error: psycopg2.Error | NoRoom) -> None:
+    def _halve(
+        self, kind: Kind, chunk: list[Line], error: psycopg2.Error | Violation | NoRoom
+    ) -> None:
         """Write the lines in two parts. Refuse a single line, or raise what is not its fault."""
         if len(chunk) > 1:
             middle = len(chunk) // 2
             self._write_all(kind, chunk[:middle])
             self._write_all(kind, chunk[middle:])
             return
-        if not isinstance(error, IntegrityError):
+        if not isinstance(error, IntegrityError | Violation):
             raise error
-        problem = CONSTRAINTS.get(error.diag.constraint_name or "")
+        violated = str(error) if isinstance(error, Violation) else error.diag.constraint_name
+        problem = CONSTRAINTS.get(violated or "")
         if problem is None:
             raise error
         self.report.refuse_conflict(chunk[0]["place"], problem)
-
-    def _write(
-        self, kind: Kind, chunk: list[Line], how: Callable[[str, Kind, list[Line]], list[Outcome]]
-    ) -> int:
-        """Write the lines, the first of them or none, and report their outcomes."""
-        outcomes = self.budget.run(lambda: how(self.budget.user_id, kind, chunk))
-        ids = {line["place"]: line["id"] for line in chunk}
-        for outcome in outcomes:
-            self._note(kind, ids[outcome.place], outcome)
-        return len(outcomes)
 
     def _note(self, kind: Kind, row_id: str, outcome: Outcome) -> None:
         """Report the outcome of a line."""

@@ -6,12 +6,15 @@ body again changes nothing that is there already.
 
 from array import array
 from collections import defaultdict
+from contextlib import closing
 from typing import IO, Any, Final
 
 import psycopg2
 
 from app.api.kinds import KINDS
+from app.api.transfer.account import Account, StoredAccount
 from app.api.transfer.chunks import Line, Writer
+from app.api.transfer.dry_run.account import DryRun
 from app.api.transfer.progress import Budget, Report
 from app.api.transfer.reading import Defects, defect, lines, lines_at
 from app.api.transfer.schemas import AccountLine, AnyLine, EndLine, RowLine
@@ -20,7 +23,6 @@ from app.core import deadline
 from app.core.problem_kinds import IMPORT_INTERRUPTED
 from app.core.problems import Problem
 from app.rows.quotas import NoRoom
-from app.rows.shape import Preconditions
 from app.web.errors import BUSY, UNABLE
 
 CHUNK_LINES: Final = 200
@@ -28,6 +30,19 @@ CHUNK_LINES: Final = 200
 
 CHUNK_CHARACTERS: Final = 256 * 1024
 """Characters of texts in a chunk."""
+
+STAYS: Final = "The user has reached the storage quota; what was imported before stays."
+
+
+def import_lines(user_id: str, file: IO[bytes], *, dry_run: bool) -> dict[str, Any]:
+    """Import the lines, or only work out what that would do; return the report.
+
+    Raises NoRoom, Problem 401, 503.
+    """
+    if not dry_run:
+        return Import(StoredAccount(user_id), file).run()
+    with closing(DryRun(user_id)) as account:
+        return Import(account, file).run()
 
 
 class Import:
@@ -37,12 +52,12 @@ class Import:
     refer to. So the number of statements depends on the number of lines, not on their order.
     """
 
-    def __init__(self, user_id: str, file: IO[bytes]) -> None:
-        self.user_id = user_id
+    def __init__(self, account: Account, file: IO[bytes]) -> None:
+        self.to = account
         self.file = file
         self.report = Report()
-        self.budget = Budget(user_id)
-        self.writer = Writer(file, self.report, self.budget)
+        self.budget = Budget(account.user_id, writes=account.is_written)
+        self.writer = Writer(account, file, self.report, self.budget)
         self.waiting: defaultdict[str, list[Line]] = defaultdict(list)
         self.characters = 0
         self.rows = 0
@@ -59,7 +74,7 @@ class Import:
                 raise
             raise self.budget.interrupted() from error
         except NoRoom as full:
-            full.members["line"] = self.writer.last_line()
+            full.detail, full.members["line"] = STAYS, self.writer.last_line()
             raise
         except Problem as problem:
             interrupted = problem.kind is IMPORT_INTERRUPTED
@@ -113,9 +128,8 @@ class Import:
         self.flush(number - 1)
         values = {"name": line.data.name, "time_zone": line.data.time_zone}
         deadline.renew()
-        before = users.get_user(self.user_id)
-        after = self.budget.run(lambda: users.update_user(self.user_id, values, Preconditions()))
-        changed = before is None or before["version"] != after["version"]
+        before = users.get_user(self.to.user_id)
+        changed = self.budget.run(lambda: self.to.update(before, values))
         self.report.accept(number, existed=True, changed=changed)
         self.budget.finish_chunk(number)
 

@@ -7,13 +7,10 @@ takes two round trips, whatever the number of such lines.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.api.transfer import names
+from app.api.transfer.account import Account, Rows
 from app.api.transfer.renaming import Plan
 from app.api.transfer.rows import Outcome
-from app.db.run import perform
-from app.db.scope import writing
 from app.db.sending import Row
-from app.db.transactions import Transaction
 from app.rows.kind import Kind
 
 Line = Mapping[str, Any]
@@ -44,28 +41,28 @@ class Holders:
 
 
 def write(
-    user_id: str, kind: Kind, lines: Sequence[Line], plan: Plan | None = None
+    account: Account, kind: Kind, lines: Sequence[Line], plan: Plan | None = None
 ) -> list[Outcome]:
     """Write the lines and return their outcomes, in their order.
 
     Stops before a line whose name another row gives up later by the plan, or could give up if there
     is no plan yet. Raises NoRoom, also without an account, Problem 503, or psycopg2.Error for what
-    the database refused.
+    the database refused; Violation for what it would refuse.
     """
 
-    def work(transaction: Transaction) -> list[Outcome]:
-        found = names.look_up(transaction, user_id, kind, lines)
+    def work(rows: Rows) -> list[Outcome]:
+        found = rows.look_up(kind, lines)
         holders = Holders(found) if kind.unique else None
         outcomes, changed = work_out(kind, lines, found, holders, plan)
         if changed:
             renamed = holders.renamed() if holders else []
-            refused = names.write(transaction, user_id, kind, changed, renamed)
+            refused = rows.write_rows(kind, changed, renamed)
             return [
                 each._replace(refusal=refused.get(each.place, each.refusal)) for each in outcomes
             ]
         return outcomes
 
-    return perform(writing(user_id, once=True), Transaction, work)
+    return account.together(work)
 
 
 def work_out(

@@ -1,7 +1,7 @@
 """Looking up rows and names under the owner's lock, for lines that depend on one another."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     Select,
@@ -34,15 +34,15 @@ def compared(kind: Kind) -> list[str]:
     return ["id", *kind.references, *([kind.unique] if kind.unique else [])]
 
 
-def found_rows(kind: Kind) -> Select[Any]:
-    """Select for each line the live row of its id, or nulls, the time, and what is refused.
+def found_rows(kind: Kind, verdict: Callable[[Kind, Any], Sequence[Any]]) -> Select[Any]:
+    """Select for each line the live row of its id, or nulls, the time, and the verdict on it.
 
     Where names are unique, also `key` and `row_key`, by which the names of the line and of the row
     are compared, and `holder`, the id of the live row that has the line's name.
     """
     given, row, clock, joined = matched(kind, compared(kind))
     columns: list[Any] = [*(row.c[name] for name in kind.exported), given.c.place, clock.c.at]
-    columns.append(refused(kind, given).label("refused"))
+    columns += verdict(kind, given)
     if kind.unique:
         holder = kind.table.alias("holder")
         key = func.lower(given.c[kind.unique])
@@ -82,7 +82,12 @@ def set_names_aside(kind: Kind, name: str) -> Any:
     )
 
 
-FOUND: Final = {kind.name: Statement(found_rows(kind)) for kind in KINDS.values()}
+def refusal(kind: Kind, given: Any) -> list[Any]:
+    """The verdict of an import: which field of a line names no row."""
+    return [refused(kind, given).label("refused")]
+
+
+FOUND: Final = {kind.name: Statement(found_rows(kind, refusal)) for kind in KINDS.values()}
 ASIDE: Final = {
     kind.name: Statement(set_names_aside(kind, kind.unique))
     for kind in KINDS.values()
@@ -90,30 +95,33 @@ ASIDE: Final = {
 }
 
 
-def look_up(
-    transaction: Transaction, user_id: str, kind: Kind, lines: Sequence[Mapping[str, Any]]
-) -> Sequence[Row]:
-    """Return what exists for each line, as `found_rows` selects it."""
+def compact(kind: Kind, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `found_rows` needs of lines."""
     fields = ("place", *compared(kind))
-    compact = [{name: line[name] for name in fields} for line in lines]
-    return transaction.send((FOUND[kind.name], bound(user_id, compact)))
+    return [{name: line[name] for name in fields} for line in lines]
 
 
-def write(
-    transaction: Transaction,
-    user_id: str,
-    kind: Kind,
-    lines: Sequence[Mapping[str, Any]],
-    renamed: Collection[str],
-) -> dict[int, str]:
-    """Write lines of different ids, of which these rows pass on their names.
+class LockedRows(NamedTuple):
+    """A user's rows within a transaction that has locked the owner's."""
 
-    Returns the places of lines that were not written, as another line that was refused would have
-    made the row that this field names. Raises NoRoom, also without an account.
-    """
-    sent = [(IMPORTS[kind.name], bound(user_id, lines))]
-    if renamed:
-        sent.insert(0, (ASIDE[kind.name], {"user_id": user_id, "ids": [*renamed]}))
-    found = transaction.send(*sent)
-    require_written(found)
-    return {row.place: row.refused for row in found if row.refused}
+    transaction: Transaction
+    user_id: str
+
+    def look_up(self, kind: Kind, lines: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
+        """Return what exists for each line, as `found_rows` selects it, and what is refused."""
+        return self.transaction.send((FOUND[kind.name], bound(self.user_id, compact(kind, lines))))
+
+    def write_rows(
+        self, kind: Kind, lines: Sequence[Mapping[str, Any]], renamed: Collection[str]
+    ) -> dict[int, str]:
+        """Write lines of different ids, of which these rows pass on their names.
+
+        Returns the places of lines that were not written, as another line that was refused would
+        have made the row that this field names. Raises NoRoom, also without an account.
+        """
+        sent = [(IMPORTS[kind.name], bound(self.user_id, lines))]
+        if renamed:
+            sent.insert(0, (ASIDE[kind.name], {"user_id": self.user_id, "ids": [*renamed]}))
+        found = self.transaction.send(*sent)
+        require_written(found)
+        return {row.place: row.refused for row in found if row.refused}

@@ -27,6 +27,8 @@ MOST_REFUSALS: Final = 100
 MOST_REFUSED: Final = 10_000
 """Refused lines after which the rest is not read: the file is no export."""
 
+NO_END: Final = "The dry run did not come to the end of the file; nothing was written."
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -34,8 +36,10 @@ Result = TypeVar("Result")
 class Budget:
     """Runs the writes of an import as long as it may go on, and knows how far it has come."""
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, *, writes: bool) -> None:
         self.user_id = user_id
+        self.writes = writes
+        """Whether it is not a dry run, which only reads and counts as one request."""
         self.of_request = has_request_context()
         """Whether a client waits for the import; a command's takes the time that it needs."""
         self.end = time.monotonic() + LONGEST_SECONDS if self.of_request else inf
@@ -70,7 +74,7 @@ class Budget:
     def finish_chunk(self, number: int) -> None:
         """Note that all lines up to this one are dealt with."""
         self.last_line = number
-        self.begun = True
+        self.begun = self.writes
 
     def in_time(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items. Raises Problem 503 once the import has taken too long."""
@@ -85,16 +89,17 @@ class Budget:
 
     def interrupted(self, retry_after: int = 1) -> Problem:
         """Return the Problem 503 that says up to which line the import came."""
+        detail = None if self.writes else NO_END
         headers = {"Retry-After": str(retry_after)}
-        return Problem(IMPORT_INTERRUPTED, headers=headers, line=self.last_line)
+        return Problem(IMPORT_INTERRUPTED, detail, headers=headers, line=self.last_line)
 
     def _count_chunk(self) -> None:
         """Count a request of the user, but for the first, which the request itself was.
 
-        A command's import counts as none.
+        A command's import counts as none, and a dry run as the request that it is.
         """
         self.chunks += 1
-        if not self.of_request:
+        if not (self.of_request and self.writes):
             return
         if self.chunks > 1 and (wait := request_limits().count_more(self.user_id, 1)):
             raise self.interrupted(wait)

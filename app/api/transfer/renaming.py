@@ -14,13 +14,10 @@ from typing import IO, Any, Final, NamedTuple
 
 from psycopg2.errors import QueryCanceled
 
-from app.api.transfer import names
+from app.api.transfer.account import Account, Rows
 from app.api.transfer.progress import Budget
 from app.api.transfer.reading import lines_of
-from app.db.run import perform
-from app.db.scope import writing
 from app.db.sending import Row
-from app.db.transactions import Transaction
 from app.rows.kind import Kind
 
 MOST_ROWS: Final = 10_000
@@ -64,7 +61,8 @@ NO_PLAN: Final = Plan({})
 class Renaming:
     """The names of one kind's rows during an import from this file."""
 
-    def __init__(self, kind: Kind, file: IO[bytes], budget: Budget) -> None:
+    def __init__(self, account: Account, kind: Kind, file: IO[bytes], budget: Budget) -> None:
+        self.account = account
         self.kind = kind
         self.file = file
         self.budget = budget
@@ -82,7 +80,7 @@ class Renaming:
         """
         last = self.last_lines
         self.plans += 1
-        self.plan, self.budget.begun = NO_PLAN, True
+        self.plan, self.budget.begun = NO_PLAN, self.account.is_written
         if self.plans > MOST_PLANS:
             return
         with suppress(QueryCanceled):
@@ -101,17 +99,17 @@ class Renaming:
 
     def _planned_for(self, last: Sequence[Line], line: Line) -> Plan:
         """Plan for the last lines, and write those that have to come before this line."""
-        user_id, asked = self.budget.user_id, {**line, "place": AFTER_ALL}
+        asked = {**line, "place": AFTER_ALL}
 
-        def work(transaction: Transaction) -> Plan:
-            *found, taken = names.look_up(transaction, user_id, self.kind, [*last, asked])
+        def work(rows: Rows) -> Plan:
+            *found, taken = rows.look_up(self.kind, [*last, asked])
             plan = planned(last, found, taken.holder)
             if plan.renamed:
                 lines = [each for each in last if each["id"] in plan.renamed]
-                names.write(transaction, user_id, self.kind, lines, plan.renamed)
+                rows.write_rows(self.kind, lines, plan.renamed)
             return plan
 
-        return perform(writing(user_id, once=True), Transaction, work)
+        return self.account.together(work)
 
 
 def planned(last: Sequence[Line], found: Sequence[Row], asked: str | None) -> Plan:

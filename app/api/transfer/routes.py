@@ -11,7 +11,7 @@ from app.api.transfer import keys
 from app.api.transfer.capacity import take_place
 from app.api.transfer.export import FORMS, export
 from app.api.transfer.formats import JSON_LINES
-from app.api.transfer.importing import Import
+from app.api.transfer.importing import import_lines
 from app.api.transfer.moving.forms import FORMS as FORMS_MOVED
 from app.api.transfer.moving.found import Options
 from app.api.transfer.moving.moving_in import move_in
@@ -76,6 +76,9 @@ def import_account(query: ImportQuery) -> Response:
     takes at most 50 seconds. If it is interrupted, what is written stays, and sending the same body
     again imports the rest. A user can run one export or import at a time.
 
+    With `dry_run=true` nothing is written, and the report is that of an import at this moment.
+    Quotas are not looked at.
+
     With another `format`, the file is what another app has exported. Lists become categories, tags
     labels; a category or label of the same name is used if there is one. What cannot be taken over
     is in `lossy`, and what a user would miss also in the task's description. What has been moved in
@@ -97,7 +100,7 @@ def import_account(query: ImportQuery) -> Response:
 def require_sense(query: ImportQuery) -> None:
     """Raise Problem 422 for parameters that mean nothing for an export of this service."""
     if query.format == "jsonl":
-        for name in ("time_zone", "name", "dry_run"):
+        for name in ("time_zone", "name"):
             if getattr(query, name):
                 raise invalid("is for files of other apps", "unfit", parameter=name)
 
@@ -105,11 +108,11 @@ def require_sense(query: ImportQuery) -> None:
 def outcome_of(user_id: str, query: ImportQuery, file: IO[bytes]) -> dict[str, Any]:
     """Import the file; return the report."""
     if query.format == "jsonl":
-        return Import(user_id, file).run()
+        return import_lines(user_id, file, dry_run=query.dry_run)
     account = users.get_user(user_id)
     zone = query.time_zone or (account["time_zone"] if account else "UTC")
     options = Options(zone, query.name)
-    return move_in(user_id, query.format, file, options, writes=not query.dry_run)
+    return move_in(user_id, query.format, file, options, dry_run=query.dry_run)
 
 
 def answer(user_id: str, once: Once | None, run: Callable[[], dict[str, Any]]) -> Response:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     bindparam,
     case,
     cast,
@@ -59,6 +60,10 @@ class Outcome(NamedTuple):
     """Why it was refused: the name of a constraint, or of a field that names no row."""
 
 
+class Violation(Exception):
+    """Lines of a dry run that the database would refuse; the text is the name of a constraint."""
+
+
 def matched(kind: Kind, names: Sequence[str]) -> tuple[Any, Any, CTE, Any]:
     """Match lines with the live rows of their ids: the lines, the rows, the time, and their join.
 
@@ -78,7 +83,7 @@ def refused(kind: Kind, given: Any) -> Element:
     """Return the field of a line that names no live row of the user's; null if there is none."""
     cases = []
     for field, name in kind.references.items():
-        unknown = _names_none(KINDS[name].table, given.c[field])
+        unknown = names_none(KINDS[name].table, given.c[field])
         if name == kind.name:  # lines of one statement may name each other
             columns = (column("id", Uuid),)
             lines = func.json_to_recordset(cast(bindparam("lines"), JSON)).table_valued(*columns)
@@ -88,12 +93,20 @@ def refused(kind: Kind, given: Any) -> Element:
     return case(*cases) if cases else cast(null(), Text)
 
 
-def _names_none(other: Table, field: Element) -> Element:
-    """Whether the field names a row that is not there; null and an empty list name none."""
+def names_none(other: Table, field: Element, besides: Element | None = None) -> Element:
+    """Whether the field names a row that is not there; null and an empty list name none.
+
+    `besides` is an array of ids that count as rows that are there.
+    """
     if not isinstance(field.type, ARRAY):
-        return and_(field.is_not(None), ~exists().where(is_own(other, field)))
+        return and_(field.is_not(None), ~_exists(other, field, besides))
     each = func.unnest(field).table_valued(column("id", Uuid)).render_derived(name="each")
-    return exists(select(each.c.id).where(~exists().where(is_own(other, each.c.id))))
+    return exists(select(each.c.id).where(~_exists(other, each.c.id, besides)))
+
+
+def _exists(other: Table, row_id: Element, besides: Element | None) -> Element:
+    own: Element = exists().where(is_own(other, row_id))
+    return own if besides is None else or_(own, row_id == any_(besides))
 
 
 def import_rows(kind: Kind) -> Select[Any]:

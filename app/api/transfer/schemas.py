@@ -86,7 +86,8 @@ class ImportQuery(Query):
     dry_run: Annotated[
         Flag,
         Field(
-            description="Whether only the report is wanted, and nothing written. Not for `jsonl`."
+            description="Whether only the report is wanted, and nothing written; without a look at"
+            " quotas."
         ),
     ] = False
 

@@ -40,8 +40,6 @@ class Moved(NamedTuple):
     file: IO[bytes]
     lines: "array[int]"
     already_there: int
-    updates: set[int]
-    """The numbers of the lines that change a task which is there."""
     fingerprints: dict[str, bytes]
     """A digest of what came of each task that is to be written, by its id."""
     losses: Losses
@@ -57,7 +55,6 @@ class Conversion:
         self.losses = Losses()
         self.trees = Trees()
         self.offsets = array("Q")
-        self.updates: set[int] = set()
         self.fingerprints: dict[str, bytes] = {}
         self.names: dict[str, dict[str, str]] = {"category": {}, "label": {}}
         """The names of each kind as first written, by the name in lower case."""
@@ -105,7 +102,7 @@ class Conversion:
                 already += self._write_tasks(chunk, lines, places)
                 chunk = []
         already += self._write_tasks(chunk, lines, places)
-        return Moved(lines, places, already, self.updates, self.fingerprints, self.losses)
+        return Moved(lines, places, already, self.fingerprints, self.losses)
 
     def _named(self, kind: str, lines: IO[bytes], places: "array[int]") -> dict[str, str]:
         """Return the ids of the names, and write a line for each that the user does not have."""
@@ -155,8 +152,6 @@ class Conversion:
             row = before.get(row_id)
             if row and not self._is_to_change(each["line"], row, digest):
                 continue
-            if row:
-                self.updates.add(len(places) + 1)
             self.fingerprints[row_id] = digest
             lines.write(line("task", data))
             places.append(each["line"])

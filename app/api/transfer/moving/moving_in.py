@@ -3,21 +3,19 @@
 from array import array
 from typing import IO, Any
 
-from app.api.transfer.importing import Import
+from app.api.transfer.importing import import_lines
 from app.api.transfer.moving import known
 from app.api.transfer.moving.conversion import Conversion, Moved
 from app.api.transfer.moving.forms import FORMS
 from app.api.transfer.moving.found import Losses, Options
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.progress import Report
-from app.api.transfer.reading import lines
 from app.core.problems import Problem, invalid
 
 
 def move_in(
-    user_id: str, form: str, file: IO[bytes], options: Options, *, writes: bool
+    user_id: str, form: str, file: IO[bytes], options: Options, *, dry_run: bool
 ) -> dict[str, Any]:
-    """Import the file, unless it is only to be looked at; return the report.
+    """Import the file, or only work out what that would do; return the report.
 
     Raises Problem 422 for a file that is not of the format, and what an import raises.
     """
@@ -27,30 +25,14 @@ def move_in(
         raise invalid(f"is no file of this format: {error}", "format", parameter="format") from None
     with moved.file:
         try:
-            report = written(user_id, moved) if writes else looked_at(moved)
+            report = import_lines(user_id, moved.file, dry_run=dry_run)
         except Problem as problem:
             if "line" in problem.members:
                 problem.members["line"] = line_of(moved.lines, problem.members["line"])
             raise
+    if not dry_run:
+        known.remember(user_id, moved.fingerprints)
     return told(report, moved)
-
-
-def written(user_id: str, moved: Moved) -> dict[str, Any]:
-    """Import the lines, remember what came of each task, and return the report."""
-    report = Import(user_id, moved.file).run()
-    known.remember(user_id, moved.fingerprints)
-    return report
-
-
-def looked_at(moved: Moved) -> dict[str, Any]:
-    """Return the report of an import of the lines, without writing them."""
-    report = Report()
-    for number, each in lines(moved.file):
-        if isinstance(each, list):
-            report.refuse(number, each)
-        elif each is not None:
-            report.accept(number, existed=number in moved.updates, changed=True)
-    return report.members()
 
 
 def told(report: dict[str, Any], moved: Moved) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The dry run of an import: what its lines would do is worked out by reading alone."""
