@@ -106,7 +106,7 @@ def test_a_file_of_another_kind_is_told_in_one_line(
     run: Run, alice: Account, path: Callable[[bytes], str]
 ) -> None:
     line = refused(run(*into(alice), path(b"{")))
-    assert line.startswith("Error: the file is no file of this format: ")
+    assert line.startswith("Error: the file cannot be used: ")
     assert "UTF-16" in refused(run(*into(alice, "jsonl"), path("{}".encode("utf-16"))))
     unknown = run("--email", "nobody@example.com", "--format", "google", path(takeout()))
     assert "no account" in refused(unknown)

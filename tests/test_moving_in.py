@@ -277,7 +277,10 @@ def test_a_file_that_takes_too_long_to_read_is_refused(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "LONGEST_SECONDS", -1.0)
-    assert refused(move(alice, takeout({"title": "a"})), "format", parameter="format")
+    answer = move(alice, takeout({"title": "a"}))
+    assert refused(answer, "format", parameter="format")
+    detail = "cannot be used: It takes too long to be read. Send it in parts."
+    assert answer.json["errors"][0]["detail"] == detail
     assert walk(alice) == []
 
 
@@ -285,6 +288,8 @@ def test_a_file_of_too_many_tasks_is_refused(
     alice: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "MOST_TASKS", 2)
-    data = takeout(*({"title": str(n)} for n in range(3)))
-    assert refused(move(alice, data), "format", parameter="format")
+    answer = move(alice, takeout(*({"title": str(n)} for n in range(3))))
+    assert refused(answer, "format", parameter="format")
+    detail = "cannot be used: The file has more than 2 tasks."
+    assert answer.json["errors"][0]["detail"] == detail
     assert walk(alice) == []

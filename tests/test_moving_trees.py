@@ -6,7 +6,7 @@ import pytest
 
 from app.api.transfer.moving.fitting import fitted, names_of
 from app.api.transfer.moving.found import FoundTask, Losses
-from app.api.transfer.moving.trees import Trees
+from app.api.transfer.moving.trees import NOBODY, TWICE, Trees
 
 
 def task(source: str, parent: str | None = None, **fields: Any) -> FoundTask:
@@ -52,6 +52,14 @@ def test_a_circle_is_cut() -> None:
     places, lost = ordered(task("a", "c"), task("b", "a"), task("c", "b"), task("d"))
     assert places == [("d", None), ("a", None), ("b", "a"), ("c", "b")]
     assert lost == ["The tasks are a circle."]
+
+
+def test_of_two_tasks_with_one_source_the_last_is_taken() -> None:
+    trees, losses = Trees(), Losses()
+    for each in (task("a", category="x"), task("b", "a"), task("a", category="y")):
+        trees.add(each)
+    assert [*trees.in_order(losses)] == [(2, NOBODY), (1, 2)]
+    assert [loss.detail for loss in losses.listed] == [TWICE]
 
 
 def test_what_is_too_deep_comes_to_the_deepest_level() -> None:

@@ -6,7 +6,8 @@ body again changes nothing that is there already.
 
 from array import array
 from collections import defaultdict
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import IO, Any, Final
 
 import psycopg2
@@ -39,10 +40,18 @@ def import_lines(user_id: str, file: IO[bytes], *, dry_run: bool) -> dict[str, A
 
     Raises NoRoom, Problem 401, 503.
     """
-    if not dry_run:
-        return Import(StoredAccount(user_id), file).run()
-    with closing(DryRun(user_id)) as account:
+    with account_of(user_id, dry_run=dry_run) as account:
         return Import(account, file).run()
+
+
+@contextmanager
+def account_of(user_id: str, *, dry_run: bool) -> Iterator[StoredAccount | DryRun]:
+    """Yield the account to import into, or one that only works out what that would do."""
+    if not dry_run:
+        yield StoredAccount(user_id)
+        return
+    with closing(DryRun(user_id)) as account:
+        yield account
 
 
 class Import:

@@ -49,7 +49,8 @@ def export_account(query: ExportQuery) -> Response:
     CSV, so a name with a comma is in quotes; `parent` is the title of the parent; `reminders` are
     JSON. `format=ics` exports the tasks for a calendar, each as a VTODO whose UID is the id.
     CATEGORIES has the names of the category and the labels, RELATED-TO the id of the parent; each
-    reminder of an open task is a VALARM. A user can run one export or import at a time.
+    reminder of an open task is a VALARM. Each process of the service runs one export or import of a
+    user at a time.
     """
     return export(current_user_id(), query.format)
 
@@ -74,7 +75,8 @@ def import_account(query: ImportQuery) -> Response:
     A line that is not valid is reported in `refusals`; the others are imported. If a line would
     make a circle or a sixth level, that is `cycle` or `too_deep` at `/data/parent_id`. An import
     takes at most 50 seconds. If it is interrupted, what is written stays, and sending the same body
-    again imports the rest. A user can run one export or import at a time.
+    again imports the rest. Each process of the service runs one export or import of a user at a
+    time.
 
     With `dry_run=true` nothing is written, and the report is that of an import at this moment.
     Quotas are not looked at.

@@ -191,7 +191,13 @@ def write(user_id: str, kind: Kind, lines: Sequence[Mapping[str, Any]]) -> list[
 
     Writing them twice is harmless, so it is retried. Raises NoRoom, also without an account.
     """
-    found = execute(writing(user_id, once=True), IMPORTS[kind.name], **bound(user_id, lines))
+    return outcomes(
+        execute(writing(user_id, once=True), IMPORTS[kind.name], **bound(user_id, lines))
+    )
+
+
+def outcomes(found: Sequence[Row]) -> list[Outcome]:
+    """Return what the lines of a statement did. Raises NoRoom, also without an account."""
     require_written(found)
     return [Outcome(row.place, row.live, row.differs, row.refused) for row in found]
 

@@ -1,6 +1,6 @@
 """What becomes of a task's recurrence when it is written, as `settle_recurrence` decides it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -9,6 +9,7 @@ from sqlalchemy import text
 from app.api.transfer.rows import Violation
 from app.db.run import execute
 from app.db.scope import reading
+from app.db.sending import Row
 from app.db.statement import Statement
 
 # The trigger's own steps and functions, in its order (migration 0014).
@@ -76,14 +77,27 @@ def settle(
     ]
     if not lines:
         return
-    parameters = {"user_id": user_id, "zone": zone, "lines": orjson.dumps(lines).decode()}
-    for found in execute(reading(user_id), SETTLED, **parameters):
+    for found in _settled(user_id, zone, lines):
         if found.violated:
             raise Violation(found.violated)
         row, old = rows[found.id], before.get(found.id)
         if row["occurrence"] is None or _starts_over(row, found.recurrence, old):
             row["occurrence"] = found.occurrence
         row["recurrence"] = found.recurrence
+
+
+def violations(user_id: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return which of these tasks repeat in a way that the database refuses, and by which
+    constraint.
+    """
+    lines = [{name: row[name] for name in FIELDS} for row in rows if row["recurrence"] is not None]
+    found = _settled(user_id, None, lines) if lines else []
+    return {row.id: row.violated for row in found if row.violated}
+
+
+def _settled(user_id: str, zone: str | None, lines: Sequence[Mapping[str, Any]]) -> Sequence[Row]:
+    parameters = {"user_id": user_id, "zone": zone, "lines": orjson.dumps(lines).decode()}
+    return execute(reading(user_id), SETTLED, **parameters)
 
 
 def _starts_over(

@@ -6,10 +6,11 @@ changed is written, if nobody has changed or deleted the task here since; else i
 """
 
 import hashlib
+import shutil
 import time
 from array import array
+from collections.abc import Sequence
 from typing import IO, Any, Final, NamedTuple
-from uuid import UUID, uuid5
 
 import orjson
 
@@ -18,20 +19,16 @@ from app.api.transfer.formats import line
 from app.api.transfer.moving import known
 from app.api.transfer.moving.fitting import fitted, names_of
 from app.api.transfer.moving.found import FoundTask, Loss, Losses, Options, Reader
+from app.api.transfer.moving.identity import id_of
+from app.api.transfer.moving.named import Named
 from app.api.transfer.moving.refused import NotThisFormat
-from app.api.transfer.moving.trees import MOST_TASKS, NOBODY, Trees
+from app.api.transfer.moving.trees import MOST_TASKS, NOBODY, Place, Trees
 from app.core import deadline
-from app.db.sending import Row
-
-NAMESPACE: Final = UUID("5f3a1c7e-9b24-5d86-8e07-2c4b6a9d1f35")
-"""Of the ids of everything that was moved in (RFC 9562, section 5.5)."""
 
 CHUNK: Final = 500
 
 LONGEST_SECONDS: Final = 30.0
 """How long a file may take to be read; its tasks have as long as an export of ours after that."""
-
-STAYS: Final = "The task was changed or deleted here since, and stays as it is."
 
 
 class Moved(NamedTuple):
@@ -43,6 +40,22 @@ class Moved(NamedTuple):
     fingerprints: dict[str, bytes]
     """A digest of what came of each task that is to be written, by its id."""
     losses: Losses
+
+    def line_of(self, number: int) -> int:
+        """Return the line of the other app's file that a line came from; 1 for none."""
+        return self.lines[number - 1] or 1 if 0 < number <= len(self.lines) else 1
+
+
+class Arriving(NamedTuple):
+    """A task of the file, and what it is called in the other app."""
+
+    line: int
+    row_id: str
+    parent_id: str | None
+    data: dict[str, Any]
+    category: str | None
+    labels: Sequence[str]
+    fingerprint: bytes
 
 
 class Conversion:
@@ -56,120 +69,114 @@ class Conversion:
         self.trees = Trees()
         self.offsets = array("Q")
         self.fingerprints: dict[str, bytes] = {}
-        self.names: dict[str, dict[str, str]] = {"category": {}, "label": {}}
-        """The names of each kind as first written, by the name in lower case."""
+        self.categories = Named(user_id, form, "category")
+        self.labels = Named(user_id, form, "label")
 
     def run(self, read: Reader, file: IO[bytes]) -> Moved:
         """Convert the file. Raises NotThisFormat, Problem 503, psycopg2.Error."""
-        with temporary_file("import") as found, temporary_file("import") as lines:
+        with (
+            temporary_file("import") as found,
+            temporary_file("import") as tasks,
+            temporary_file("import") as lines,
+        ):
             file.seek(0)
             end = time.monotonic() + LONGEST_SECONDS
             for each in read(file, self.options):
                 if time.monotonic() > end:
-                    raise NotThisFormat("it takes too long to read; send it in parts")
+                    raise NotThisFormat("It takes too long to be read. Send it in parts.")
                 if isinstance(each, Loss):
                     self.losses.append(each)
                 else:
                     self._keep(each, found)
-            moved = self._write(found, lines)
+            moved = self._write(found, tasks, lines)
             found.close()
+            tasks.close()
         return moved
 
     def _keep(self, task: FoundTask, found: IO[bytes]) -> None:
         """Put a task aside until the places of all are known."""
         if len(self.offsets) >= MOST_TASKS:
-            raise NotThisFormat(f"must have at most {MOST_TASKS} tasks")
+            raise NotThisFormat(f"The file has more than {MOST_TASKS:,} tasks.")
         if len(self.offsets) % CHUNK == 0:
             deadline.renew()
         category, labels = names_of(task, self.losses)
-        named = [("label", name) for name in labels]
-        for kind, name in [*named, *([("category", category)] if category else [])]:
-            self.names[kind].setdefault(name.lower(), name)
+        if category:
+            self.categories.add(category)
+        for name in labels:
+            self.labels.add(name)
         data = fitted(task, self.losses)
         self.trees.add(task)
         self.offsets.append(found.tell())
         kept = {"data": data, "category": category, "labels": labels}
         found.write(orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _write(self, found: IO[bytes], lines: IO[bytes]) -> Moved:
-        places = array("L")
-        ids = {kind: self._named(kind, lines, places) for kind in self.names}
+    def _write(self, found: IO[bytes], tasks: IO[bytes], lines: IO[bytes]) -> Moved:
+        """Write the lines: first the tasks, which show what else is needed, then all in order."""
+        self.categories.look_up()
+        self.labels.look_up()
+        written = array("L")
         already = 0
-        chunk: list[dict[str, Any]] = []
+        chunk: list[Arriving] = []
         for place in self.trees.in_order(self.losses):
-            chunk.append(self._task(found, place.number, place.parent, ids))
+            chunk.append(self._arriving(found, place))
             if len(chunk) == CHUNK:
-                already += self._write_tasks(chunk, lines, places)
+                already += self._write_tasks(chunk, tasks, written)
                 chunk = []
-        already += self._write_tasks(chunk, lines, places)
-        return Moved(lines, places, already, self.fingerprints, self.losses)
+        already += self._write_tasks(chunk, tasks, written)
+        places = array("L")
+        for row in (*self.categories.lines(), *self.labels.lines()):
+            lines.write(row)
+            places.append(0)
+        tasks.seek(0)
+        shutil.copyfileobj(tasks, lines)
+        return Moved(lines, places + written, already, self.fingerprints, self.losses)
 
-    def _named(self, kind: str, lines: IO[bytes], places: "array[int]") -> dict[str, str]:
-        """Return the ids of the names, and write a line for each that the user does not have."""
-        names = self.names[kind]
-        ids = known.ids_of_names(self.user_id, kind, names)
-        made = {key: self._id(kind, key) for key in names if key not in ids}
-        # One that was renamed here stays so, and one that was deleted is made under another id.
-        had = known.had(self.user_id, kind, list(made.values()))
-        for key, row_id in made.items():
-            live = had.get(row_id)
-            ids[key] = self._id(kind, f"{key}\nagain") if live is False else row_id
-            if not live:
-                lines.write(line(kind, {"id": ids[key], "name": names[key]}))
-                places.append(0)
-        return ids
-
-    def _task(
-        self, found: IO[bytes], number: int, parent: int, ids: dict[str, dict[str, str]]
-    ) -> dict[str, Any]:
-        found.seek(self.offsets[number])
+    def _arriving(self, found: IO[bytes], place: Place) -> Arriving:
+        """Return a task with the digest of what the file says, which names no ids of ours."""
+        found.seek(self.offsets[place.number])
         kept = orjson.loads(found.readline())
         category, labels = kept["category"], kept["labels"]
-        return {
-            "line": self.trees.lines[number],
-            "data": {
-                "id": self._id_of(number),
-                **kept["data"],
-                "category_id": ids["category"][category.lower()] if category else None,
-                "label_ids": [ids["label"][name.lower()] for name in labels],
-                "parent_id": None if parent == NOBODY else self._id_of(parent),
-            },
+        sources = self.trees.sources
+        parent = None if place.parent == NOBODY else sources[place.parent]
+        said = {
+            **{name: value for name, value in kept["data"].items() if value is not None},
+            "category": self.categories.keys[category] if category else None,
+            "labels": sorted({self.labels.keys[name] for name in labels}),
+            "parent": parent,
         }
+        return Arriving(
+            self.trees.lines[place.number],
+            id_of(self.form, "task", sources[place.number]),
+            parent and id_of(self.form, "task", parent),
+            kept["data"],
+            category,
+            labels,
+            hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest(),
+        )
 
-    def _id_of(self, number: int) -> str:
-        return self._id("task", self.trees.sources[number])
-
-    def _write_tasks(
-        self, chunk: list[dict[str, Any]], lines: IO[bytes], places: "array[int]"
-    ) -> int:
+    def _write_tasks(self, chunk: list[Arriving], tasks: IO[bytes], written: "array[int]") -> int:
         """Write the tasks that are new or have changed; return how many stay as they are."""
-        deadline.renew()
-        before = known.moved_before(self.user_id, [each["data"]["id"] for each in chunk])
-        written = 0
+        before = known.moved_before(self.user_id, [each.row_id for each in chunk])
+        left = 0
         for each in chunk:
-            data = {name: value for name, value in each["data"].items() if value is not None}
-            row_id, digest = data["id"], _digest(data)
-            row = before.get(row_id)
-            if row and not self._is_to_change(each["line"], row, digest):
+            reason = known.reason_to_leave(before.get(each.row_id), each.fingerprint)
+            if reason is None:
+                self.fingerprints[each.row_id] = each.fingerprint
+                tasks.write(self._line(each))
+                written.append(each.line)
                 continue
-            self.fingerprints[row_id] = digest
-            lines.write(line("task", data))
-            places.append(each["line"])
-            written += 1
-        return len(chunk) - written
+            left += 1
+            if reason:
+                self.losses.append(Loss(each.line, "", reason))
+        return left
 
-    def _is_to_change(self, number: int, row: Row, digest: bytes) -> bool:
-        """Whether a task that is there has another content in the file, and was not touched."""
-        if row.fingerprint is None or bytes(row.fingerprint) == digest:
-            return False
-        if not (row.live and row.untouched):
-            self.losses.append(Loss(number, "", STAYS))
-            return False
-        return True
-
-    def _id(self, kind: str, source: str) -> str:
-        return str(uuid5(NAMESPACE, f"{self.form}\n{kind}\n{source}"))
-
-
-def _digest(data: dict[str, Any]) -> bytes:
-    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).digest()
+    def _line(self, task: Arriving) -> bytes:
+        """Return the line of a task, of which the categories and labels are needed now."""
+        data = {
+            "id": task.row_id,
+            **task.data,
+            "category_id": self.categories.need(task.category) if task.category else None,
+            "label_ids": [*dict.fromkeys(map(self.labels.need, task.labels))],
+            "parent_id": task.parent_id,
+        }
+        return line("task", {name: value for name, value in data.items() if value is not None})

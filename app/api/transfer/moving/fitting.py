@@ -53,6 +53,13 @@ def fitted(task: FoundTask, losses: Losses) -> dict[str, Any]:
     }
 
 
+def with_rule(description: str | None, rule: str) -> dict[str, str]:
+    """Return the description with a rule behind it, for which it is cut if need be."""
+    kept = f"Repeats: {rule}"
+    before = (description or "")[: LONGEST_DESCRIPTION - len(kept) - 1]
+    return {"description": f"{before}\n{kept}" if before else kept}
+
+
 def names_of(task: FoundTask, losses: Losses) -> tuple[str | None, list[str]]:
     """Return the names of the task's category and labels; add those that are cut or left out."""
     labels = list(dict.fromkeys(_names(task, task.labels[: 2 * MOST_LABELS], losses)))

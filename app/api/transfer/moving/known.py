@@ -2,16 +2,17 @@
 with what was moved in before.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from sqlalchemy import Table, Text, Uuid, any_, bindparam, cast, func, select, text
+from sqlalchemy import Table, Text, Uuid, and_, any_, bindparam, cast, column, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.api.kinds import KINDS
 from app.api.transfer.moving.models import MovedTask
+from app.core import deadline
 from app.db.run import execute
-from app.db.scope import reading, writing
+from app.db.scope import reading
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.shape import USER_ID
@@ -21,12 +22,22 @@ CHUNK: Final = 1000
 NAMES: Final = cast(bindparam("names"), ARRAY(Text))
 IDS: Final = cast(bindparam("ids"), ARRAY(Uuid(as_uuid=False)))
 
+STAYS: Final = "The task was changed or deleted here since, and stays as it is."
+WAS_HERE: Final = "The task was here before, and stays as it is."
+
 
 def _named(table: Table) -> Statement:
-    """The rows that exist under these names, which are in lower case."""
-    name = func.lower(table.c.name)
-    own = (table.c.user_id == USER_ID, table.c.deleted_at.is_(None), name == any_(NAMES))
-    return Statement(select(table.c.id, table.c.name).where(*own))
+    """Each of these names with the form in which names are compared, and the row that has it.
+
+    The form is the database's: its letter case is not that of Python.
+    """
+    given = func.unnest(NAMES).table_valued(column("name", Text)).render_derived(name="given")
+    key = func.lower(given.c.name)
+    has_name = and_(
+        table.c.user_id == USER_ID, func.lower(table.c.name) == key, table.c.deleted_at.is_(None)
+    )
+    found = given.outerjoin(table, has_name)
+    return Statement(select(given.c.name, key.label("key"), table.c.id).select_from(found))
 
 
 def _had(table: Table) -> Statement:
@@ -42,6 +53,7 @@ TASKS: Final = KINDS["task"].table
 MOVED: Final = Statement(
     select(
         TASKS.c.id,
+        TASKS.c.parent_id,
         TASKS.c.deleted_at.is_(None).label("live"),
         (TASKS.c.version == MovedTask.version).label("untouched"),
         MovedTask.fingerprint,
@@ -52,7 +64,6 @@ MOVED: Final = Statement(
     )
     .where(TASKS.c.user_id == USER_ID, TASKS.c.id == any_(IDS))
 )
-# The join leaves out what was refused.
 REMEMBER: Final = Statement(
     text("""
 insert into moved_tasks (user_id, task_id, fingerprint, version)
@@ -62,18 +73,15 @@ insert into moved_tasks (user_id, task_id, fingerprint, version)
         join tasks on tasks.user_id = :user_id and tasks.id = moved.id
     on conflict (user_id, task_id)
         do update set fingerprint = excluded.fingerprint, version = excluded.version
-    returning task_id
 """)
 )
+"""Notes what came of tasks, with the versions that they have: those of the same transaction."""
 
 
-def ids_of_names(user_id: str, kind: str, names: Collection[str]) -> dict[str, str]:
-    """Return the id of each existing row of a kind by its name in lower case."""
-    found: dict[str, str] = {}
-    for some in _chunks(sorted({name.lower() for name in names})):
-        rows = execute(reading(user_id), NAMED[kind], user_id=user_id, names=some)
-        found |= {row.name.lower(): row.id for row in rows}
-    return found
+def named(user_id: str, kind: str, names: Collection[str]) -> Iterator[Row]:
+    """Yield each of the names with its `key`, and the `id` of the row that has it, or null."""
+    for some in _chunks(list(names)):
+        yield from execute(reading(user_id), NAMED[kind], user_id=user_id, names=some)
 
 
 def had(user_id: str, kind: str, ids: Collection[str]) -> dict[str, bool]:
@@ -96,14 +104,21 @@ def moved_before(user_id: str, ids: Collection[str]) -> dict[str, Row]:
     return {row.id: row for row in rows}
 
 
-def remember(user_id: str, fingerprints: Mapping[str, bytes]) -> None:
-    """Note what came of these tasks, with the versions that they have now."""
-    for some in _chunks(list(fingerprints)):
-        digests = [fingerprints[row_id] for row_id in some]
-        scope = writing(user_id, once=True)
-        execute(scope, REMEMBER, user_id=user_id, ids=some, fingerprints=digests)
+def reason_to_leave(row: Row | None, fingerprint: bytes) -> str | None:
+    """Return why a task is not written: a sentence, or nothing if the same came before.
+
+    None if it is to be written: it is new, or nobody has touched it since it came.
+    """
+    if row is None:
+        return None
+    if row.fingerprint is None:
+        return WAS_HERE
+    if bytes(row.fingerprint) == fingerprint:
+        return ""
+    return None if row.live and row.untouched else STAYS
 
 
 def _chunks(items: list[str]) -> Iterator[list[str]]:
     for at in range(0, len(items), CHUNK):
+        deadline.renew()
         yield items[at : at + CHUNK]

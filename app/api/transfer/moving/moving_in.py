@@ -1,10 +1,9 @@
 """The import of another app's file into the account of a user."""
 
-from array import array
 from typing import IO, Any
 
-from app.api.transfer.importing import import_lines
-from app.api.transfer.moving import known
+from app.api.transfer.importing import Import, account_of
+from app.api.transfer.moving.arrivals import Arrivals
 from app.api.transfer.moving.conversion import Conversion, Moved
 from app.api.transfer.moving.forms import FORMS
 from app.api.transfer.moving.found import Losses, Options
@@ -22,22 +21,22 @@ def move_in(
     try:
         moved = Conversion(user_id, form, options).run(FORMS[form].read, file)
     except NotThisFormat as error:
-        raise invalid(f"is no file of this format: {error}", "format", parameter="format") from None
-    with moved.file:
+        raise invalid(f"cannot be used: {error}", "format", parameter="format") from None
+    with moved.file, account_of(user_id, dry_run=dry_run) as account:
+        arrivals = Arrivals(account, moved)
         try:
-            report = import_lines(user_id, moved.file, dry_run=dry_run)
+            report = Import(arrivals, moved.file).run()
         except Problem as problem:
             if "line" in problem.members:
-                problem.members["line"] = line_of(moved.lines, problem.members["line"])
+                problem.members["line"] = moved.line_of(problem.members["line"])
             raise
-    if not dry_run:
-        known.remember(user_id, moved.fingerprints)
+    arrivals.report()
     return told(report, moved)
 
 
 def told(report: dict[str, Any], moved: Moved) -> dict[str, Any]:
     """Return the report in terms of the other app's file."""
-    refusals = [{**each, "line": line_of(moved.lines, each["line"])} for each in report["refusals"]]
+    refusals = [{**each, "line": moved.line_of(each["line"])} for each in report["refusals"]]
     return {
         **report,
         "unchanged": report["unchanged"] + moved.already_there,
@@ -53,8 +52,3 @@ def lossy(losses: Losses) -> list[dict[str, Any]]:
     if more := losses.total - len(listed):
         listed.append({"line": listed[-1]["line"], "field": "", "detail": f"And {more} more."})
     return listed
-
-
-def line_of(places: "array[int]", number: int) -> int:
-    """Return the line of the other app's file that a line of the import came from; 1 for none."""
-    return places[number - 1] or 1 if 0 < number <= len(places) else 1

@@ -13,6 +13,8 @@ MOST_TASKS: Final = 100_000
 
 NOBODY: Final = -1
 
+TWICE: Final = "The task comes again later in the file, and is taken from there."
+
 
 class Place(NamedTuple):
     """Where a task comes: its number in the file, and its parent's, or NOBODY."""
@@ -33,7 +35,7 @@ class Trees:
         self.lists: dict[str | None, int] = {}
 
     def add(self, task: FoundTask) -> None:
-        """Note a task; of two with the same source the last one counts as it."""
+        """Note a task."""
         number = len(self.lines)
         self.numbers[task.source] = number
         self.sources.append(task.source)
@@ -43,17 +45,22 @@ class Trees:
         self.keys.append((place, *_sorted_by(task.order)))
 
     def in_order(self, losses: Losses) -> Iterator[Place]:
-        """Yield each place once, a parent before its children.
+        """Yield the place of each task, a parent before its children.
 
-        What is deeper than a task may be goes up to the deepest level that there is, and a circle
-        is cut; both are added to the losses.
+        What is deeper than a task may be goes up to the deepest level that there is, a circle is
+        cut, and of two tasks with the same source the first is left out; all are added to the
+        losses.
         """
         children: defaultdict[int, list[int]] = defaultdict(list)
-        for number in range(len(self.lines)):
-            children[self._parent(number, losses)].append(number)
+        placed = bytearray(len(self.lines))
+        for number, source in enumerate(self.sources):
+            if self.numbers[source] == number:
+                children[self._parent(number, losses)].append(number)
+            else:
+                placed[number] = 1
+                losses.append(Loss(self.lines[number], "", TWICE))
         for siblings in children.values():
             siblings.sort(key=lambda number: (self.keys[number], number))
-        placed = bytearray(len(self.lines))
         yield from self._below(NOBODY, children, placed, losses)
         for number, done in enumerate(placed):
             if not done:  # in a circle, of which no member has been reached
