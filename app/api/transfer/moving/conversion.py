@@ -64,7 +64,7 @@ class Conversion:
         with temporary_file("import") as found, temporary_file("import") as lines:
             file.seek(0)
             end = time.monotonic() + LONGEST_SECONDS
-            for each in read(file, self.options):
+            for each in read(file, self.options._replace(end=end)):
                 if time.monotonic() > end:
                     raise NotThisFormat("it takes too long to read; send it in parts")
                 if isinstance(each, Loss):
