@@ -5,7 +5,6 @@ import gzip
 import io
 import itertools
 import lzma
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -136,7 +135,7 @@ def test_reading_ends_in_time_where_losses_are_not_listed(monkeypatch: pytest.Mo
         list(limited([losses[0]] * 4, Options(end=0.0), "x"))
 
 
-def test_a_file_is_read_and_sought_in_blocks_as_before(tmp_path: Path) -> None:
+def test_a_file_is_read_and_sought_in_blocks_as_before() -> None:
     data = bytes(range(256)) * 1024
     with io.BytesIO(data) as file:
         timed = in_time.in_time(file, float("inf"))
