@@ -1,5 +1,6 @@
 """Tasks of Google, from Takeout."""
 
+import json
 from contextlib import suppress
 from io import BytesIO
 from typing import Final
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.transfer.moving.found import Options
-from app.api.transfer.moving.google import read
+from app.api.transfer.moving.google import MOST_UNKNOWN, read
 from app.api.transfer.moving.refused import NotThisFormat
 from tests.moving_json import (
     assert_valid,
@@ -58,6 +59,36 @@ def test_long_texts_are_left_as_they_are() -> None:
     (task,) = found(read, data.encode())["tasks"]
 
     assert (task["title"], task["description"]) == (title, notes)
+
+
+def test_members_that_are_not_known_are_reported_once_with_their_number() -> None:
+    tasks = [
+        {"id": "a", "title": "A", "updated": "x", "etag": "x", "hidden": True, "starred": True},
+        {"id": "b", "title": "B", "starred": True, "scheduled_time": [{"current": True}]},
+        {"id": "c", "title": "C", "starred": False, "scheduled_time": [], "recurrence": None},
+        {"id": "d", "title": "D", "deleted": True, "recurrence": "RRULE:FREQ=DAILY"},
+    ]
+    data = json.dumps({"items": [{"items": tasks}]}).encode()
+
+    lossy = found(read, data)["lossy"]
+
+    detail = "Tasks of this service have nothing of that name; it was left out: "
+    assert {loss["field"]: (loss["line"], loss["detail"]) for loss in lossy} == {
+        "deleted": (4, "Deleted tasks of this list are left out: 1."),
+        "starred": (1, f"{detail}2."),
+        "scheduled_time": (2, f"{detail}1."),
+    }
+
+
+def test_the_names_of_unknown_members_are_bounded() -> None:
+    members = {f"{number}{'x' * 1000}": 1 for number in range(1000)} | {"\0\ud800": 1}
+    data = json.dumps({"items": [{"items": [{"id": "a", "title": "A", **members}]}]}).encode()
+
+    lossy = found(read, data)["lossy"]
+
+    assert len(lossy) == MOST_UNKNOWN + 1
+    assert all(len(loss["field"]) <= 501 for loss in lossy)
+    assert sum(int(loss["detail"].rstrip(".").rpartition(" ")[2]) for loss in lossy) == 1001
 
 
 def test_losses_are_bounded() -> None:

@@ -11,6 +11,8 @@ from app.api.transfer.moving.archives import LARGEST_CONTENT, MOST_ENTRIES
 from app.api.transfer.moving.forms import FORMS
 from app.api.transfer.moving.found import MOST_LOSSES
 from app.api.transfer.moving.json_file import LARGEST, MOST_VALUES
+from app.api.transfer.moving.plain_text import MOST_LINES
+from app.api.transfer.moving.ticktick.rows import MOST_ROWS
 from app.api.transfer.moving.trees import MOST_TASKS
 from app.api.transfer.progress import LONGEST_SECONDS, MOST_REFUSALS
 from app.core.ids import new_id
@@ -56,7 +58,7 @@ def test_the_page_names_every_format_with_its_media_types() -> None:
 
 def test_the_limits_on_the_page_are_those_of_the_code() -> None:
     sizes = [size // 1024**2 for size in (LARGEST, LARGEST_CONTENT)]
-    for limit in (MOST_TASKS, MOST_VALUES, MOST_LOSSES):
+    for limit in (MOST_TASKS, MOST_VALUES, MOST_LOSSES, MOST_LINES, MOST_ROWS):
         assert f" {limit:,}" in PAGE
     assert f"at most {MOST_ENTRIES} entries and {sizes[1]} MiB unpacked" in " ".join(PAGE.split())
     assert f"at most {sizes[0]} MiB" in PAGE

@@ -5,8 +5,9 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from tempfile import SpooledTemporaryFile, TemporaryFile
@@ -19,7 +20,14 @@ from hypothesis import strategies as st
 
 from app.api.tasks.reminders import Reminder
 from app.api.tasks.rules import canonical
-from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options
+from app.api.transfer.moving.found import (
+    MOST_OF_READER,
+    UNTITLED,
+    Found,
+    FoundTask,
+    Loss,
+    Options,
+)
 from app.api.transfer.moving.refused import NotThisFormat
 from app.api.transfer.moving.ticktick.reader import read
 from app.api.transfer.moving.ticktick.rows import LONGEST_RECORD, MOST_ROWS
@@ -58,6 +66,13 @@ def task_of(written: dict[str, Any]) -> FoundTask:
     return FoundTask(**(written | times | days))
 
 
+def with_title(task: FoundTask) -> FoundTask:
+    """The task; the item of a checklist with its title in place of a digest in its source."""
+    title = "" if task.title == UNTITLED else task.title
+    source = task.source.replace(sha256(title.encode()).hexdigest(), title or "(empty)")
+    return replace(task, source=source)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_file_is_read_as_is_written_beside_it(file: Path) -> None:
     wanted = expected(file)
@@ -67,7 +82,7 @@ def test_a_file_is_read_as_is_written_beside_it(file: Path) -> None:
         assert str(refused.value) == wanted["refused"]
         return
     found = found_in(file.read_bytes(), **wanted.get("options", {}))
-    assert [asdict(task) for task in tasks(found)] == [
+    assert [asdict(with_title(task)) for task in tasks(found)] == [
         asdict(task_of(each)) for each in wanted["tasks"]
     ]
     assert [loss._asdict() for loss in losses(found)] == wanted["lossy"]
@@ -80,6 +95,20 @@ def test_what_is_found_is_in_the_order_of_the_file_and_has_sources_of_its_own(fi
     assert lines == sorted(lines)
     sources = [task.source for task in tasks(found)]
     assert len(sources) == len(set(sources))
+
+
+def test_an_item_of_a_checklist_is_known_by_its_title_wherever_it_is() -> None:
+    header = '"List Name","Title","Kind","Content","taskId"\n'
+    before, after = (
+        {
+            task.source: (task.title, task.complete)
+            for task in tasks(found_in(f'{header}"L","T","CHECKLIST","{items}","1"\n'.encode()))
+        }
+        for items in ("▫Pot▫Soil▪Pot▫", "▫Seed▫Pot▪Soil▪Pot▫")
+    )
+    changed = {key: after[key] for key in before if after[key] != before[key]}
+    assert [*changed.values()] == [("Soil", True)]
+    assert len(after) == len(before) + 1 == 6
 
 
 @pytest.mark.parametrize("file", READABLE, ids=lambda file: file.stem)

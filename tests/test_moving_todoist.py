@@ -8,6 +8,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -16,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.tasks.rules import after_completion, canonical
+from app.api.transfer.moving.forms import FORMS
 from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options
 from app.api.transfer.moving.refused import NotThisFormat
 from app.api.transfer.moving.todoist import rows as todoist_rows
 from app.api.transfer.moving.todoist import tasks as todoist_tasks
-from app.api.transfer.moving.todoist.reader import MORE_LOSSES, read
+from app.api.transfer.moving.todoist.reader import MORE_LOSSES, NO_NAME
 
 SAMPLES: Final = sorted(Path(__file__).with_name("moving").joinpath("todoist").glob("*.csv"))
 
@@ -38,6 +40,9 @@ DEFAULTS: Final = {
         field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
     )
 }
+
+
+read: Final = FORMS["todoist"].read
 
 
 def found(data: bytes, **options: Any) -> list[Found]:
@@ -72,14 +77,29 @@ def plain(task: FoundTask) -> dict[str, Any]:
     }
 
 
+def digest(text: str | bytes) -> str:
+    return sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def readable(source: str | None, data: bytes, titles: list[str]) -> str | None:
+    """A source with the file and the titles in place of their digests."""
+    for text, shown in [(data, "(file)"), *((title, title) for title in [*titles, ""])]:
+        source = source and source.replace(digest(text), shown)
+    return source
+
+
 @pytest.mark.parametrize("path", SAMPLES, ids=[path.stem for path in SAMPLES])
 def test_a_file_has_what_its_sample_says(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())
-    result = found(path.read_bytes(), **expected["options"])
-    assert [plain(task) for task in tasks(result)] == [
-        {**DEFAULTS, **task} for task in expected["tasks"]
-    ]
-    assert [loss._asdict() for loss in losses(result)] == expected["lossy"]
+    data, options = path.read_bytes(), expected["options"]
+    result = found(data, **options)
+    titles = [task.title for task in tasks(result)]
+    assert [
+        {**each, **{name: readable(each[name], data, titles) for name in ("source", "parent")}}
+        for each in map(plain, tasks(result))
+    ] == [{**DEFAULTS, **task} for task in expected["tasks"]]
+    without_name = [] if options.get("name") else [Loss(1, "name", NO_NAME)]
+    assert losses(result) == [*without_name, *(Loss(**loss) for loss in expected["lossy"])]
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=[path.stem for path in SAMPLES])
@@ -115,8 +135,10 @@ def test_a_zip_has_the_same_tasks_as_its_file(path: Path) -> None:
     ],
 )
 def test_the_project_is_the_name_of_the_file(name: str | None, category: str | None) -> None:
-    (task,) = tasks(found(csv("task,Buy milk"), name=name))
-    assert (task.category, task.source) == (category, f"{category or ''}\n1")
+    data = csv("task,Buy milk")
+    (task,) = tasks(found(data, name=name))
+    assert task.category == category
+    assert task.source == f"{category or digest(data)}\n{digest('Buy milk')}"
 
 
 @pytest.mark.parametrize(
@@ -149,13 +171,13 @@ def test_another_format_is_refused(data: bytes) -> None:
 def test_the_file_stays_open_and_is_read_from_its_start() -> None:
     file = io.BytesIO(csv("task,Buy milk"))
     file.seek(7)
-    assert len([*read(file, Options())]) == 1
+    assert len([*read(file, Options(name="Home"))]) == 1
     assert not file.closed
 
 
 def test_a_file_that_was_closed_meanwhile_does_no_harm() -> None:
     file = io.BytesIO(csv("task,Buy milk", "task,Buy bread"))
-    result = read(file, Options())
+    result = read(file, Options(name="Home"))
     next(result)
     file.close()
     result.close()  # type: ignore[attr-defined]
@@ -175,9 +197,8 @@ def test_the_projects_of_a_zip_are_categories() -> None:
         )
     )
     assert [(task.category, task.title, task.source) for task in tasks(result)] == [
-        ("Home", "Buy milk", "Home\n1"),
-        ("Home", "Buy bread", "Home\n2"),
-        ("Work", "Write", "Work\n1"),
+        (category, title, f"{category}\n{digest(title)}")
+        for category, title in (("Home", "Buy milk"), ("Home", "Buy bread"), ("Work", "Write"))
     ]
     assert not losses(result)
 
@@ -186,9 +207,60 @@ def test_projects_of_the_same_name_have_tasks_of_their_own() -> None:
     names = ["Home [1].csv", "Home [2].csv", "a/Home [2].csv", "b/Home.csv", "Home [2]\n4.csv"]
     result = tasks(found(zipped({name: csv("task,Buy milk") for name in names})))
     assert [task.category for task in result] == ["Home"] * 4 + ["Home [2]\n4"]
-    assert [task.source for task in result] == [
-        *("Home\n1", "Home [2]\n1", "Home [2]\n2\n1", "Home\n3\n1", "Home [2]\n4\n1")
+    assert [task.source.rpartition("\n")[0] for task in result] == [
+        *("Home", "Home [2]", "Home [2]\n2", "Home\n3", "Home [2]\n4")
     ]
+
+
+def test_projects_that_become_one_category_are_reported() -> None:
+    names = ["Home [1].csv", "Work [2].csv", "HOME [3].csv", " [4].csv", " [5].csv"]
+    result = found(zipped({name: csv("task,Buy milk") for name in names}))
+    assert losses(result) == [
+        Loss(
+            1,
+            "file",
+            'In "HOME [3].csv": Several projects are named "HOME": they are one category.',
+        )
+    ]
+
+
+def test_a_task_is_known_by_its_title_wherever_it_is_in_the_project() -> None:
+    before = csv("task,Milk @shop,,1,1", "task,Bread,,1,2", "task,Milk,,1,1")
+    after = csv("task,New,,1,1", "task,Milk @home,,2,1", "task,Bread,,1,2", "task,Milk,,1,1")
+    first, second = (
+        {task.source: task.title for task in tasks(found(data, name="Home"))}
+        for data in (before, after)
+    )
+    assert second.items() >= first.items()
+    assert len(first) == 3
+    renamed = tasks(found(csv("task,Oat milk"), name="Home"))
+    assert renamed[0].source not in second
+
+
+def test_a_file_without_a_name_is_a_project_of_its_own() -> None:
+    first, other = csv("task,Buy milk"), csv("task,Buy milk", "task,Buy bread")
+    results = [found(first), found(first), found(other)]
+    sources = [tasks(result)[0].source for result in results]
+    assert sources[0] == sources[1] != sources[2]
+    assert [losses(result) for result in results] == [[Loss(1, "name", NO_NAME)]] * 3
+
+
+def test_a_quotation_mark_out_of_place_is_reported() -> None:
+    rows = ['task,"c 6" nail"', 'task,"c 6"" nail"', 'task,c 6" nail', 'task,"a,\nb" c', "task,d"]
+    result = found(csv(*rows), name="Home")
+    assert [task.title for task in tasks(result)] == [
+        *('c 6 nail"', 'c 6" nail', 'c 6" nail', "a,\nb c", "d")
+    ]
+    assert losses(result) == [Loss(line, "row", todoist_rows.MARKED) for line in (2, 5)]
+
+
+@pytest.mark.parametrize("row", ["", ",,", '"\n"'])
+def test_lines_are_bounded(monkeypatch: pytest.MonkeyPatch, row: str) -> None:
+    monkeypatch.setattr(todoist_rows, "MOST_LINES", 100)
+    result = found(csv("task,First", *[row] * 99, "task,Last"), name="Home")
+    assert [task.title for task in tasks(result)] == ["First"]
+    assert losses(result) == [Loss(101, "row", todoist_rows.TOO_MANY)]
+    assert not losses(found(csv("task,First", *[""] * 97, "task,Last"), name="Home"))
 
 
 def test_a_csv_of_another_kind_does_not_stop_the_others() -> None:
@@ -212,6 +284,14 @@ def test_the_name_of_a_backup_says_when_it_was_made() -> None:
     )
     result = found(data, name="Todoist backup 2026-08-12 2248 UTC (1).zip")
     assert [task.due_date for task in tasks(result)] == [date(2026, 8, 13), date(2026, 3, 15)]
+    for name in (
+        *("todoist BACKUP 2026-08-12 22:48 utc.zip", "Todoist backup 2026-08-12 22_48 UTC.ZIP"),
+        *(
+            "C:\\fakepath\\Todoist backup 2026-08-12 22.48 UTC",
+            "/a/Todoist backup 2026-08-12 2248 UTC",
+        ),
+    ):
+        assert tasks(found(data, name=name)) == tasks(result)
     for name in (None, "Home.zip", "Todoist backup 2026-13-12 2248 UTC.zip"):
         assert len(losses(found(data, name=name))) == 2
 
@@ -230,27 +310,28 @@ def test_a_row_beyond_the_bounds_is_reported_and_the_next_one_read() -> None:
         'task,"' + "x\n" * 70_000 + '"',  # a cell of many lines
         "task,Last",
     ]
-    result = found(csv(*rows))
+    result = found(csv(*rows), name="Home")
     assert [(task.title, task.line) for task in tasks(result)] == [("First", 2), ("Last", 70_006)]
     assert losses(result) == [Loss(line, "row", todoist_rows.UNREADABLE) for line in (3, 4, 5)]
 
 
 def test_a_row_of_many_lines_is_bounded() -> None:
     cells = ",".join(['"x\n"'] * 300_000)
-    result = found(csv(f"task,{cells}", "task,Last"))
+    result = found(csv(f"task,{cells}", "task,Last"), name="Home")
     assert losses(result) == [Loss(2, "row", todoist_rows.UNREADABLE)]
     assert [task.title for task in tasks(result)] == ["Last"]
 
 
 def test_the_notes_of_a_task_are_bounded() -> None:
-    result = found(csv("task,Talk", *[f"note,{number:05} {'x' * 994}" for number in range(100)]))
+    rows = [f"note,{number:05} {'x' * 994}" for number in range(100)]
+    result = found(csv("task,Talk", *rows), name="Home")
     (task,) = tasks(result)
     assert len(task.description) <= todoist_tasks.MOST_NOTES + 100
     assert task.description.count("Note: ") + len(losses(result)) == 100
 
 
 def test_losses_are_bounded() -> None:
-    result = found(csv(*["reminder,x"] * (MOST_OF_READER + 5), "task,Last"))
+    result = found(csv(*["reminder,x"] * (MOST_OF_READER + 5), "task,Last"), name="Home")
     assert len(losses(result)) == MOST_OF_READER + 1
     assert losses(result)[-1] == Loss(MOST_OF_READER + 2, "file", MORE_LOSSES)
     assert tasks(result)[0].title == "Last"
@@ -258,7 +339,9 @@ def test_losses_are_bounded() -> None:
 
 def test_quotes_in_losses_are_short() -> None:
     long = "x" * 100_000
-    result = found(csv(f"task,a,,,{long},{long},,{long},{long},{long},{long},{long}", f"{long},b"))
+    result = found(
+        csv(f"task,a,,,{long},{long},,{long},{long},{long},{long},{long}", f"{long},b"), name="Home"
+    )
     assert len(losses(result)) == 7
     assert all(len(loss.detail) < 300 for loss in losses(result))
 
@@ -324,7 +407,9 @@ def in_a_zip(many: int) -> IO[bytes]:
 def test_memory_does_not_grow_with_the_number_of_tasks(make: Callable[[int], IO[bytes]]) -> None:
     few, many = make(100), make(30_000)  # of 2 MB
     peak(make(10), 10)  # what is loaded once
-    assert peak(many, 30_000) < peak(few, 100) + 1_000_000  # measuring coverage takes some, too
+    titles = 30_000 * 150  # a number of each is kept
+    # Measuring coverage takes some, too.
+    assert peak(many, 30_000) < peak(few, 100) + titles + 1_000_000
 
 
 def check(data: bytes) -> None:

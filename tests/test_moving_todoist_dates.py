@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.tasks.rules import after_completion, canonical
-from app.api.transfer.moving.todoist.dates import Due, due
-from app.api.transfer.moving.todoist.days import Unreadable
+from app.api.transfer.moving.todoist.dates import NO_EXPORT, Due, due
+from app.api.transfer.moving.todoist.days import NO_YEAR, RELATIVE_TO, Unreadable
 
 FRIDAY: Final = date(2026, 11, 20)
 """The day of the export in these tests."""
@@ -250,14 +250,14 @@ UNREADABLE: Final = {
 }
 
 WITHOUT_AN_EXPORT_DAY: Final = {
-    "15 Mar": "has no year, and the file does not say when it was exported",
-    "15 Mar at 9am": "has no year, and the file does not say when it was exported",
-    "today": "is relative to the day of the export, which the file does not state",
-    "in 3 days": "is relative to the day of the export, which the file does not state",
-    "mon": "is relative to the day of the export, which the file does not state",
-    "every day": START,
-    "every mon, thu at 9": START,
-    "every mon until 2027-01-31": START,
+    "15 Mar": NO_YEAR,
+    "15 Mar at 9am": NO_YEAR,
+    "today": RELATIVE_TO,
+    "in 3 days": RELATIVE_TO,
+    "mon": RELATIVE_TO,
+    "every day": NO_EXPORT,
+    "every mon, thu at 9": NO_EXPORT,
+    "every mon until 2027-01-31": NO_EXPORT,
 }
 
 FIXED: Final = [

@@ -89,10 +89,12 @@ def import_account(query: ImportQuery) -> Response:
     key, user_id = requested_key(), current_user_id()
     require_sense(query)
     with take_place(user_id):
-        moved = FORMS_MOVED.get(query.format)
-        file, fingerprint = receive(
-            current(), moved.media_types if moved else MEDIA_TYPES, of_lines=moved is None
-        )
+        if moved := FORMS_MOVED.get(query.format):
+            file, fingerprint = receive(
+                current(), moved.accepted, moved.media_types, of_lines=False
+            )
+        else:
+            file, fingerprint = receive(current())
         fingerprint.update(current().query_string)
         with file:
             once = requested_with(key, fingerprint) if key else None

@@ -79,8 +79,8 @@ class ImportQuery(Query):
     name: Annotated[
         Annotated[str, Line(100)] | None,
         Field(
-            description="The name of the file or list, where the file does not say it: the category"
-            " of its tasks. Not for `jsonl`."
+            description="The name of the file, without its ending the category of its tasks where"
+            " the file names no list. Not for `jsonl`."
         ),
     ] = None
     dry_run: Annotated[

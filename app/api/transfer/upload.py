@@ -2,17 +2,15 @@
 
 So a slow client holds no database connection, and a body that is cut short, too large, wrongly
 framed or clearly not in UTF-8 is refused before anything is written.
-Source: The Unicode Standard, "Byte Order Mark (BOM) FAQ"; RFC 4627, section 3, on the NUL
-bytes of JSON in UTF-16 and UTF-32; the magic numbers of compressed files.
 """
 
-import codecs
 from collections.abc import Iterator, Sequence
 from typing import IO, Final
 
 from flask import current_app
 
 from app.api.transfer.capacity import PIECE, in_pace, temporary_file
+from app.api.transfer.encodings import encoding_of
 from app.api.transfer.formats import JSON_LINES
 from app.core import deadline
 from app.core.problem_kinds import OVERLOADED, UNSUPPORTED_MEDIA_TYPE
@@ -25,30 +23,21 @@ MEDIA_TYPES: Final = (JSON_LINES.media_type, "application/x-ndjson")
 
 TOO_SLOW: Final = "The body came too slowly, and was not read to its end; nothing was changed."
 
-MARKS: Final = {
-    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "ZIP",
-    b"PK\x05\x06": "ZIP",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "XZ",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-}
-"""First bytes of a file, and the encoding or format that they show."""
-
 
 def receive(
-    incoming: Request, media_types: Sequence[str] = MEDIA_TYPES, *, of_lines: bool = True
+    incoming: Request,
+    media_types: Sequence[str] = MEDIA_TYPES,
+    usual: Sequence[str] = (JSON_LINES.media_type,),
+    *,
+    of_lines: bool = True,
 ) -> tuple[IO[bytes], Fingerprint]:
     """Receive the body, at most MAX_IMPORT_BYTES, into a file, and return its fingerprint as well.
 
-    One of lines has to be in UTF-8; other formats are the business of who reads them. Raises
-    Problem 400, 411, 413, 415, 503.
+    One of lines has to be in UTF-8; other formats are the business of who reads them. The usual
+    media types are those that a refusal names. Raises Problem 400, 411, 413, 415, 503.
     """
-    require_media_type(incoming, media_types, f"Send `Content-Type: {media_types[0]}`.")
+    named = "` or `".join(usual)
+    require_media_type(incoming, media_types, f"Send `Content-Type: {named}`.")
     fingerprint = Fingerprint()
     received = pieces(incoming, current_app.config["MAX_IMPORT_BYTES"])
     with temporary_file("import") as file:
@@ -79,9 +68,6 @@ def pieces(incoming: Request, most: int) -> Iterator[bytes]:
 
 def require_utf_8(file: IO[bytes]) -> None:
     """Raise Problem 415 with the name of the encoding if the file is clearly in another one."""
-    file.seek(0)
-    head = file.read(max(map(len, MARKS)))
-    unmarked = {0: None, 2: "UTF-16", 3: "UTF-32"}.get(head[:4].count(0), "binary")
-    if encoding := next((MARKS[mark] for mark in MARKS if head.startswith(mark)), unmarked):
+    if encoding := encoding_of(file):
         detail = f"The body is {encoding}. Send JSON lines as text in UTF-8, not compressed."
         raise Problem(UNSUPPORTED_MEDIA_TYPE, detail)

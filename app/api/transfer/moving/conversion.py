@@ -81,7 +81,7 @@ class Conversion:
         ):
             file.seek(0)
             end = time.monotonic() + LONGEST_SECONDS
-            for each in read(file, self.options):
+            for each in read(file, self.options._replace(end=end)):
                 if time.monotonic() > end:
                     raise NotThisFormat("It takes too long to be read. Send it in parts.")
                 if isinstance(each, Loss):
@@ -112,6 +112,7 @@ class Conversion:
 
     def _write(self, found: IO[bytes], tasks: IO[bytes], lines: IO[bytes]) -> Moved:
         """Write the lines: first the tasks, which show what else is needed, then all in order."""
+        deadline.renew()  # nothing may have renewed it while the file was read
         self.categories.look_up()
         self.labels.look_up()
         written = array("L")

@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from app.api.transfer.moving import google
+from app.api.transfer.moving.as_sent import as_sent
 from app.api.transfer.moving.calendar import reader as calendar_tasks
 from app.api.transfer.moving.found import Reader
 from app.api.transfer.moving.microsoft import reader as microsoft
@@ -15,35 +16,47 @@ JSON: Final = "application/json"
 CALENDAR: Final = "text/calendar"
 ZIP: Final = "application/zip"
 
+ALIASES: Final = {ZIP: "application/x-zip-compressed", CSV: "application/vnd.ms-excel"}
+"""What browsers on Windows send in place of a usual media type."""
+
 
 class MovedForm(NamedTuple):
-    """A format: the media types of its files, the first of them the usual one, and its reader."""
+    """A format: the usual media types of its files, and their reader."""
 
     media_types: tuple[str, ...]
     read: Reader
     description: str
 
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The media types that are taken, with those that are not usual."""
+        return (*self.media_types, *(ALIASES[each] for each in self.media_types if each in ALIASES))
+
 
 FORMS: Final[dict[str, MovedForm]] = {
     "todoist": MovedForm(
-        (CSV, ZIP), todoist.read, "Todoist: a CSV of a project, or a zip of them."
+        (CSV, ZIP),
+        as_sent(todoist.read, ".csv"),
+        "Todoist: a CSV of a project, or a zip of them.",
     ),
     "ticktick": MovedForm(
-        (CSV, ZIP), also_zipped(ticktick.read, ".csv"), "TickTick: its backup as CSV."
+        (CSV, ZIP),
+        as_sent(also_zipped(ticktick.read, ".csv"), ".csv"),
+        "TickTick: its backup as CSV.",
     ),
     "google": MovedForm(
         (JSON, ZIP),
-        also_zipped(google.read, ".json"),
+        as_sent(also_zipped(google.read, ".json"), ".json"),
         "Google Tasks: the zip of Takeout, or `Tasks.json` of it.",
     ),
     "microsoft": MovedForm(
         (JSON, ZIP),
-        also_zipped(microsoft.read, ".json"),
+        as_sent(also_zipped(microsoft.read, ".json"), ".json"),
         "Microsoft To Do: lists and tasks of Graph.",
     ),
     "ics": MovedForm(
         (CALENDAR, ZIP),
-        also_zipped(calendar_tasks.read, ".ics"),
+        as_sent(also_zipped(calendar_tasks.read, ".ics"), ".ics"),
         "iCalendar: each VTODO is a task.",
     ),
 }

@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from math import inf
 from typing import IO, Any, Final, NamedTuple
+
+from app.api.transfer.moving.in_time import require_time
 
 LONGEST_TITLE: Final = 200
 """Characters of a task's title; what is longer goes on in the description."""
@@ -32,6 +35,8 @@ class Options(NamedTuple):
 
     time_zone: str = "UTC"
     name: str | None = None
+    end: float = inf
+    """When it has to be read, in monotonic seconds."""
 
 
 class Loss(NamedTuple):
@@ -116,10 +121,12 @@ def quoted(text: str) -> str:
     return f'"{short}"'
 
 
-def limited(found: Iterable[Found], detail: str, name: str = "") -> Iterator[Found]:
+def limited(
+    found: Iterable[Found], options: Options, detail: str, name: str = ""
+) -> Iterator[Found]:
     """Yield all tasks and the first MOST_OF_READER losses.
 
-    If there are more, one with this detail and the field `name` says so.
+    If there are more, one with this detail and the field `name` says so. Raises TooSlow.
     """
     losses = 0
     for each in found:
@@ -128,3 +135,5 @@ def limited(found: Iterable[Found], detail: str, name: str = "") -> Iterator[Fou
             yield each
         elif losses == MOST_OF_READER + 1:
             yield Loss(each.line, name, detail)
+        else:
+            require_time(options.end)

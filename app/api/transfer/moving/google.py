@@ -1,5 +1,6 @@
 """Tasks of Google, as Takeout exports them: `Tasks.json`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Any, Final
@@ -14,6 +15,16 @@ LISTS: Final = "tasks#taskLists"
 LIST: Final = ("tasks#taskList", "tasks#tasks")
 TASK: Final = "tasks#task"
 
+KNOWN: Final = {
+    *("kind", "id", "etag", "selfLink", "webViewLink", "title", "notes", "status", "due"),
+    *("completed", "created", "updated", "deleted", "hidden", "parent", "position", "links"),
+    *("assignmentInfo", "task_type"),
+}
+"""Members of tasks that are read, or say nothing that a user would miss."""
+
+MOST_UNKNOWN: Final = 20
+"""Names of other members that are told apart."""
+
 LONGEST_POSITION: Final = 100
 """Characters of the text that sorts a task among its siblings; they have twenty."""
 
@@ -21,11 +32,11 @@ LONGEST_POSITION: Final = 100
 def read(file: IO[bytes], options: Options) -> Iterator[Found]:
     """Yield the tasks of all lists. Their lines are their numbers in the file.
 
-    The file has neither reminders nor repetition, nor the time that a task is due at.
+    Members that are not read, such as those of newer files, are reported.
 
     Raises NotThisFormat if the file is of something else.
     """
-    yield from limited(_found(_lists(load(file)), options), MORE_LOSSES)
+    yield from limited(_found(_lists(load(file)), options), options, MORE_LOSSES)
 
 
 def _lists(root: Any) -> list[Any]:
@@ -51,8 +62,33 @@ def _kind(value: Any) -> Any:
     return value.get("kind") if isinstance(value, dict) else None
 
 
+class Others:
+    """What tasks have beside what is read, each name of it reported once."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.lines: dict[str, int] = {}
+
+    def add(self, item: Item) -> None:
+        """Count the members of a task that are unknown and not empty."""
+        for member, value in item.members.items():
+            if member in KNOWN or value is None or value is False or value in ("", [], {}):
+                continue
+            name = kept(member)
+            if name not in self.counts and len(self.counts) >= MOST_UNKNOWN:
+                name = "others"
+            self.counts[name] += 1
+            self.lines.setdefault(name, item.line)
+
+    def losses(self) -> Iterator[Loss]:
+        """Yield how many tasks have each."""
+        for name, count in self.counts.items():
+            detail = f"Tasks of this service have nothing of that name; it was left out: {count}."
+            yield Loss(self.lines[name], name, detail)
+
+
 def _found(lists: list[Any], options: Options) -> Iterator[Found]:
-    sources, line = Sources(), 1
+    sources, others, line = Sources(), Others(), 1
     for each in lists:
         if not isinstance(each, dict):
             yield Loss(line, "items", f"{shown(each)} is not a list of tasks.")
@@ -62,12 +98,13 @@ def _found(lists: list[Any], options: Options) -> Iterator[Found]:
         category = tasks.text("title") or (options.name if len(lists) == 1 else None)
         values = tasks.array("items")
         yield from tasks.losses
-        yield from _of_list(values, line, category, sources)
+        yield from _of_list(values, line, category, sources, others)
         line += len(values)
+    yield from others.losses()
 
 
 def _of_list(
-    values: list[Any], first: int, category: str | None, sources: Sources
+    values: list[Any], first: int, category: str | None, sources: Sources, others: Others
 ) -> Iterator[Found]:
     """The tasks of a list, of which the deleted ones are counted."""
     deleted = []
@@ -82,6 +119,7 @@ def _of_list(
             item = Item(value, line)
             yield _task(item, category, sources)
             yield from item.losses
+            others.add(item)
     if deleted:
         name = shown(category) if category else "this list"
         detail = f"Deleted tasks of {name} are left out: {len(deleted)}."

@@ -6,21 +6,31 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from math import inf
 from typing import IO, Any, Final
 
+from app.api.transfer.encodings import UTF_16, encoding_of
+from app.api.transfer.moving.plain_text import not_utf_8
 from app.api.transfer.moving.refused import NotThisFormat
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of a file."""
 
-MOST_VALUES: Final = 3_000_000
-"""Commas and opening brackets; parsed values take many times the memory of their text."""
+MOST_VALUES: Final = 1_000_000
+"""Commas and opening brackets; parsed values take many times the memory of their text.
+
+Parsing stops every other thread of the process, for almost a second at so many.
+"""
 
 DEEPEST_NESTING: Final = 50
 
 LONGEST_NUMBER: Final = 20
 """Characters. Longer numbers mean nothing here, and converting them takes quadratic time."""
 
-BRACKET: Final = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"?)*+([\[\]{}]?)', re.DOTALL)
-"""The next bracket outside of strings, or the end: it matches everywhere, in linear time."""
+BRACKET: Final = re.compile(
+    r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"?){0,1000}+([\[\]{}]?)', re.DOTALL
+)
+"""The next bracket outside of strings, if there is one soon: it matches everywhere.
+
+It takes linear time, and lets other threads go on after so many strings.
+"""
 
 STEP: Final = {"[": 1, "{": 1, "]": -1, "}": -1, "": 0}
 
@@ -32,7 +42,7 @@ def load(file: IO[bytes]) -> Any:
 
     Raises NotThisFormat if it is not JSON, or too large or too deeply nested.
     """
-    text = _decoded(file.read(LARGEST + 1))
+    text = _decoded(file)
     if sum(map(text.count, ",[{")) > MOST_VALUES:
         raise NotThisFormat(f"The file has more than {MOST_VALUES:,} values.")
     if _is_deeper(text, DEEPEST_NESTING):
@@ -44,11 +54,15 @@ def load(file: IO[bytes]) -> Any:
         raise NotThisFormat(detail) from None
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(file: IO[bytes]) -> str:
     """The text, of which PowerShell writes UTF-16 with a byte order mark."""
+    encoding = encoding_of(file)
+    data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise NotThisFormat(f"The file is larger than {LARGEST // 1024**2} MB.")
-    is_wide = data.startswith((BOM_UTF16_BE, BOM_UTF16_LE))
+    is_wide = encoding == UTF_16 and data.startswith((BOM_UTF16_BE, BOM_UTF16_LE))
+    if encoding and not is_wide:
+        raise not_utf_8(encoding)
     try:
         return data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError:
@@ -56,12 +70,15 @@ def _decoded(data: bytes) -> str:
 
 
 def _is_deeper(text: str, most: int) -> bool:
-    """Whether brackets are nested more than `most` levels deep, before any are parsed."""
+    """Whether brackets are nested more than `most` levels deep, before any are parsed.
+
+    Those behind one that closes nothing do not count, as the file is no JSON then.
+    """
     depth = 0
     for found in BRACKET.finditer(text):
         depth += STEP[found[1]]
-        if depth > most:
-            return True
+        if not 0 <= depth <= most:
+            return depth > most
     return False
 
 

@@ -8,7 +8,8 @@ from typing import IO, Final
 from app.api.transfer.capacity import temporary_file
 from app.api.transfer.moving.archives import entries
 from app.api.transfer.moving.found import Found, Loss, Options, Reader, quoted, storable
-from app.api.transfer.moving.refused import NotThisFormat
+from app.api.transfer.moving.in_time import in_time
+from app.api.transfer.moving.refused import NotThisFormat, TooSlow
 
 BEGINNINGS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip begins; the second one is without entries."""
@@ -43,9 +44,11 @@ def unzipped(read: Reader, suffix: str, file: IO[bytes], options: Options) -> It
             shutil.copyfileobj(content, copy)
             copy.seek(0, io.SEEK_SET)
             try:
-                for found in read(copy, named):
+                for found in read(in_time(copy, options.end), named):
                     yield in_entry(name, found) if isinstance(found, Loss) else found
                 is_empty = False
+            except TooSlow:
+                raise
             except NotThisFormat as error:
                 yield Loss(number, "file", f"{quoted(name)} was left out. {error}")
             copy.close()

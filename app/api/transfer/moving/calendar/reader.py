@@ -12,6 +12,7 @@ from app.api.transfer.moving.calendar.sources import Calendar, Others, Sources, 
 from app.api.transfer.moving.calendar.status import complete, instant_of, is_taken
 from app.api.transfer.moving.calendar.times import Moment, Zones, due_of, rule_of
 from app.api.transfer.moving.found import MOST_OF_READER, Found, FoundTask, Loss, Options, limited
+from app.api.transfer.moving.plain_text import require_utf_8
 from app.api.transfer.moving.refused import NotThisFormat
 from app.web.fields.zones import is_time_zone
 
@@ -50,12 +51,13 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
     The file is read twice. One to-do is held at a time, and of each one two hashes of its source.
     Raises NotThisFormat.
     """
+    require_utf_8(file)
     first = next(lines(file), None)
     if not first or first.data.strip().upper() != b"BEGIN:VCALENDAR":
         raise NotThisFormat(
             "The file is not a calendar in UTF-8: it must begin with BEGIN:VCALENDAR."
         )
-    return limited(found_in(file, options), MORE_LOSSES)
+    return limited(found_in(file, options), options, MORE_LOSSES)
 
 
 def found_in(file: IO[bytes], options: Options) -> Iterator[Found]:

@@ -25,7 +25,7 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
 
     Raises NotThisFormat if the file is of something else.
     """
-    yield from limited(_found(load(file), options), MORE_LOSSES)
+    yield from limited(_found(load(file), options), options, MORE_LOSSES)
 
 
 def _found(root: Any, options: Options) -> Iterator[Found]:

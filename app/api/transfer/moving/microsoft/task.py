@@ -5,6 +5,7 @@ Source: the resource types `todoTask` and `checklistItem` of Microsoft Graph 1.0
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from itertools import islice
 from typing import Any, Final
 
 from app.api.transfer.moving.found import FoundTask, Options
@@ -18,6 +19,7 @@ from app.api.transfer.moving.microsoft.times import (
     stated,
     zone_named,
 )
+from app.api.transfer.moving.trees import MOST_TASKS
 from app.core.texts import is_visible
 
 PRIORITIES: Final = {"": "none", "low": "low", "normal": "none", "high": "high"}
@@ -47,7 +49,7 @@ def tasks_of(
     task.labels = _labels(item)
     body = _body(item)
     _lose_others(item)
-    subtasks = list(_subtasks(item, task, sources, options))
+    subtasks = list(islice(_subtasks(item, task, sources, options), MOST_TASKS))
     task.description = item.described(body)
     yield task
     yield from subtasks
@@ -103,7 +105,7 @@ def _due(item: Item, options: Options) -> date | None:
         item.lose("dueDateTime", str(error), f"Due: {kept_time(value)}")
         return None
     if doubt:
-        item.lose("dueDateTime", doubt)
+        item.lose("dueDateTime", doubt, f"Due: {kept_time(value)}")
     return day
 
 

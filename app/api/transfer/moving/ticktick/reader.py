@@ -19,6 +19,7 @@ from app.api.transfer.moving.found import (
     Options,
     limited,
 )
+from app.api.transfer.moving.plain_text import require_utf_8
 from app.api.transfer.moving.ticktick.dates import (
     Times,
     read_instant,
@@ -46,7 +47,8 @@ def read(file: IO[bytes], options: Options) -> Iterator[Found]:
 
     Raises NotThisFormat, at once.
     """
-    return limited(_found(file, options, survey(file)), MORE_LOSSES)
+    require_utf_8(file)
+    return limited(_found(file, options, survey(file)), options, MORE_LOSSES)
 
 
 def _found(file: IO[bytes], options: Options, known: Survey) -> Iterator[Found]:
@@ -172,15 +174,21 @@ def _content(row: Row) -> tuple[str, list[tuple[bool, str]]]:
 
 
 def _items(task: FoundTask, items: list[tuple[bool, str]]) -> Iterator[FoundTask | Loss]:
-    """The items of a checklist as subtasks; lines after the first of one are its description."""
+    """The items of a checklist as subtasks; lines after the first of one are its description.
+
+    They have no ids: an item is the same as long as its title is, wherever it is in the list.
+    """
+    sources: Counter[str] = Counter()
     for place, (done, text) in enumerate(items):
         title, _, more = text.strip().partition("\n")
+        source = f"{task.source} item {sha256(title.strip().encode()).hexdigest()}"
+        sources[source] += 1
         if not is_visible(title):
             detail = f"An item of the checklist is empty, so that it is {UNTITLED}."
             yield Loss(task.line, "Content", detail)
         yield FoundTask(
             line=task.line,
-            source=f"{task.source} item {place}",
+            source=source if sources[source] == 1 else f"{source} {sources[source]}",
             title=title.strip() if is_visible(title) else UNTITLED,
             description=more.strip(),
             complete=done,

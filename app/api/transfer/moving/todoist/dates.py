@@ -26,6 +26,7 @@ SPACES: Final = str.maketrans("\u00a0\u202f", "  ")
 TOO_LONG: Final = "is too long for a date"
 NOT_ENGLISH: Final = "is in another language than English"
 NO_START: Final = "does not say on which day the task is due first"
+NO_EXPORT: Final = "begins with the day of the export, which neither the file nor its name states"
 ENDED: Final = "ends before it begins"
 
 
@@ -87,10 +88,11 @@ def _first(found: Repetition, today: date | None) -> date:
     exports lack the start of the others, such as `every 3 days`.
     """
     since = found.start
-    if found.fixed and not found.after_completion and today:
+    from_export = found.fixed and not found.after_completion
+    if from_export and today:
         since = max(found.start or today, today)
     if not since:
-        raise Unreadable(NO_START)
+        raise Unreadable(NO_EXPORT if from_export else NO_START)
     for _ in range(FARTHEST):
         if falls_on(found.parts, since):
             return since

@@ -50,8 +50,10 @@ UNCLEAR_HOURS: Final = ("1", "2", "3", "4", "5", "6", "7")
 
 NOT_EXACT: Final = "cannot be read exactly"
 NO_DAY: Final = "is no day of the calendar"
-NO_YEAR: Final = "has no year, and the file does not say when it was exported"
-RELATIVE_TO: Final = "is relative to the day of the export, which the file does not state"
+NO_YEAR: Final = "has no year, and neither the file nor its name states the day of the export"
+RELATIVE_TO: Final = (
+    "is relative to the day of the export, which neither the file nor its name states"
+)
 THIS_OR_NEXT: Final = "may be the day of the export or a week later"
 MORNING_OR_AFTERNOON: Final = "may be of the morning or of the afternoon"
 

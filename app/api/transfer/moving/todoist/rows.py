@@ -7,6 +7,7 @@ from io import TextIOWrapper
 from typing import IO, Final, NamedTuple
 
 from app.api.transfer.moving.found import UNSTORABLE, Loss
+from app.api.transfer.moving.plain_text import MOST_LINES, require_utf_8
 from app.api.transfer.moving.refused import NotThisFormat
 
 COLUMNS: Final = {
@@ -22,6 +23,8 @@ LONGEST_ROW: Final = 1_000_000
 
 NO_HEADER: Final = "This is no CSV of Todoist: its first row lacks the columns TYPE and CONTENT."
 UNREADABLE: Final = "The row is too long or malformed, and was left out."
+MARKED: Final = "A quotation mark in this row is not written as in a CSV: look at its texts."
+TOO_MANY: Final = f"Lines after the first {MOST_LINES:,} were left out."
 CUT: Final = "The file ends within this row, which may be incomplete."
 REPLACED: Final = "Bytes or characters that are no text were replaced."
 UNNAMED: Final = "The row has more cells than the file has columns; these were left out."
@@ -42,8 +45,9 @@ class Row(NamedTuple):
 def rows(file: IO[bytes]) -> Iterator[Row | Loss]:
     """Yield the rows after the header, and what of them cannot be read.
 
-    Raises NoHeader.
+    Raises NotThisFormat.
     """
+    require_utf_8(file)
     columns: dict[str, int] = {}
     width = 0
     for read in _records(file):
@@ -84,8 +88,7 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]] | Loss]:
     lines = _Lines(text)
     reader = csv.reader(lines)
     try:
-        while True:
-            line = lines.begin()
+        while (line := lines.begin()) <= MOST_LINES:
             try:
                 cells = next(reader)
             except StopIteration:
@@ -96,11 +99,24 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, list[str]] | Loss]:
                 continue
             if lines.ended:  # only an open quotation mark makes the reader ask for more lines
                 yield Loss(line, "row", CUT)
+            elif lines.marks and _is_malformed(lines.row):
+                yield Loss(line, "row", MARKED)
             if any(cell.strip() for cell in cells):
                 yield line, cells
+        if lines.take():
+            yield Loss(line, "row", TOO_MANY)
     finally:
         with suppress(ValueError):  # if the file was closed meanwhile
             text.detach()  # which is not ours to close
+
+
+def _is_malformed(row: list[str]) -> bool:
+    """Whether the lines of a row have a quotation mark where a CSV cannot have one."""
+    try:
+        next(csv.reader(row, strict=True))
+    except csv.Error:
+        return True
+    return False
 
 
 class _Lines:
@@ -109,6 +125,7 @@ class _Lines:
     def __init__(self, text: TextIOWrapper) -> None:
         self.text = text
         self.number = 0
+        self.row: list[str] = []
         self.length = 0
         self.marks = 0
         """The quotation marks of the row so far: an odd number if a cell is open."""
@@ -116,12 +133,13 @@ class _Lines:
 
     def begin(self) -> int:
         """Begin a row, and return the number of its first line."""
+        self.row = []
         self.length = self.marks = 0
         return self.number + 1
 
     def skip_row(self) -> None:
         """Skip the rest of a row, to its last line."""
-        while self.marks % 2 and self._line():
+        while self.marks % 2 and self.number < MOST_LINES and self.take():
             pass
 
     def __iter__(self) -> "_Lines":
@@ -129,16 +147,17 @@ class _Lines:
 
     def __next__(self) -> str:
         """Return the next line. Raises csv.Error if the row becomes too long."""
-        line = self._line()
+        line = self.take()
         if not line:
             self.ended = True
             raise StopIteration
         if self.length >= LONGEST_ROW:
             raise csv.Error("The row is too long.")
+        self.row.append(line)
         return line
 
-    def _line(self) -> str:
-        """Return the next line, or the first LONGEST_ROW characters of it."""
+    def take(self) -> str:
+        """Return the next line, or the first LONGEST_ROW characters of it; empty after the last."""
         line = piece = self.text.readline(LONGEST_ROW)
         self.number += bool(line)
         while piece:

@@ -3,8 +3,10 @@
 The author of a task and what is folded in a view are left out: neither says anything of the task.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from hashlib import sha256
 from typing import Final
 
 from app.api.transfer.moving.found import (
@@ -47,7 +49,7 @@ class Project:
         self.source = source
         self.options = options
         self.exported = exported
-        self.count = 0
+        self.titles: Counter[int] = Counter()
         self.above: list[tuple[int, str]] = []
         """The indents and sources of the last task and of those that it is a step of."""
         self.task: FoundTask | None = None
@@ -78,13 +80,13 @@ class Project:
 
     def _task(self, row: Row) -> Iterator[FoundTask | Loss]:
         yield from self.rest()
-        self.count += 1
         title, labels = labelled(lines(row.cells["CONTENT"]))
-        # Exports have no ids of tasks, and titles and dates may come twice, or change. With the
-        # place in the project, a second import of one file finds its tasks again.
-        source = f"{self.source}\n{self.count}"
         self.task = task = FoundTask(
-            line=row.line, source=source, title=title, category=self.name, labels=labels
+            line=row.line,
+            source=self._source(title),
+            title=title,
+            category=self.name,
+            labels=labels,
         )
         self.description = [lines(row.cells["DESCRIPTION"])]
         self.notes_length = 0
@@ -95,6 +97,18 @@ class Project:
         yield from self._parent(task, row)
         yield from self._due(task, row)
         yield from self._without_counterpart(row)
+
+    def _source(self, title: str) -> str:
+        """Return what identifies a task: its title, and which one of that title it is.
+
+        Exports have no ids. With the number of its row, a task that is inserted would have those
+        below it overwritten by one another; so a changed title counts as a new task.
+        """
+        digest = sha256(title.encode())
+        key = int.from_bytes(digest.digest()[:8])  # which takes little memory
+        self.titles[key] += 1
+        source = f"{self.source}\n{digest.hexdigest()}"
+        return source if self.titles[key] == 1 else f"{source} {self.titles[key]}"
 
     def _priority(self, task: FoundTask, row: Row) -> Iterator[Loss]:
         given = row.cells["PRIORITY"].strip()
