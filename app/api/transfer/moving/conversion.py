@@ -20,8 +20,9 @@ from app.api.transfer.moving import known
 from app.api.transfer.moving.fitting import fitted, names_of
 from app.api.transfer.moving.found import FoundTask, Loss, Losses, Options, Reader
 from app.api.transfer.moving.identity import id_of
+from app.api.transfer.moving.in_time import TOO_LONG
 from app.api.transfer.moving.named import Named
-from app.api.transfer.moving.refused import NotThisFormat
+from app.api.transfer.moving.refused import NotThisFormat, TooSlow
 from app.api.transfer.moving.trees import MOST_TASKS, NOBODY, Place, Trees
 from app.core import deadline
 
@@ -83,7 +84,7 @@ class Conversion:
             end = time.monotonic() + LONGEST_SECONDS
             for each in read(file, self.options._replace(end=end)):
                 if time.monotonic() > end:
-                    raise NotThisFormat("It takes too long to be read. Send it in parts.")
+                    raise TooSlow(TOO_LONG)
                 if isinstance(each, Loss):
                     self.losses.append(each)
                 else:

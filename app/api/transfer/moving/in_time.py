@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BLOCK: Final = 64 * 1024
 """Bytes to read at once."""
 
-TOO_LONG: Final = "it takes too long to read; send it in parts"
+TOO_LONG: Final = "It takes too long to be read. Send it in parts."
 
 
 def require_time(end: float) -> None:
