@@ -29,6 +29,7 @@ from app.core.config import Settings
 from app.core.ids import new_id
 from app.db.base import db
 from app.dev.embedded import throwaway
+from tests import citus
 from tests.issuer import AUDIENCE, NAME, Issuer, running_issuer
 from tests.rig.pgbouncer import PgBouncer
 from tests.rig.programs import free_port
@@ -106,6 +107,14 @@ class Account(NamedTuple):
         return response.json
 
 
+def insert_user(cursor: Any, user_id: str, email: str, password_hash: str = CHEAP_HASH) -> None:
+    """Insert an account as a superuser: first the address, as a cluster has no trigger for it."""
+    address = "insert into sign_in_addresses (address, user_id) values (lower(%s), %s)"
+    cursor.execute(address, (email, user_id))
+    account = "insert into users (id, email, password_hash) values (%s, %s, %s)"
+    cursor.execute(account, (user_id, email, password_hash))
+
+
 @contextmanager
 def sending(application: APIFlask, look: Callable[[str], str]) -> Iterator[None]:
     """While entered, every statement of this application is what `look` makes of it."""
@@ -151,6 +160,7 @@ def settings_for(database_url: str, **environment: str) -> Settings:
             "LOG_LEVEL": "INFO",
             "RATELIMIT_PER_USER": "0",
             "RATELIMIT_PER_ADDRESS": "0",
+            **(citus.PATIENCE if citus.GIVEN else {}),
             **environment,
         }
     )
@@ -162,18 +172,30 @@ def trusting(database_url: str, issuer: Issuer, **environment: str) -> Settings:
     return settings_for(database_url, **names, **environment)
 
 
-def pytest_configure() -> None:
-    """Heed what nohup or a shell's background job ignores: programs that are tested inherit it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Note the cluster that is given, and heed what nohup or a shell's background job ignores:
+    programs that are tested inherit it.
+    """
+    if given := config.getoption("cluster"):
+        citus.GIVEN["url"] = given
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is for a cluster, where none is given."""
+    return (collection_path.name == "test_cluster.py" and not config.getoption("cluster")) or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start the longest tests first, so that none runs alone once all others are done.
+    """Start the longest tests first, so that none runs alone once all others are done. On a
+    cluster, leave out those that use no database, or cannot run there.
 
     pytest-xdist gives each process an equal part of the list: each part begins with some of them.
     """
+    if config.getoption("cluster"):
+        items[:] = [item for item in items if citus.runs(item)]
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     longest = [item for item in items if item.get_closest_marker("longest")]
     others = [item for item in items if not item.get_closest_marker("longest")]
@@ -200,6 +222,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pooled` runs the suite as on Neon."""
     parser.addoption("--pooled", action="store_true", help="reach the database through PgBouncer")
+    parser.addoption("--cluster", help="URL of a cluster of Citus, for a superuser")
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +242,10 @@ def _cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[str]:
     """The URL of an empty database, with a superuser's rights."""
+    if given := citus.GIVEN.get("url"):
+        with citus.database(given) as url:
+            yield url
+        return
     statements = LOGGING if pytestconfig.getoption("pooled") else ""
     with throwaway(f"-c max_connections=200 {statements}") as url:
         yield url
@@ -230,6 +257,12 @@ def database_url(cluster: str, pytestconfig: pytest.Config) -> Iterator[str]:
     application = create_app(settings_for(cluster))
     with application.app_context():
         upgrade(directory=str(ROOT / "migrations"))
+    if citus.GIVEN:
+        citus.spread(cluster)
+        recorder = citus.Recorder()
+        yield cluster
+        assert recorder.spreading(cluster) == set()
+        return
     if not pytestconfig.getoption("pooled"):
         yield cluster
         return
@@ -283,10 +316,7 @@ def auth(app: APIFlask, client: FlaskClient, connection: Any) -> Callable[[], Ac
         user_id = new_id()
         email = f"{user_id}@example.com"
         with connection.cursor() as cursor:
-            cursor.execute(
-                "insert into users (id, email, password_hash) values (%s, %s, %s)",
-                (user_id, email, CHEAP_HASH),
-            )
+            insert_user(cursor, user_id, email)
         token = application.extensions["token_verifier"].issue(user_id)
         return Account(user_id, email, token, application.test_client())
 

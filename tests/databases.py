@@ -14,7 +14,8 @@ from psycopg2 import sql
 
 from app import create_app
 from app.core.ids import new_id
-from tests.conftest import CHEAP_HASH, ROOT, Account, settings_for
+from tests import citus
+from tests.conftest import ROOT, Account, insert_user, settings_for
 
 MIGRATIONS = str(ROOT / "migrations")
 
@@ -34,6 +35,10 @@ def opened(url: str) -> Iterator[Any]:
 @contextmanager
 def own_database(cluster: str, *, owner: str | None = None, password: str = "") -> Iterator[str]:
     """The URL of a new and empty database, for its owner if there is one; dropped afterwards."""
+    if citus.GIVEN:
+        with citus.database(cluster) as url:
+            yield url
+        return
     name = f"test_{uuid4().hex}"
     parts = urlsplit(cluster)
     address = parts.netloc.rpartition("@")[2]
@@ -55,8 +60,7 @@ def user_of(url: str, **environment: str) -> Account:
     application, user_id = create_app(settings_for(url, **environment)), new_id()
     email = f"{user_id}@example.com"
     with opened(url) as cursor:
-        insert = "insert into users (id, email, password_hash) values (%s, %s, %s)"
-        cursor.execute(insert, (user_id, email, CHEAP_HASH))
+        insert_user(cursor, user_id, email)
     token = application.extensions["token_verifier"].issue(user_id)
     return Account(user_id, email, token, application.test_client())
 
@@ -71,6 +75,8 @@ def migrate(url: str, revision: str = "head", *, how: Callable[..., None] = upgr
     """Bring the database to the revision, as `flask db upgrade` does."""
     with migrating(url).app_context():
         how(directory=MIGRATIONS, revision=revision)
+    if citus.GIVEN and revision == "head":
+        citus.spread(url)
 
 
 def migrate_down(url: str, revision: str = "base") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from app.core.ids import new_id
 from app.core.secrets import accepted
 from app.ops.hooks.dispatcher import Dispatcher
-from tests.conftest import CHEAP_HASH, Account
+from tests.conftest import Account, insert_user
 from tests.databases import opened, user_of
 from tests.outbox import Working, working
 
@@ -28,12 +28,8 @@ class Hooks:
     def user(self) -> Account:
         """Another user of the same application."""
         user_id = new_id()
-        self.ask(
-            "insert into users (id, email, password_hash) values (%s, %s, %s)",
-            user_id,
-            f"{user_id}@example.com",
-            CHEAP_HASH,
-        )
+        with opened(self.url) as cursor:
+            insert_user(cursor, user_id, f"{user_id}@example.com")
         token = self.app.extensions["token_verifier"].issue(user_id)
         return Account(user_id, f"{user_id}@example.com", token, self.app.test_client())
 
@@ -52,20 +48,20 @@ class Hooks:
                 while self.dispatcher.turn() or self.dispatcher.calls:
                     pass
             self.begin()
-            due = self.ask("select exists (select from webhooks where due_at <= now())")
+            due = self.ask("select count(*) > 0 from webhooks where due_at <= now()")
 
     def begin(self) -> None:
         """Let what was told a moment ago be due."""
-        self.ask("update webhooks set last_attempt_at = last_attempt_at - interval '1 second'")
+        self.ask(
+            "update webhooks set last_attempt_at = now() - interval '1 second'"
+            " where last_attempt_at is not null"
+        )
 
     def let_time_pass(self) -> None:
         """The pauses after attempts that failed, and the claims of dead workers, are over."""
-        self.ask(
-            "update webhooks set claimed_until = null,"
-            " next_attempt_at = case when next_attempt_at is not null then now() end,"
-            " last_attempt_at = last_attempt_at - interval '1 second'"
-            " where next_attempt_at is not null or claimed_until is not null"
-        )
+        self.ask("update webhooks set claimed_until = null where claimed_until is not null")
+        self.ask("update webhooks set next_attempt_at = now() where next_attempt_at is not null")
+        self.begin()
 
     def ring(self, account: Account) -> None:
         """All reminders of the user that are to come are due now."""

@@ -1,9 +1,11 @@
 """A user's row held by somebody else, so that a write of that user waits."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event
 from typing import Any
+
+import psycopg2
 
 
 @contextmanager
@@ -22,11 +24,24 @@ def held(connection: Any, *user_ids: str) -> Iterator[None]:
 def waiting(connection: Any) -> list[int]:
     """The process ids of the application's sessions that wait for a lock."""
     with connection.cursor() as cursor:
+        cursor.execute("select to_regclass('citus_stat_activity')")
+        if cursor.fetchone() != (None,):
+            return waiting_anywhere(connection.dsn)
         # Within a transaction the view would stay as it was first seen.
         cursor.execute("select pg_stat_clear_snapshot()")
         cursor.execute(
             "select pid from pg_stat_activity"
             " where wait_event_type = 'Lock' and application_name = 'tasks-api'"
+        )
+        return [pid for (pid,) in cursor.fetchall()]
+
+
+def waiting_anywhere(url: str) -> list[int]:
+    """As `waiting`, of a cluster, where it is the sessions of its servers that wait."""
+    with closing(psycopg2.connect(url)) as looking, looking.cursor() as cursor:
+        cursor.execute(
+            "select pid from citus_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database() and application_name like 'citus_internal%'"
         )
         return [pid for (pid,) in cursor.fetchall()]
 

@@ -18,7 +18,7 @@ from app.auth.mail_tokens import MailToken
 from app.auth.outbox import draft
 from app.core.ids import new_id
 from app.core.secrets import present
-from tests.conftest import ROOT, SECRET, settings_for
+from tests.conftest import ROOT, SECRET, insert_user, settings_for
 from tests.databases import opened
 from tests.locks import until
 
@@ -41,11 +41,8 @@ class Outbox:
         self.url = url
         self.app: APIFlask = create_app(settings_for(url))
         self.user_id = new_id()
-        self.ask(
-            "insert into users (id, email, password_hash) values (%s, %s, 'none')",
-            self.user_id,
-            f"{self.user_id}@example.com",
-        )
+        with opened(url) as cursor:
+            insert_user(cursor, self.user_id, f"{self.user_id}@example.com", "none")
         self.ask("update jobs set next_at = 'infinity'")
 
     def ask(self, question: str, *parameters: object) -> list[Any]:

@@ -59,8 +59,8 @@ def outlast_grace(connection: Any, user_id: str) -> None:
     """Let ten seconds pass since the user's refresh tokens were spent."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "update refresh_tokens set spent_at = spent_at - interval '10 seconds'"
-            " where user_id = %s",
+            "update refresh_tokens set spent_at = now() - interval '10 seconds'"
+            " where user_id = %s and spent_at is not null",
             (user_id,),
         )
 

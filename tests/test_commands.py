@@ -415,6 +415,7 @@ def test_a_user_who_writes_just_now_is_passed_over_and_holds_nobody_up(
 ) -> None:
     run, cursor, alice = aged
     monkeypatch.setattr(purging, "CHUNK", 2)
+    monkeypatch.setattr(purging, "PAGE", 3)
     other = new_id()
     cursor.execute("insert into users (id) values (%s)", (other,))
     for user_id, hours in ((alice.user_id, 2), (other, 1)):
@@ -457,10 +458,10 @@ def test_a_category_never_goes_before_the_tasks_that_were_in_it(
 
     def deleting_meanwhile(scope: Any, statement: Any, **parameters: Any) -> Any:
         result = real(scope, statement, **parameters)
-        if "delete from tasks" in statement.sql and not sent:
+        if "from tasks" in statement.sql and not sent:
             sent.append(statement)
             for table, row in (("tasks", task), ("categories", category)):
-                sql = f"update {table} set deleted_at = clock_timestamp() where id = %s"
+                sql = f"update {table} set deleted_at = now() where id = %s"
                 cursor.execute(sql, (row["id"],))
         return result
 
@@ -469,6 +470,22 @@ def test_a_category_never_goes_before_the_tasks_that_were_in_it(
     assert sent
     monkeypatch.undo()
     assert purged(run("purge", "--days", "0")).items() >= {"tasks": 1, "categories": 1}.items()
+
+
+def test_subtasks_that_stay_longer_lose_the_parent_that_is_purged(
+    aged: tuple[Run, Any, Account],
+) -> None:
+    run, cursor, alice = aged
+    parent = alice.create_task()
+    child = alice.create_task(parent_id=parent["id"])
+    grandchild = alice.create_task(parent_id=child["id"])
+    assert alice.delete(f"/v1/tasks/{parent['id']}").status_code == 204
+    sql = "update tasks set deleted_at = now() - interval '31 days' where id = %s"
+    cursor.execute(sql, (parent["id"],))
+    assert purged(run("purge"))["tasks"] == 1
+    cursor.execute("select id::text, parent_id::text from tasks order by id")
+    assert cursor.fetchall() == [(child["id"], None), (grandchild["id"], child["id"])]
+    assert purged(run("purge", "--days", "0"))["tasks"] == 2
 
 
 @pytest.mark.parametrize("days", ["-1", "x", "36501", "1.5"])

@@ -136,7 +136,7 @@ def test_an_empty_migration_is_made_as_contributing_shows(app: APIFlask, tmp_pat
         done = app.test_cli_runner().invoke(args=arguments)
         assert done.exit_code == 0, done.output
         before, made = sorted((migrations / "versions").glob("*.py"))[-2:]
-        assert made.name.startswith("0022_")
+        assert made.name.startswith("0024_")
         assert f'\ndown_revision = "{before.name[:4]}"\n' in made.read_text()
 
 

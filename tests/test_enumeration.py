@@ -21,7 +21,7 @@ from app.api.users import presence, routes
 from app.auth.mail_kinds import MailKind
 from app.auth.passwords import Check
 from app.core.ids import new_id
-from tests.conftest import CHEAP_HASH, Account, settings_for
+from tests.conftest import CHEAP_HASH, Account, insert_user, settings_for
 from tests.test_links import a_token, as_sent, change_email, choose, confirm, post, register
 
 pytestmark = pytest.mark.costly
@@ -52,8 +52,8 @@ def known(connection: Any) -> list[str]:
     """The ids of accounts, each of which has the address `address_of(id)`."""
     ids = [new_id() for _ in range(PAIRS)]
     with connection.cursor() as cursor:
-        sql = "insert into users (id, email, password_hash) values (%s, %s, %s)"
-        cursor.executemany(sql, [(each, address_of(each), CHEAP_HASH) for each in ids])
+        for each in ids:
+            insert_user(cursor, each, address_of(each))
     return ids
 
 

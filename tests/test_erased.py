@@ -34,7 +34,7 @@ def erase(request: pytest.FixtureRequest, app: APIFlask, connection: Any) -> Era
     """Deletes an item and removes it for good, in one of the ways there are."""
 
     def purge(account: Account) -> None:
-        sql = "update {} set deleted_at = deleted_at - interval '40 days' where user_id = %s"
+        sql = "update {} set deleted_at = now() - interval '40 days' where user_id = %s"
         with connection.cursor() as cursor:
             for table in ("tasks", "categories"):
                 cursor.execute(

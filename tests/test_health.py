@@ -39,6 +39,7 @@ def is_unavailable(response: TestResponse) -> bool:
     answer = response.json
     revision = answer.pop("revision")
     assert answer.pop("pool").keys() == {"open", "in_use", "limit"}
+    assert answer.pop("servers") == {"known": 0, "away": 0}
     assert answer == {"status": "unavailable", "connect_ms": None, "latency_ms": None}
     assert (revision["current"], revision["up_to_date"]) == (None, False)
     assert revision["head"]
@@ -87,6 +88,7 @@ def test_the_database_is_reported_with_its_latency_pool_and_revision(database_ur
     assert answer["latency_ms"] > 0
     assert answer["connect_ms"] > 0
     assert answer["pool"] == {"open": 1, "in_use": 1, "limit": 7}
+    assert answer["servers"] == {"known": 1, "away": 0}
     head = answer["revision"]["head"]
     assert answer["revision"] == {"current": head, "head": head, "up_to_date": True}
     assert head == ask(database_url, "select version_num from alembic_version")
@@ -133,6 +135,7 @@ def test_pool_and_revision_are_shown_to_the_operator_alone(
             "connect_ms": None,
             "latency_ms": None,
             "pool": {"open": 0, "in_use": 0, "limit": 0},
+            "servers": {"known": 0, "away": 0},
             "revision": {"current": None, "head": None, "up_to_date": True},
         }
 

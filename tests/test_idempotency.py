@@ -81,8 +81,10 @@ def age(connection: Any, key: str, interval: str) -> None:
     """Let the key be that much older."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "update idempotency_keys set created_at = created_at - %s::interval where key = %s",
-            (interval, key),
+            "select created_at - %s::interval from idempotency_keys where key = %s", (interval, key)
+        )
+        cursor.execute(
+            "update idempotency_keys set created_at = %s where key = %s", (*cursor.fetchone(), key)
         )
         assert cursor.rowcount == 1
 

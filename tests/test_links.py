@@ -86,7 +86,7 @@ def expire(connection: Any, user_id: str) -> None:
     """Let the time pass for which the user's links can be used."""
     with connection.cursor() as cursor:
         sql = (
-            "update mail_tokens set created_at = created_at - interval '8 days',"
+            "update mail_tokens set created_at = now() - interval '8 days',"
             " expires_at = now() where user_id = %s"
         )
         cursor.execute(sql, (user_id,))

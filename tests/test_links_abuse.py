@@ -20,6 +20,7 @@ from tests.conftest import PASSWORD, Account
 from tests.locks import held, until, waiting
 from tests.mailbox import Mailbox
 from tests.people import any_address, session, sign_in
+from tests.roles import act_as
 from tests.test_links import (
     NEW,
     OTHER,
@@ -101,6 +102,8 @@ def test_a_link_to_choose_a_password_is_of_no_use_once_the_address_is_another(
     )
     with ThreadPoolExecutor(1) as pool, connection.cursor() as cursor:
         cursor.execute("begin")
+        address = "insert into sign_in_addresses values (%s, %s)"
+        cursor.execute(address, (f"new-{alice.email}", alice.user_id))
         cursor.execute(change, (alice.user_id,))
         chosen = pool.submit(choose, patient.test_client(), token)
         until(lambda: waiting(connection))
@@ -295,8 +298,8 @@ def test_a_link_sees_and_writes_the_rows_of_its_user_alone(
     assert mailbox(alice.email).token
     for of, count in ((bob, 0), (alice, 1)):
         with connection.cursor() as cursor:
-            cursor.execute("begin; set local role tasks_links")
-            cursor.execute("select set_config('app.user_id', %s, true)", (of.user_id,))
+            cursor.execute("begin")
+            act_as(cursor, "tasks_links", of.user_id)
             cursor.execute(sql.format(id=alice.user_id))
             assert len(cursor.fetchall()) == count
             cursor.execute("rollback")
@@ -326,8 +329,8 @@ def test_a_role_may_do_with_links_only_what_its_requests_need(
 ) -> None:
     role, _, statement = sql.partition(": ")
     with connection.cursor() as cursor:
-        cursor.execute(f"begin; set local role {role}")
-        cursor.execute("select set_config('app.user_id', %s, true)", (alice.user_id,))
+        cursor.execute("begin")
+        act_as(cursor, role, alice.user_id)
         with pytest.raises(InsufficientPrivilege):
             cursor.execute(statement.format(id=alice.user_id))
         cursor.execute("rollback")

@@ -187,9 +187,10 @@ def test_a_creation_waits_for_no_token_that_is_being_removed(
     with connection.cursor() as cursor:
         cursor.execute("begin")
         cursor.execute(
-            "select from personal_access_tokens where id = (select min(id::text)::uuid"
-            " from personal_access_tokens where user_id = %s) for update",
-            (alice.user_id,),
+            "select from personal_access_tokens where user_id = %s and id ="
+            " (select min(id::text)::uuid from personal_access_tokens where user_id = %s)"
+            " for update",
+            (alice.user_id, alice.user_id),
         )
         try:
             made = alice.create_token()

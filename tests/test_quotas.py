@@ -52,7 +52,7 @@ def forget_census(connection: Any) -> Callable[[Account], None]:
 
     def forget(account: Account) -> None:
         with connection.cursor() as cursor:
-            sql = "update users set counted_at = counted_at - interval '1 minute' where id = %s"
+            sql = "update users set counted_at = now() - interval '1 minute' where id = %s"
             cursor.execute(sql, (account.user_id,))
 
     return forget

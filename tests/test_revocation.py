@@ -17,6 +17,7 @@ from tests.parallel import at_once, callers
 from tests.people import give_password, sign_in
 from tests.raw import ask, asking
 from tests.rig.proxy import Proxy
+from tests.roles import act_as
 
 
 class Script(NamedTuple):
@@ -242,7 +243,8 @@ def asked(connection: Any, role: Role, user_id: str, sql: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute("begin")
         try:
-            cursor.execute(f"set local role {role}; set local app.user_id = '{user_id}'; {sql}")
+            act_as(cursor, role, user_id)
+            cursor.execute(sql)
             return cursor.fetchall()
         finally:
             cursor.execute("rollback")

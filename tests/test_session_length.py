@@ -84,9 +84,13 @@ def test_ten_seconds_count_from_the_first_use(begin: Begin, execute: Execute) ->
 
 
 def move_spent(execute: Execute, interval: str) -> None:
-    """Let the tokens have been spent that much earlier."""
+    """Let the tokens have been spent that much earlier.
+
+    On a cluster only what does not depend on the session's time zone can be computed of a column.
+    """
     execute(
-        "update refresh_tokens set spent_at = spent_at - %(interval)s::interval"
+        "update refresh_tokens"
+        " set spent_at = (spent_at at time zone 'UTC' - %(interval)s::interval) at time zone 'UTC'"
         " where user_id = %(user_id)s",
         interval=interval,
     )
@@ -191,8 +195,10 @@ def test_no_refresh_makes_a_session_longer_than_it_may_be(
     )
     assert ends
     execute(
-        "update refresh_tokens set created_at = created_at - interval '1 second',"
-        " expires_at = expires_at - interval '1 second' where user_id = %(user_id)s"
+        "update refresh_tokens set"
+        " created_at = (created_at at time zone 'UTC' - interval '1 second') at time zone 'UTC',"
+        " expires_at = (expires_at at time zone 'UTC' - interval '1 second') at time zone 'UTC'"
+        " where user_id = %(user_id)s"
     )
     assert last.refresh().status_code == 401
     assert as_of(alice, last).get("/v1/me").status_code == 401

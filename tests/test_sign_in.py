@@ -24,7 +24,7 @@ from app.core.places import hashes_at_once
 from app.web import shared_counts, sign_in_limits
 from app.web.shared_counts import Shared
 from tests.assertions import refused
-from tests.conftest import PASSWORD, Account, settings_for
+from tests.conftest import PASSWORD, Account, insert_user, settings_for
 from tests.parallel import at_once
 from tests.people import CHEAP_HASH, any_address, give_password, sign_in
 
@@ -170,7 +170,7 @@ def test_a_letter_that_the_database_lowers_to_another_is_no_way_around_the_limit
 ) -> None:
     email = f"ines-{member.email}"
     with connection.cursor() as cursor:
-        cursor.execute("update users set email = %s where id = %s", (email, member.user_id))
+        insert_user(cursor, new_id(), email)
     assert sign_in(client, email.upper()).status_code == 200
     # PostgreSQL's lower() makes a plain i of it; Python's adds a dot.
     assert refused(sign_in(client, email.replace("i", "\u0130", 1)), "email", pointer="/email")

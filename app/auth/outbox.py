@@ -1,6 +1,9 @@
 """The outbox: mails that requests write as rows, and that the worker sends (app/ops/mail).
 
 A mail is written by the statement that makes it necessary; neither exists without the other.
+
+Mails are inserted `on conflict do nothing`, though their ids are new: Citus inserts what comes from
+another part of the statement by COPY otherwise, which policies do not admit.
 """
 
 from secrets import token_bytes
@@ -110,7 +113,7 @@ def linked(link: CTE) -> CTE:
     """Write the mail of a link that was stored, to the link's address."""
     row = select(USER_ID, MAIL_ID, KIND, link.c.email, SEED, KEY_ID, MAIL_ENDS)
     columns = ["user_id", "id", "kind", "recipient", "seed", "key_id", "send_until"]
-    return insert(Mail).from_select(columns, row).cte("mail")
+    return insert(Mail).from_select(columns, row).on_conflict_do_nothing().cte("mail")
 
 
 def ended_links(*conditions: Any) -> CTE:
@@ -127,7 +130,7 @@ def told(recipients: Select[Any]) -> CTE:
     recipient = recipients.cte("recipient")
     row = select(USER_ID, MAIL_ID, KIND, recipient.c.email, MAIL_ENDS)
     columns = ["user_id", "id", "kind", "recipient", "send_until"]
-    return insert(Mail).from_select(columns, row).cte("notice")
+    return insert(Mail).from_select(columns, row).on_conflict_do_nothing().cte("notice")
 
 
 def below_limit() -> ColumnElement[bool]:

@@ -110,7 +110,7 @@ def _rotate(once: bool) -> Select[Any]:
             RefreshToken.token_hash == HASH,
             exists(select(going_on)),
         )
-        .values(spent_at=func.coalesce(RefreshToken.spent_at, func.now()))
+        .values(spent_at=func.coalesce(RefreshToken.spent_at, func.clock_timestamp()))
         .returning(RefreshToken.family_id)
         .cte("spent")
     )

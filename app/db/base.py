@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase
 from app.core.config import Settings
 from app.db import pool
 from app.db.breaker import Breaker
+from app.db.nodes import Topology
 from app.db.pool import Pool
 from app.db.scope import Scope
 
@@ -45,11 +46,14 @@ db: Final = Database(model_class=Base, disable_autonaming=True)
 
 
 class Gate(NamedTuple):
-    """What every statement passes: the breaker, the pool, and DB_STATEMENT_TIMEOUT in seconds."""
+    """What every statement passes: the breaker, the pool, DB_STATEMENT_TIMEOUT in seconds, and
+    what the database is.
+    """
 
     breaker: Breaker
     pool: Pool
     statement_timeout: float
+    topology: Topology
 
 
 def gate() -> Gate:
@@ -70,7 +74,10 @@ def put_scope(
         scope = context.execution_options.get("scope")
         if not isinstance(scope, Scope):
             raise TypeError("a statement without a scope is never sent")
-        prefix = scope.prefix(round(gate().statement_timeout * 1000))
+        passed = gate()
+        nodes = passed.topology.nodes
+        prefix = scope.prefix(round(passed.statement_timeout * 1000), nodes)
+        sql = nodes.written(sql)
     return prefix + sql, parameters
 
 
@@ -81,5 +88,6 @@ def init_app(app: Flask, settings: Settings, url: str) -> None:
     db.init_app(app)
     with app.app_context():
         breaker, connections = pool.guard(db.engine, settings), cast(Pool, db.engine.pool)
-        app.extensions[GATE] = Gate(breaker, connections, settings.db_statement_timeout)
+        topology = Topology(db.engine)
+        app.extensions[GATE] = Gate(breaker, connections, settings.db_statement_timeout, topology)
         event.listen(db.engine, "before_cursor_execute", put_scope, retval=True)

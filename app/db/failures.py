@@ -8,6 +8,8 @@ import re
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+import psycopg2
+
 from app.core.deadline import DeadlineExceeded
 
 
@@ -22,6 +24,8 @@ class Cause(Enum):
     """The server does not answer, not even with a timeout."""
     LOST = auto()
     """The connection died with a statement on it; a new one may work."""
+    NODE = auto()
+    """A server of a cluster cannot be reached, the others can."""
     TLS = auto()
     """The server's certificate is wrong, or it does not support TLS. Needs an operator."""
     REFUSED = auto()
@@ -42,7 +46,7 @@ class Failure(NamedTuple):
     @property
     def for_all(self) -> bool:
         """Whether every other request would fail as well."""
-        return self.cause not in {Cause.FULL, Cause.LOST}
+        return self.cause not in {Cause.FULL, Cause.LOST, Cause.NODE}
 
     @property
     def lasting(self) -> bool:
@@ -98,11 +102,22 @@ NOT_SENT_ON: Final = re.compile(
     re.IGNORECASE,
 )
 
+NOT_CONNECTED: Final = re.compile(
+    "refused|could not|timeout expired|timed out|no route|unreachable|the database system is",
+    re.IGNORECASE,
+)
+"""Said by a coordinator of Citus that has no connection to another server, and sent it nothing."""
+
+CONNECTION_EXCEPTION: Final = "08"
+"""The class of SQLSTATEs of a connection, here to another server of a cluster of Citus."""
+
 AWAY: Final = Failure(Cause.AWAY, "it is not to be reached")
 LOST: Final = Failure(Cause.LOST, "the connection broke")
 POOL_FULL: Final = Failure(Cause.FULL, "every connection of this process is in use")
 NO_ROOM: Final = Failure(Cause.FULL, "it has no connection left")
 SILENT: Final = Failure(Cause.SILENT, "it does not answer")
+NODE_LOST: Final = Failure(Cause.LOST, "its connection to a server of the cluster broke")
+NODE_AWAY: Final = Failure(Cause.NODE, "a server of the cluster is not to be reached")
 
 
 def explained(error: BaseException | None, variable: str = "DATABASE_URL") -> str:
@@ -134,3 +149,12 @@ def while_waiting(error: BaseException | None) -> Failure:
     if failure in {SILENT, NO_ROOM}:
         return failure
     return AWAY if NOT_SENT_ON.search(str(error)) else LOST
+
+
+def of_node(error: psycopg2.Error) -> Failure | None:
+    """Classify an error that the database answered: None, unless it could not ask another server
+    of its cluster.
+    """
+    if not (error.pgcode or "").startswith(CONNECTION_EXCEPTION):
+        return None
+    return NODE_AWAY if NOT_CONNECTED.search(str(error)) else NODE_LOST

@@ -21,7 +21,15 @@ from app.core.metrics.families import FAILURES, RETRIES
 from app.core.problem_kinds import DATABASE_BUSY, DATABASE_UNAVAILABLE, OUTCOME_UNKNOWN, OVERLOADED
 from app.core.problems import Problem
 from app.db.base import Gate, db, gate
-from app.db.failures import LOST, POOL_FULL, Cause, Failure, while_connecting, while_waiting
+from app.db.failures import (
+    LOST,
+    POOL_FULL,
+    Cause,
+    Failure,
+    of_node,
+    while_connecting,
+    while_waiting,
+)
 from app.db.scope import Role, Scope
 from app.db.sending import Row, Rows, Sending
 from app.db.statement import Statement
@@ -88,7 +96,7 @@ def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Res
     passed = gate()
     try:
         connection = _connect(passed)
-        sending = way(connection, scope, passed.statement_timeout)
+        sending = way(connection, scope, passed.statement_timeout, passed.topology.nodes)
         try:
             result = work(sending)
             sending.finish()
@@ -99,6 +107,8 @@ def _attempt(scope: Scope, way: type[Way], work: Callable[[Way], Result]) -> Res
                     _tell(scope)
                 raise broken from error
             sending.undo()
+            if failure := of_node(error):
+                raise Broken(failure, sending) from error
             raise
         except Problem:
             sending.undo()

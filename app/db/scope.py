@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from app.core.principal import PRESENTED, PresentedToken
+from app.db.nodes import ONE_SERVER, Nodes
 
 TURN_MILLISECONDS: Final = 500
 """How long a search waits for another search of its user."""
@@ -47,25 +48,24 @@ class Scope:
     """Whether statements like this run one at a time for each user, across all processes."""
     sessions: bool = False
     """Whether it writes only the user's sessions, and so does not wait for their other writes."""
+    account: bool = False
+    """Whether it writes the user's row beside the sessions."""
     presented: PresentedToken | None = field(default_factory=PRESENTED.get)
     """The token of the request, which must still count when the statement runs."""
 
-    def prefix(self, timeout: int) -> str:
+    def prefix(self, timeout: int, nodes: Nodes = ONE_SERVER) -> str:
         """The SQL to send before the statement; timeout in milliseconds.
 
         Formatted, not bound: nothing but a role, a parsed UUID and an integer gets in.
         """
-        user = UUID(self.user_id) if self.user_id else ""
-        settings = (
-            f"set local role {self.role}; set local app.user_id = '{user}';"
-            f" set local statement_timeout = {timeout:d}; "
-        )
+        user = str(UUID(self.user_id)) if self.user_id else ""
+        settings = nodes.assume(self.role, user, timeout)
         if self.sessions:
-            settings += _session_lock(self.user_id)
-        elif self.writes:
+            settings += _session_lock(self.user_id, nodes)
+        if self.writes and (self.account or not self.sessions):
             settings += f"select from users where id = '{user}' for no key update; "
         if self.one_at_a_time:
-            settings += _turn(self.user_id)
+            settings += _turn(self.user_id, nodes)
         if self.presented:  # after waiting for the lock: the token may be revoked meanwhile
             ids = map(_literal, (self.presented.session_id, self.presented.id))
             settings += f"select require_caller({', '.join(ids)}); "
@@ -76,7 +76,7 @@ def _literal(row_id: str | None) -> str:
     return f"'{UUID(row_id)}'" if row_id else "null"
 
 
-def _session_lock(user_id: str | None) -> str:
+def _session_lock(user_id: str | None, nodes: Nodes) -> str:
     """Serialise one user's writes of sessions, also with the erasure of the account.
 
     They do not wait for the user's other writes: the sender of a refresh token need not be signed
@@ -85,21 +85,21 @@ def _session_lock(user_id: str | None) -> str:
     user = UUID(user_id)
     high, low = (int.from_bytes(user.bytes[n : n + 4], signed=True) for n in (8, 12))
     return (
-        f"set local lock_timeout = {SESSION_MILLISECONDS};"
-        f" select from users where id = '{user}' for key share;"
+        f"{nodes.wait_at_most(SESSION_MILLISECONDS)}"
+        f"select from users where id = '{user}' for key share;"
         f" select pg_advisory_xact_lock({high}, {low}); "
     )
 
 
-def _turn(user_id: str | None) -> str:
+def _turn(user_id: str | None, nodes: Nodes) -> str:
     """Wait for the user's advisory lock, which ends with the transaction, as a pooler requires.
 
     Raises LockNotAvailable in the statement that waits, and in none after it.
     """
     key = int.from_bytes(UUID(user_id).bytes[8:], signed=True)  # its random half
     return (
-        f"set local lock_timeout = {TURN_MILLISECONDS}; select pg_advisory_xact_lock({key});"
-        " set local lock_timeout to default; "
+        f"{nodes.wait_at_most(TURN_MILLISECONDS)}select pg_advisory_xact_lock({key}); "
+        f"{nodes.wait_as_usual()}"
     )
 
 
@@ -120,6 +120,13 @@ def searching(user_id: str) -> Scope:
 def writing_sessions(user_id: str, *, once: bool = False) -> Scope:
     """The scope of a write of a user's sessions; `once` as in `writing`."""
     return Scope(Role.AUTH, user_id, writes=True, once=once, sessions=True)
+
+
+def using_link(user_id: str, *, once: bool = False) -> Scope:
+    """The scope in which a link in a mail changes an account and ends its sessions; `once` as in
+    `writing`. Nobody else changes the account meanwhile, whose address is written to two tables.
+    """
+    return Scope(Role.LINKS, user_id, writes=True, once=once, sessions=True, account=True)
 
 
 def ending_sessions(user_id: str, *, once: bool) -> Scope:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.core import deadline
+from app.db.nodes import ONE_SERVER, Nodes
 from app.db.scope import Scope
 from app.db.statement import Statement
 
@@ -43,9 +44,12 @@ class Sending:
     begins = ""
     """SQL that opens a transaction of several round trips."""
 
-    def __init__(self, connection: Connection, scope: Scope, longest: float) -> None:
+    def __init__(
+        self, connection: Connection, scope: Scope, longest: float, nodes: Nodes = ONE_SERVER
+    ) -> None:
         self.connection = connection
         self.scope = scope
+        self.nodes = nodes
         self.longest = longest
         self.may_be_done = scope.writes
         """Whether a write may have been committed if the connection dies now."""
@@ -83,7 +87,7 @@ class Sending:
         """
         prefix = ""
         if timeout is not None:
-            prefix = self.begins + self.scope.prefix(max(1, round(timeout * 1000)))
+            prefix = self.begins + self.scope.prefix(max(1, round(timeout * 1000)), self.nodes)
         with deadline.Within(patience + PARTING_SECONDS):
             if (recording := RECORDING.get()) is None:
                 return self._rows(prefix, sql, bound)
@@ -94,6 +98,7 @@ class Sending:
     def _rows(self, prefix: str, sql: str, bound: Mapping[str, Any] | None) -> Rows:
         options = {"prefix": prefix, "no_parameters": bound is None}
         try:
+            sql = self.nodes.written(sql)
             result = self.connection.exec_driver_sql(sql, bound, execution_options=options)
         except DBAPIError as error:
             if isinstance(error.orig, psycopg2.IntegrityError):  # its scope was passed

@@ -193,8 +193,8 @@ LIST: Final = Statement(select(*ACCOUNT).order_by(User.created_at, User.id))
 FIND: Final = Statement(select(*ACCOUNT).where(User.id == ID))
 DISABLE: Final = Statement(
     update(User)
-    .where(User.id == ID)
-    .values(disabled_at=func.coalesce(User.disabled_at, func.now()))
+    .where(User.id == ID, User.disabled_at.is_(None))
+    .values(disabled_at=func.now())
     .returning(User.id)
 )
 ENABLE: Final = Statement(

@@ -18,6 +18,7 @@ from app.db.base import db
 from app.db.run import execute
 from app.ops import composing, purging
 from app.ops.accounts import find_user, the_user, users
+from app.ops.cluster.command import cluster
 from app.ops.doctor.command import doctor
 from app.ops.importing import import_file
 from app.ops.one_line import one_line_errors
@@ -120,6 +121,8 @@ def migrations(app: Flask) -> Any:
 def init_app(app: Flask) -> None:
     """Add the commands to `flask`."""
     app.cli = Commands(app)
-    for command in (*(users, tokens, import_file, work, purge, doctor, show_config, show_version),):
+    for command in (
+        *(users, tokens, import_file, work, purge, cluster, doctor, show_config, show_version),
+    ):
         app.cli.add_command(command)
     app.extensions["migrate"] = LocalProxy(partial(migrations, app))  # initialised on first use

@@ -40,7 +40,7 @@ select cast(id as text) as id, name, change_seq from users
 # Skips a user who is writing right now, so that neither waits for the other.
 MARK: Final = Statement(
     text("""
-update users set nfc_version = :until where id = (
+update users set nfc_version = :until where id = :user_id and id in (
     select id from users where id = :user_id for no key update skip locked
 ) returning id
 """)

@@ -26,7 +26,7 @@ from app.core.problem_kinds import IDEMPOTENCY_KEY_REUSED
 from app.core.problems import Problem
 from app.core.secrets import Keys
 from app.db.base import Base
-from app.rows.owner import OwnerId
+from app.rows.owner import OWNER, OwnerId, beside_owner
 
 LIFETIME: Final = text("interval '24 hours'")
 
@@ -92,11 +92,16 @@ def replayed() -> CTE:
     )
 
 
-def kept(answer: ColumnElement[Any], source: CTE) -> CTE:
-    """Write the record of the key, replacing an expired one."""
+def kept(answer: ColumnElement[Any], source: CTE, *, new_owner: bool = False) -> CTE:
+    """Write the record of the key, replacing an expired one.
+
+    A statement does not see the row of an owner that it makes itself.
+    """
     columns = ["user_id", "route", "key", "fingerprint", "answer", "created_at"]
-    given: list[Any] = [bindparam(name) for name in columns[:4]]
-    row = select(*given, answer, func.now()).select_from(source)
+    given: list[Any] = [bindparam(name) for name in columns[1:4]]
+    owner: Any = bindparam("user_id") if new_owner else OWNER.c.id
+    rows = source if new_owner else beside_owner(source)
+    row = select(owner, *given, answer, func.now()).select_from(rows)
     insertion = insert(IdempotencyKey).from_select(columns, row)
     return (
         insertion.on_conflict_do_update(

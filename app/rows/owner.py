@@ -1,16 +1,18 @@
 """The owner of rows, an account with the counters that its writes count up; and what rows share."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     ForeignKey,
+    FromClause,
     Index,
     Text,
     Uuid,
+    bindparam,
     false,
     func,
 )
@@ -78,6 +80,18 @@ class User(Base):
             postgresql_where=pending_until.is_not(None),
         ),
     )
+
+
+OWNER: Final = User.__table__.alias("of_owner")
+
+
+def beside_owner(source: FromClause) -> FromClause:
+    """The rows of the source, beside the owner's row: what an INSERT of the owner's selects from.
+
+    With `OWNER.c.id` as its `user_id`, a cluster sends the INSERT and what it refers to to the
+    owner's server alone; else every server would get the source, and have to be there for it.
+    """
+    return source.join(OWNER, OWNER.c.id == bindparam("user_id"))
 
 
 class Versioned:

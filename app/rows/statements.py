@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from app.rows import idempotency
-from app.rows.owner import User
+from app.rows.owner import OWNER, User, beside_owner
 from app.rows.quotas import ROW_SIZE, SIZE, ZERO, Growth, growth_of_one, stored_size, texts_of
 from app.rows.replays import stored_answer
 from app.rows.shape import ID, ONE, OTHER_THAN, USER_ID, VERSIONS, Element, Shape, is_own
@@ -81,7 +81,7 @@ def replace(shape: Shape, fields: Sequence[str]) -> Select[Any]:
     growth = growth_of_one(existed, longer(shape, fields, before))
     bump = count_change(acceptable, *(guard for _, guard in guards), growth=growth)
     row = _new_row(shape, fields, bump)
-    new_row = select(*row.values()).select_from(bump)
+    new_row = select(*row.values()).select_from(beside_owner(bump))
     statement = insert_or_update(table).from_select(list(row), new_row)
     new, alive = statement.excluded, table.c.deleted_at.is_(None)
     own = {name: and_(alive, bindparam(name).is_(None)) for name in shape.made}
@@ -232,13 +232,14 @@ def answer(
 
 def _inserted(shape: Shape, fields: Sequence[str], bump: CTE, columns: Iterable[Element]) -> CTE:
     row = _new_row(shape, fields, bump)
-    statement = insert(shape.table).from_select(list(row), select(*row.values()).select_from(bump))
+    new_row = select(*row.values()).select_from(beside_owner(bump))
+    statement = insert(shape.table).from_select(list(row), new_row)
     return statement.returning(*columns).cte("after")
 
 
 def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Element]:
     return {
-        "user_id": USER_ID,
+        "user_id": OWNER.c.id,
         "id": ID,
         **{n: value for n, value in shape.inherited.items() if n not in fields},
         **{name: shape.make(name, shape.given(name), bump.c.at) for name in fields},
@@ -251,7 +252,10 @@ def _new_row(shape: Shape, fields: Sequence[str], bump: CTE) -> dict[str, Elemen
 
 def longer(shape: Shape, fields: Sequence[str], before: FromClause) -> Element:
     """How many bytes longer the texts of the row become; its present ones are null if it is new."""
-    stored = select(stored_size(before, texts_of(shape.table, fields))).scalar_subquery()
+    texts = texts_of(shape.table, fields)
+    if not texts:
+        return ZERO
+    stored = select(stored_size(before, texts)).scalar_subquery()
     return SIZE - func.coalesce(stored, ZERO)
 
 

@@ -19,6 +19,7 @@ from app.core.problem_kinds import (
     INTERNAL_ERROR,
 )
 from app.core.problems import Problem, invalid_token
+from app.db.constraints import violated
 from app.web.request import current
 from app.web.response import Document, Response
 
@@ -96,7 +97,7 @@ def from_database(error: psycopg2.Error) -> Response:
     Failed connections do not arrive here: `app.db` reports those as problems itself.
     """
     code = error.pgcode or ""
-    if problem := CONSTRAINTS.get(error.diag.constraint_name or "") or RAISED.get(code):
+    if problem := CONSTRAINTS.get(violated(error)) or RAISED.get(code):
         return respond(problem)
     if code.startswith(BUSY):
         return respond(Problem(DATABASE_BUSY))

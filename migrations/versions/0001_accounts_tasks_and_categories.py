@@ -13,6 +13,14 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+distributed_by = {
+    "users": "id",
+    "refresh_tokens": "user_id",
+    "categories": "user_id",
+    "tasks": "user_id",
+    "idempotency_keys": "user_id",
+}
+
 ROLES = ("tasks_app", "tasks_auth", "tasks_maintenance")
 LIVE = sa.text("deleted_at IS NULL")
 DELETED = sa.text("deleted_at IS NOT NULL")

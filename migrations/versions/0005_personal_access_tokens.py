@@ -13,6 +13,8 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"personal_access_tokens": "user_id"}
+
 TABLE = "personal_access_tokens"
 CURRENT_USER_ID = "nullif(current_setting('app.user_id', true), '')::uuid"
 

@@ -16,6 +16,8 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"labels": "user_id", "task_labels": "user_id"}
+
 OTHER = (
     r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000]"
 )

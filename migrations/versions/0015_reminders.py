@@ -17,6 +17,8 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"task_reminders": "user_id"}
+
 OWN = "user_id = nullif(current_setting('app.user_id', true), '')::uuid"
 
 # Without a foreign key to tasks: the trigger below keeps rows of live tasks alone, and only others

@@ -14,6 +14,8 @@ down_revision = "0017"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"mails": "user_id", "jobs": None, "worker_totals": None}
+
 OWN = "user_id = nullif(current_setting('app.user_id', true), '')::uuid"
 
 # A role that made another may not yet switch to it: PostgreSQL 16, "Role Membership".

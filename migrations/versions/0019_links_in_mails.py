@@ -19,6 +19,8 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"mail_tokens": "user_id", "password_resets": None}
+
 OWN = "user_id = nullif(current_setting('app.user_id', true), '')::uuid"
 OWN_ROW = "id = nullif(current_setting('app.user_id', true), '')::uuid"
 

@@ -16,6 +16,8 @@ down_revision = "0019"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"webhooks": "user_id"}
+
 OWN = "user_id = nullif(current_setting('app.user_id', true), '')::uuid"
 
 WEBHOOKS = """
@@ -155,9 +157,11 @@ create trigger settle_webhook before insert or update on webhooks
 # writes.
 NOTE = """
 create function note_changes() returns trigger language plpgsql security definer as $$
+declare
+    noted timestamptz := clock_timestamp();
 begin
     if new.change_seq = (select change_seq from users where id = new.id) then
-        update webhooks set latest_version = new.change_seq, latest_at = clock_timestamp()
+        update webhooks set latest_version = new.change_seq, latest_at = noted
             where user_id = new.id and disabled_at is null and latest_version < new.change_seq;
     end if;
     return null;

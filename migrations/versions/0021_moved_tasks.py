@@ -13,6 +13,8 @@ down_revision = "0020"
 branch_labels = None
 depends_on = None
 
+distributed_by = {"moved_tasks": "user_id"}
+
 OWN = "user_id = nullif(current_setting('app.user_id', true), '')::uuid"
 
 MOVED_TASKS = f"""

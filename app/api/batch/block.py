@@ -7,16 +7,16 @@ Source: PostgreSQL, "DO", "Plan Caching" in "PL/pgSQL under the Hood".
 
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from sqlalchemy import ARRAY, BigInteger, Boolean, bindparam, func, select, text
 from sqlalchemy.types import TypeEngine
 
 from app.api.kinds import ACTIONS, KINDS, TYPES
+from app.db.nodes import Nodes
 from app.db.statement import DIALECT, Statement
 from app.db.transactions import Sent
-from app.rows.owner import User
-from app.rows.shape import USER_ID
 from app.rows.write import Write
 
 GIVEN: Final[dict[str, TypeEngine[Any]]] = {
@@ -45,54 +45,53 @@ declare
     answered record;
     kept json;
     answers json[];
-    violated text;
-    concerns text;
+    violated text := '';
+    said text;
+    concerns text := '';
+    usage record;
 begin
-    %s
-    for op in
-        select * from json_to_recordset(current_setting('batch.operations')::json)
-            as operation (place integer, kind integer, %s)
-    loop
-        case op.kind
-            %s
-        end case;
-        kept := to_json(answered);
-        answers := answers || kept;
-    end loop;
-    %s
-    perform set_config('batch.answers', array_to_json(answers)::text, true),
-        set_config('batch.violated', '', true), set_config('batch.concerns', '', true);
-exception when integrity_constraint_violation then
-    get stacked diagnostics violated = constraint_name, concerns = pg_exception_detail;
+    begin
+        %s
+        for op in
+            select * from json_to_recordset(current_setting('batch.operations')::json)
+                as operation (place integer, kind integer, %s)
+        loop
+            case op.kind
+                %s
+            end case;
+            kept := to_json(answered);
+            answers := answers || kept;
+        end loop;
+        %s
+    exception when integrity_constraint_violation then
+        get stacked diagnostics violated = constraint_name, said = message_text,
+            concerns = pg_exception_detail;
+        violated := coalesce(nullif(violated, ''), said);
+    end;
+    select used_rows, used_bytes into usage from users where id = '%s';
     perform set_config('batch.answers', coalesce(array_to_json(answers), '[]')::text, true),
         set_config('batch.violated', violated, true),
-        set_config('batch.concerns', coalesce(concerns, ''), true);
+        set_config('batch.concerns', coalesce(concerns, ''), true),
+        set_config('batch.used_rows', usage.used_rows::text, true),
+        set_config('batch.used_bytes', usage.used_bytes::text, true);
 end
 """
 
-TOLD: Final = ("answers", "violated", "concerns")
+TOLD: Final = ("answers", "violated", "concerns", "used_rows", "used_bytes")
 DEFERRED: Final = [name for kind in KINDS.values() for name in kind.deferred]
-DEFER: Final = "\n".join(f"set constraints {name} deferred;" for name in DEFERRED)
-CHECK: Final = "\n".join(f"set constraints {name} immediate;" for name in DEFERRED)
 
 OPERATIONS: Final = Statement(
     select(func.set_config("batch.operations", bindparam("operations"), True))
 )
 DO: Final = Statement(text("do :body"))
 ANSWERS: Final = Statement(
-    select(
-        *(func.current_setting(f"batch.{name}").label(name) for name in TOLD),
-        *(
-            select(column).where(User.id == USER_ID).scalar_subquery().label(column.key)
-            for column in (User.used_rows, User.used_bytes)
-        ),
-    )
+    select(*(func.current_setting(f"batch.{name}").label(name) for name in TOLD))
 )
 
 
-def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
-    """What runs these writes; the last answers with an array of JSON, a row for each of them, and
-    with what the user has stored by then.
+def block(user_id: str, writes: Sequence[Write], nodes: Nodes) -> list[Sent]:
+    """What runs these writes on such a database; the last answers with an array of JSON, a row for
+    each of them, and with what the user has stored by then.
 
     Where one violates a constraint, its name is answered beside the rows of the writes before it,
     and nothing of any of them is left.
@@ -105,8 +104,10 @@ def block(user_id: str, writes: Sequence[Write]) -> list[Sent]:
     cases = "\n".join(
         f"when {kind} then {one.sql % AS_FIELDS} into answered;" for one, kind in kinds.items()
     )
+    user = str(UUID(user_id))
+    defer, check = nodes.defer(DEFERRED), nodes.check(DEFERRED, user)
     return [
         (OPERATIONS, {"operations": orjson.dumps(operations).decode()}),
-        (DO, {"body": BODY % (DEFER, COLUMNS, cases, CHECK)}),
-        (ANSWERS, {"user_id": user_id}),
+        (DO, {"body": BODY % (defer, COLUMNS, cases, check, user)}),
+        (ANSWERS, {}),
     ]

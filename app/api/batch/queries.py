@@ -28,6 +28,7 @@ from app.api.batch.operations import concerning, failed
 from app.api.batch.schemas import Operation
 from app.api.kinds import KINDS, TYPES
 from app.core.problems import Problem
+from app.db.constraints import named
 from app.db.run import first, perform
 from app.db.scope import writing
 from app.db.sending import Row
@@ -90,7 +91,7 @@ def run(
     def work(transaction: Transaction) -> tuple[bytes, bool]:
         if once and (earlier := _replayed(transaction, user_id, operations, once)):
             return earlier, True
-        [row] = transaction.send(*block(user_id, writes))
+        [row] = transaction.send(*block(user_id, writes, transaction.nodes))
         results = _results(row, operations, writes)
         body = orjson.dumps({"results": results}, option=orjson.OPT_UTC_Z)
         if once:
@@ -137,7 +138,7 @@ def _replayed(
 def _require_room(row: Row, size: int) -> None:
     """Raises NoRoom if an answer of this size cannot be kept as well."""
     limits = quota()
-    rows, total = row.used_rows + 1, row.used_bytes + size + ROW_BYTES
+    rows, total = int(row.used_rows) + 1, int(row.used_bytes) + size + ROW_BYTES
     if rows > limits["quota_rows"] or total > limits["quota_bytes"]:
         raise NoRoom(rows=1)
 
@@ -157,9 +158,10 @@ def _results(
         return results
     # What is deferred is only found when all of them are done.
     index = concerning(operations, row.concerns) if len(results) == len(writes) else len(results)
-    if problem := CONSTRAINTS.get(row.violated):
+    constraint = named(row.violated)
+    if problem := CONSTRAINTS.get(constraint):
         raise failed(index, problem)
-    raise psycopg2.IntegrityError(f"a batch violates the constraint {row.violated}")
+    raise psycopg2.IntegrityError(f"a batch violates the constraint {constraint}")
 
 
 def _result(index: int, write: Write, row: Row) -> dict[str, Any]:

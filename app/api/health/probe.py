@@ -1,6 +1,7 @@
 """The database check behind /health/db, and the schema revision that this release expects."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, cast
@@ -11,13 +12,23 @@ from sqlalchemy.pool import QueuePool
 
 from app.core.config import ROOT
 from app.db.base import db
+from app.db.nodes import IS_CLUSTER
 from app.db.pool import beside_the_pool, connect_parameters
 from app.db.scope import Role, Scope
 
 DEADLINE_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 1.0
 
-QUERY: Final = "select version_num from alembic_version"
+QUERY: Final = f"select version_num, {IS_CLUSTER} from alembic_version"  # noqa: S608 of ours
+
+NODES: Final = """
+select nodename, nodeport from pg_dist_node
+    where isactive and noderole = 'primary' and groupid <> 0 order by groupid
+"""
+ANSWERS: Final = "select citus_check_connection_to_node(%s, %s)"
+
+NODE_MILLISECONDS: Final = 200
+"""How long a server of a cluster may take to answer."""
 
 UNMIGRATED: Final = ("22023", "42P01", "42501")
 """SQLSTATEs of a missing role, a missing table and a missing privilege (PostgreSQL, appendix A)."""
@@ -59,15 +70,35 @@ class Probe:
                 connected = time.perf_counter()
                 answer["connect_ms"] = round((connected - started) * 1000, 2)
                 cursor.execute(Scope(Role.APP).prefix(int(DEADLINE_SECONDS * 1000)) + QUERY)
-                current = cursor.fetchone()[0]
+                current, is_cluster = cursor.fetchone()
+                asked = time.perf_counter()
+                if is_cluster:
+                    look_at_nodes(cursor, answer["servers"])
         except psycopg2.Error as error:
             if error.pgcode in UNMIGRATED:
                 answer["status"] = "unmigrated"
             return answer
         answer["status"] = "ok"
-        answer["latency_ms"] = round((time.perf_counter() - connected) * 1000, 2)
+        answer["servers"]["known"] = answer["servers"]["known"] or 1
+        answer["latency_ms"] = round((asked - connected) * 1000, 2)
         answer["revision"] |= {"current": current, "up_to_date": current == self.head}
         return answer
+
+
+def look_at_nodes(cursor: Any, servers: dict[str, int]) -> None:
+    """Count the servers of a cluster beside the coordinator, and those that do not answer it.
+
+    It connects to them as the role that requests act as. Those for which no time is left count as
+    away, as they are for requests. Raises psycopg2.Error.
+    """
+    cursor.execute(f"set role {Role.APP}; set citus.node_connection_timeout = {NODE_MILLISECONDS}")
+    cursor.execute(NODES)
+    nodes = cursor.fetchall()
+    servers |= {"known": 1 + len(nodes), "away": len(nodes)}
+    with suppress(psycopg2.Error):
+        for node in nodes:
+            cursor.execute(ANSWERS, node)
+            servers["away"] -= cursor.fetchone()[0]
 
 
 def report(status: str, head: str | None = None, *, up_to_date: bool = False) -> dict[str, Any]:
@@ -77,6 +108,7 @@ def report(status: str, head: str | None = None, *, up_to_date: bool = False) ->
         "connect_ms": None,
         "latency_ms": None,
         "pool": {"open": 0, "in_use": 0, "limit": 0},
+        "servers": {"known": 0, "away": 0},
         "revision": {"current": None, "head": head, "up_to_date": up_to_date},
     }
 

@@ -26,6 +26,17 @@ class PoolUse(BaseModel):
     limit: int
 
 
+class Servers(BaseModel):
+    """Servers of the database: one, or those of a cluster, and how many of them are away.
+
+    Requests of users whose rows are on a server that is away get 503, and others are served. Both
+    are 0 where they are not shown.
+    """
+
+    known: int
+    away: int
+
+
 class Revision(BaseModel):
     """The schema the database has and the one this release was written for.
 
@@ -46,6 +57,7 @@ class DatabaseHealth(BaseModel):
             "connect_ms": 4.21,
             "latency_ms": 0.87,
             "pool": {"open": 2, "in_use": 1, "limit": 20},
+            "servers": {"known": 1, "away": 0},
             "revision": {"current": "0001", "head": "0001", "up_to_date": True},
         }
     )
@@ -54,4 +66,5 @@ class DatabaseHealth(BaseModel):
     connect_ms: float | None
     latency_ms: float | None
     pool: PoolUse
+    servers: Servers
     revision: Revision

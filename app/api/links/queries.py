@@ -11,10 +11,7 @@ from app.auth.outbox import Draft
 from app.core.problem_kinds import CONFLICT
 from app.core.problems import Problem
 from app.db.run import execute, first
-from app.db.scope import Role, Scope, writing_sessions
-from app.web.errors import CONSTRAINTS
-
-CONSTRAINTS["uq_users_email"] = Problem(CONFLICT, "An account with this e-mail address exists.")
+from app.db.scope import Role, Scope, using_link, writing_sessions
 
 
 class Link(NamedTuple):
@@ -65,7 +62,7 @@ def use_password_link(token: MailToken, password_hash: str, notice: Draft | None
     values: dict[str, Any] = {"link_hash": token.hash, "password_hash": password_hash}
     values |= notice or {}
     statement = statements.USE_FOR_PASSWORD[notice is not None]
-    scope = Scope(Role.LINKS, token.user_id, writes=True, sessions=True)
+    scope = using_link(token.user_id)
     return bool(execute(scope, statement, user_id=token.user_id, **values))
 
 
@@ -76,7 +73,7 @@ def confirm_address(token: MailToken, notice: Draft | None) -> bool:
     Returns False if the link is of no use any more. It may be used again, as long as the account
     has the address. Raises Problem 409 for an address that another account has.
     """
-    scope = Scope(Role.LINKS, token.user_id, writes=True, once=True, sessions=True)
+    scope = using_link(token.user_id, once=True)
     values = {"link_hash": token.hash, **(notice or {})}
     statement = statements.CONFIRM[notice is not None]
     return bool(execute(scope, statement, user_id=token.user_id, **values))

@@ -1,8 +1,8 @@
 """The statements of links in mails.
 
-Where a link is used or written, its user's sessions are locked before; so two requests follow each
-other, and the second sees what the first has done. Operators and other requests of the user may
-change the account meanwhile, so its row is compared once more when it is written.
+Where a link is written, its user's sessions are locked before, and where it is used, the account is
+as well. So two requests follow each other, and the second sees what the first has done. The
+statement that uses a link compares the account with what it was when the link was made.
 """
 
 from typing import Any, Final
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app.api.users.queries import UNCHANGED
+from app.auth.addresses import given_up, taken
 from app.auth.mail_kinds import PURPOSES, MailKind, Purpose
 from app.auth.models import MailToken, PasswordReset, PersonalAccessToken, RefreshToken
 from app.auth.outbox import HASH, RECIPIENT, below_limit, ended_links, is_kind, link, linked, told
@@ -74,18 +75,34 @@ def _used(purpose: Purpose) -> CTE:
     )
 
 
-def _same(used: CTE) -> tuple[Condition, ...]:
-    """The account is as it was when the link was marked, also if it was changed since."""
-    same = User.email.is_not_distinct_from(used.c.former)
-    return (User.id == USER_ID, used.c.email.is_not(None), same, User.disabled_at.is_(None))
+def _moves(used: CTE) -> Condition:
+    """Whether the account gets another address; the letter case of one does not matter."""
+    return func.lower(used.c.former).is_distinct_from(func.lower(used.c.email))
+
+
+def _taken(used: CTE) -> CTE:
+    """Take the link's address, if it is another one. That of another account ends all this."""
+    return taken(select(used.c.email).where(_moves(used)).cte("other").c.email)
+
+
+def _free(used: CTE, address: CTE) -> tuple[Condition, ...]:
+    """The account, if the link was marked and its address is not another's."""
+    return (User.id == USER_ID, or_(~_moves(used), exists(select(address))))
+
+
+def _given_up(used: CTE, account: CTE) -> CTE:
+    """Give the former address up, once the account has another."""
+    former = select(used.c.former.label("email"))
+    return given_up(former.where(_moves(used), exists(select(account))))
 
 
 def _use_for_password(notice: bool) -> Select[Any]:
     used = _used(Purpose.PASSWORD)
     shows = ~used.c.was_verified  # what the account's ETag is about changes
+    address = _taken(used)
     account = (
         update(User)
-        .where(*_same(used))
+        .where(*_free(used, address))
         .values(
             email=func.coalesce(User.email, used.c.email),
             email_verified=true(),
@@ -114,9 +131,10 @@ def _use_for_password(notice: bool) -> Select[Any]:
 
 def _confirm(notice: bool) -> Select[Any]:
     used = _used(Purpose.ADDRESS)
+    address = _taken(used)
     account = (
         update(User)
-        .where(*_same(used))
+        .where(*_free(used, address))
         .values(
             email=used.c.email,
             email_verified=true(),
@@ -140,6 +158,7 @@ def _confirm(notice: bool) -> Select[Any]:
         )
     )
     statement = select(select(account.c.id).union_all(again).subquery("done"))
+    statement = statement.add_cte(_given_up(used, account))
     if notice:
         is_change = is_kind(MailKind.EMAIL_CHANGE, column=used.c.kind)
         differs = func.lower(used.c.former) != func.lower(used.c.email)

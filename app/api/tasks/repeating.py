@@ -36,6 +36,7 @@ from app.core.problems import Problem
 from app.db.sending import Row
 from app.rows import statements
 from app.rows.actions import Action, Copy
+from app.rows.owner import OWNER, beside_owner
 from app.rows.quotas import ROW_SIZE, ZERO, Growth, NoRoom, stored_size, texts_of
 from app.rows.shape import ID, ONE, VERSIONS, Element, Shape, is_own
 
@@ -129,6 +130,7 @@ def going_on(shape: Shape, asked: Asked = GIVEN, fields: Sequence[str] = ()) -> 
     def copy(bump: CTE) -> CTE:
         own = {
             **given,
+            "user_id": OWNER.c.id,
             "id": func.uuid_of(before.c.id, present),
             "complete": true(),
             "completed_at": bump.c.at,
@@ -140,7 +142,7 @@ def going_on(shape: Shape, asked: Asked = GIVEN, fields: Sequence[str] = ()) -> 
         columns = [each for each in table.c if each.server_onupdate is None]
         names = [each.name for each in columns if each.name not in LEFT_BEHIND]
         row = [own.get(name, before.c[name]) for name in names]
-        new = select(*row).select_from(before.join(bump, true())).where(copies)
+        new = select(*row).select_from(beside_owner(before.join(bump, true()))).where(copies)
         inserted = insert(table).from_select(names, new).on_conflict_do_nothing()
         return inserted.returning(*table.c).cte("copy")
 

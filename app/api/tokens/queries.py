@@ -36,7 +36,7 @@ from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.idempotency import Once
 from app.rows.listing import OldestFirst
-from app.rows.owner import User
+from app.rows.owner import OWNER, User, beside_owner
 from app.rows.quotas import ROW_SIZE, Growth, NoAccount, NoRoom, quota, within_quota
 from app.rows.replays import stored_answer
 from app.rows.shape import ID, ONE, USER_ID, Preconditions
@@ -126,7 +126,7 @@ def _create(once: bool) -> Select[Any]:
 def _inserted(growth: Growth | None, *conditions: ColumnElement[bool]) -> Any:
     bump = statements.count_change(*conditions, growth=growth)
     row = {
-        "user_id": USER_ID,
+        "user_id": OWNER.c.id,
         "id": ID,
         "name": bindparam("name"),
         "scopes": cast(bindparam("scopes"), ARRAY(Text)),
@@ -136,7 +136,8 @@ def _inserted(growth: Growth | None, *conditions: ColumnElement[bool]) -> Any:
         "version": bump.c.version,
         "created_at": bump.c.at,
     }
-    insertion = insert(Token).from_select(list(row), select(*row.values()).select_from(bump))
+    new_row = select(*row.values()).select_from(beside_owner(bump))
+    insertion = insert(Token).from_select(list(row), new_row)
     return insertion.returning(*PUBLIC).cte("after")
 
 

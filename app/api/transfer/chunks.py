@@ -13,6 +13,7 @@ from app.api.transfer.account import Account
 from app.api.transfer.progress import Budget, Report
 from app.api.transfer.renaming import Renaming
 from app.api.transfer.rows import Outcome, Violation
+from app.db.constraints import violated
 from app.rows.kind import Kind
 from app.rows.quotas import NoRoom
 from app.web.errors import CONSTRAINTS
@@ -101,8 +102,8 @@ class Writer:
             return
         if not isinstance(error, IntegrityError | Violation):
             raise error
-        violated = str(error) if isinstance(error, Violation) else error.diag.constraint_name
-        problem = CONSTRAINTS.get(violated or "")
+        name = str(error) if isinstance(error, Violation) else violated(error)
+        problem = CONSTRAINTS.get(name)
         if problem is None:
             raise error
         self.report.refuse_conflict(chunk[0]["place"], problem)

@@ -20,13 +20,16 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.api.kinds import KINDS
 from app.api.transfer.rows import IMPORTS, bound, matched, refused, require_written
+from app.core.ids import new_id
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.db.transactions import Transaction
 from app.rows.kind import Kind
 from app.rows.owner import User
 from app.rows.shape import USER_ID
-from app.web.fields.identifiers import UUID_LENGTH
+
+HASH_LENGTH: Final = 32
+"""Characters of the names that rows have meanwhile."""
 
 
 def compared(kind: Kind) -> list[str]:
@@ -58,7 +61,8 @@ def found_rows(kind: Kind, verdict: Callable[[Kind, Any], Sequence[Any]]) -> Sel
 
 
 def set_names_aside(kind: Kind, name: str) -> Any:
-    """Give live rows unique names, which the same transaction replaces.
+    """Give live rows unique names, which the same transaction replaces; `aside` is a text that
+    nobody can know.
 
     Counts the bytes of these names, as the next statement counts from them.
     """
@@ -70,7 +74,7 @@ def set_names_aside(kind: Kind, name: str) -> Any:
             table.c.id == any_(cast(bindparam("ids"), ARRAY(Uuid(as_uuid=False)))),
             table.c.deleted_at.is_(None),
         )
-        .values({name: cast(func.gen_random_uuid(), Text)})
+        .values({name: func.md5(cast(table.c.id, Text).concat(bindparam("aside", type_=Text)))})
         .returning(table.c.id)
         .cte("aside")
     )
@@ -78,7 +82,7 @@ def set_names_aside(kind: Kind, name: str) -> Any:
     return (
         update(User)
         .where(User.id == USER_ID)
-        .values(used_bytes=User.used_bytes + count * literal_column(str(UUID_LENGTH)))
+        .values(used_bytes=User.used_bytes + count * literal_column(str(HASH_LENGTH)))
     )
 
 
@@ -121,7 +125,8 @@ class LockedRows(NamedTuple):
         """
         sent = [(IMPORTS[kind.name], bound(self.user_id, lines))]
         if renamed:
-            sent.insert(0, (ASIDE[kind.name], {"user_id": self.user_id, "ids": [*renamed]}))
+            aside = {"user_id": self.user_id, "ids": [*renamed], "aside": new_id()}
+            sent.insert(0, (ASIDE[kind.name], aside))
         found = self.transaction.send(*sent)
         require_written(found)
         return {row.place: row.refused for row in found if row.refused}

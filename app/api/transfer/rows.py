@@ -41,8 +41,9 @@ from app.db.scope import writing
 from app.db.sending import Row
 from app.db.statement import Statement
 from app.rows.kind import Kind
+from app.rows.owner import OWNER, beside_owner
 from app.rows.quotas import ROW_SIZE, Growth, NoRoom, quota, stored_size, texts_of
-from app.rows.shape import USER_ID, is_own
+from app.rows.shape import is_own
 from app.rows.statements import count_change
 
 Element = ColumnElement[Any]
@@ -163,7 +164,7 @@ def _compared(kind: Kind) -> CTE:
 
 def _written(kind: Kind, changed: CTE, bump: CTE, version: Element) -> CTE:
     row: dict[str, Element] = {
-        "user_id": USER_ID,
+        "user_id": OWNER.c.id,
         **{name: changed.c[name] for name in kind.exported},
         "version": version,
     }
@@ -174,7 +175,7 @@ def _written(kind: Kind, changed: CTE, bump: CTE, version: Element) -> CTE:
         made = select(*arrays).select_from(bump).cte("made").prefix_with("materialized")
         source = source.join(made, true())
         row |= {n: func.coalesce(changed.c[n], made.c[n][changed.c.rank]) for n in fields}
-    rows = select(*row.values()).select_from(source)
+    rows = select(*row.values()).select_from(beside_owner(source))
     statement = insert(kind.table).from_select(list(row), rows)
     changes = {name: statement.excluded[name] for name in row if name not in {"user_id", "id"}}
     upserted = statement.on_conflict_do_update(

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Self
 from sqlalchemy import (
     CTE,
     Select,
+    Text,
     Update,
     Uuid,
     bindparam,
@@ -27,6 +28,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 
 from app.api.tasks import reminding
 from app.api.users.schemas import FIELDS, represent
+from app.auth.addresses import given_up, taken_if_free
 from app.auth.mail_kinds import MailKind
 from app.auth.models import RefreshToken
 from app.auth.outbox import draft, ended_links, told
@@ -193,12 +195,14 @@ def _settle(row: Row, conditions: Preconditions) -> Row:
 
 def _create(once: bool) -> Select[Any]:
     names = ("email", "password_hash", "name")
-    insertion = insert(User).values(id=USER_ID, **{name: bindparam(name) for name in names})
-    after = insertion.on_conflict_do_nothing().returning(*PUBLIC).cte("after")
+    given = {name: cast(bindparam(name), Text) for name in names}
+    address = taken_if_free(given["email"])
+    row = select(USER_ID, *given.values()).select_from(address)
+    after = insert(User).from_select(["id", *names], row).returning(*PUBLIC).cte("after")
     statement = select(after)
     if not once:
         return statement
-    return statement.add_cte(idempotency.kept(func.to_jsonb(text("after")), after))
+    return statement.add_cte(idempotency.kept(func.to_jsonb(text("after")), after, new_owner=True))
 
 
 def _replay() -> Select[Any]:
@@ -266,17 +270,25 @@ def _change_password(tells: bool) -> Select[Any]:
     return select(changed.c.id).add_cte(ended, links, *notices)
 
 
+def _delete() -> Select[Any]:
+    return statements.if_expected(
+        delete(User).where(User.id == USER_ID),
+        OWN,
+        lambda after: [given_up(select(after.c.email))],
+    )
+
+
 LOGINS: Final = select(
     User.id, User.email, User.password_hash, User.password_changed_at, User.disabled_at
 ).where(User.password_hash.is_not(null()))
 CHANGE_PASSWORD: Final = {tells: Statement(_change_password(tells)) for tells in (False, True)}
 FIND_OWN_LOGIN: Final = Statement(LOGINS.where(User.id == USER_ID))
 FIND_LOGIN: Final = Statement(
-    LOGINS.where(func.lower(User.email) == func.lower(bindparam("email")))
+    select(func.find_login(bindparam("email")).table_valued(*LOGINS.selected_columns.keys()))
 )
 RENEW: Final = Statement(_renew())
 GET: Final = Statement(OWN)
 CREATE: Final = {once: Statement(_create(once)) for once in (False, True)}
 REPLAY: Final = Statement(_replay())
-DELETE: Final = Statement(statements.if_expected(delete(User).where(User.id == USER_ID), OWN))
+DELETE: Final = Statement(_delete())
 FOLLOW: Final = Statement(reminding.following())

@@ -37,7 +37,7 @@ from app.api.webhooks.schemas import FIELDS
 from app.db.statement import Statement
 from app.rows import idempotency, statements
 from app.rows.listing import OldestFirst
-from app.rows.owner import User
+from app.rows.owner import OWNER, User, beside_owner
 from app.rows.quotas import ROW_SIZE, Growth
 from app.rows.replays import stored_answer
 from app.rows.shape import ID, ONE, USER_ID, Element
@@ -83,7 +83,7 @@ def _remembered(statement: Select[Any], replayed: CTE, after: CTE) -> Select[Any
 def _inserted(growth: Growth | None, *conditions: Element) -> CTE:
     bump = statements.count_change(*conditions, growth=growth, also={"has_webhooks": true()})
     row = {
-        "user_id": USER_ID,
+        "user_id": OWNER.c.id,
         "id": ID,
         "url": URL,
         "events": EVENTS,
@@ -98,7 +98,8 @@ def _inserted(growth: Growth | None, *conditions: Element) -> CTE:
         "told_version": bump.c.version,
         "told_reminder_at": bump.c.at,
     }
-    insertion = insert(Webhook).from_select(list(row), select(*row.values()).select_from(bump))
+    new_row = select(*row.values()).select_from(beside_owner(bump))
+    insertion = insert(Webhook).from_select(list(row), new_row)
     return insertion.returning(*PUBLIC).cte("after")
 
 

@@ -17,7 +17,7 @@ Labels = tuple[str, ...]
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds of every histogram, in seconds."""
 
-FAILURE_CAUSES: Final = ("full", "away", "silent", "lost", "tls", "refused")
+FAILURE_CAUSES: Final = ("full", "away", "silent", "lost", "node", "tls", "refused")
 """Why the database failed: the causes of db/failures.py, in lower case."""
 
 

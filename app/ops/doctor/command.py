@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 
 from app.core import deadline
 from app.core.logs import redact
-from app.ops.doctor import configured, rights
+from app.ops.doctor import cluster, configured, rights
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import FAIL, LEVELS, Finding
 
@@ -35,6 +35,7 @@ CHECKS: Final[dict[str, Look]] = {
     "migrations": configured.migrations,
     "clock": configured.clock,
     "schema": configured.schema,
+    "cluster": cluster.cluster,
     "login": rights.login,
     "roles": rights.roles,
     "policies": rights.policies,

@@ -14,6 +14,7 @@ from app.api.health import probe
 from app.core import deadline
 from app.core.config import Settings
 from app.core.secrets import SETTING, Keys
+from app.db.nodes import IS_CLUSTER
 from app.db.pool import connect_parameters
 
 Row = tuple[Any, ...]
@@ -45,6 +46,12 @@ class Deployment:
         with self.undone():
             self.ask("set local role tasks_app")
             return [name for (name,) in self.ask("select version_num from alembic_version")]
+
+    @cached_property
+    def is_cluster(self) -> bool:
+        """Whether the database is a cluster of Citus. Raises psycopg2.Error."""
+        [(found,)] = self.ask(f"select {IS_CLUSTER}")
+        return bool(found)
 
     def connect(self, url: str) -> Any:
         """Open one more connection, in autocommit. Raises psycopg2.Error."""

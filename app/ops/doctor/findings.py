@@ -54,6 +54,11 @@ REMEDIES: Final[dict[str, tuple[str, str]]] = {
     ),
     "schema.behind": (FAIL, "Run `flask db upgrade`."),
     "schema.ahead": (WARN, "Deploy the release that the schema belongs to, or a later one."),
+    "cluster.undistributed": (
+        FAIL,
+        "Run `flask cluster distribute`; without it, drop the extension.",
+    ),
+    "cluster.away": (FAIL, "Start it, or correct the way to it; see pg_hba.conf there."),
     "roles.powerful": (FAIL, "Alter the role: nologin nosuperuser nobypassrls."),
     "policies.off": (FAIL, "Run `alter table … enable` and `… force row level security`."),
     "policies.different": (FAIL, "Create the policies again as in the migrations."),

@@ -1,5 +1,6 @@
 """Whether users are kept apart: roles, policies and grants as migrations make them, and tried."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -52,8 +53,10 @@ select rolname from pg_roles where rolname = any(%s) and pg_has_role(session_use
 
 POWERFUL: Final = """
 select rolname from pg_roles
-    where rolname = any(%s) and (rolsuper or rolbypassrls or rolcanlogin or rolcreaterole)
+    where rolname = any(%s)
+        and (rolsuper or rolbypassrls or rolcreaterole or rolcanlogin and not %s)
 """
+"""On a cluster they log in: the coordinator connects to the servers as the one that acts."""
 
 UNPROTECTED: Final = """
 select relname from pg_class where relname = any(%s) and relkind in ('r', 'p')
@@ -94,6 +97,12 @@ from granted left join pg_roles on pg_roles.oid = grantee where grantee is disti
 """
 """Those of tables, their columns, and functions that run with their owner's rights."""
 
+FILLED: Final = """
+select relname, attname from pg_attribute join pg_class on pg_class.oid = attrelid
+    where relnamespace = current_schema()::regnamespace and atthasdef and attgenerated = ''
+"""
+"""The columns that have a default."""
+
 ACCOUNT: Final = "insert into users (id, email, password_hash) values (%s, %s, 'none')"
 
 TASK: Final = """
@@ -102,6 +111,9 @@ insert into tasks (user_id, id, title, complete, priority, version, created_at, 
 """
 
 ANOTHERS: Final = SQL("select 1 from {} where {} <> %s limit 1")
+
+MILLISECONDS: Final = 10_000
+"""The statement timeout on a cluster, which is set together with the role."""
 
 READABLE: Final = """
 select name from unnest(%s) name where to_regclass(name) is not null
@@ -131,7 +143,7 @@ def login(deployment: Deployment) -> list[Finding]:
 
 def roles(deployment: Deployment) -> list[Finding]:
     """Whether the roles that requests run as are confined by policies."""
-    if powerful := [name for (name,) in deployment.ask(POWERFUL, [*ROLES])]:
+    if powerful := [name for (name,) in deployment.ask(POWERFUL, [*ROLES], deployment.is_cluster)]:
         text = f"{listed(powerful)} may log in, make roles or pass by policies"
         return [Finding(text, "roles.powerful")]
     return [Finding("requests run as roles that policies confine")]
@@ -162,7 +174,11 @@ def grants(deployment: Deployment) -> list[Finding]:
     """Whether each role has the rights that its requests need, and no other role has any."""
     if deployment.revisions != [deployment.head]:
         return []
-    missing, excess = differences(in_force(deployment, GRANTS), "grant")
+    found, expected = in_force(deployment, GRANTS), set(EXPECTED)
+    if deployment.is_cluster:
+        filled = {(table, column) for table, column in deployment.ask(FILLED)}
+        found, expected = inserting(found, filled), inserting(expected, filled)
+    missing, excess = differences(found, "grant", expected)
     findings = [Finding(f"{text} is missing", "grants.missing") for text in missing]
     for text in excess:
         ours = text.split(": grant ")[1].split()[0] in {*ROLES, "public"}
@@ -176,16 +192,40 @@ def in_force(deployment: Deployment, query: str) -> set[str]:
     return {line.replace(ME, "me") for (line,) in deployment.ask(query)}
 
 
-def differences(found: set[str], kind: str) -> tuple[list[str], list[str]]:
+def inserting(lines: Set[str], filled: Set[tuple[str, str]]) -> set[str]:
+    """The lines without columns of an INSERT that have a default: on a cluster, who may insert some
+    columns may insert these as well (app/ops/cluster/distribute.py).
+    """
+    found = set()
+    for line in lines:
+        table, _, columns = line.partition(": grant ")
+        what, insert, names = columns.partition(" insert (")
+        if insert:
+            kept = [n for n in names[:-1].split(", ") if (table, n) not in filled]
+            line = f"{table}: grant {what}{insert}{', '.join(kept)})"
+        found.add(line)
+    return found
+
+
+def differences(
+    found: Set[str], kind: str, expected: Set[str] = EXPECTED
+) -> tuple[list[str], list[str]]:
     """The lines of this kind that are missing, and those that nobody expects of a known table."""
-    missing = [line for line in EXPECTED - found if f": {kind} " in line]
-    excess = [line for line in found - EXPECTED if line.split(":")[0] in KNOWN]
+    missing = [line for line in expected - found if f": {kind} " in line]
+    excess = [line for line in found - expected if line.split(":")[0] in KNOWN]
     return sorted(missing), sorted(excess)
 
 
 def isolation(deployment: Deployment) -> list[Finding]:
-    """Whether a user sees, changes or makes what is another's; nothing stays of the attempt."""
+    """Whether a user sees, changes or makes what is another's; nothing stays of the attempt.
+
+    On a cluster, what one role has written no other role can look at in the same transaction. So
+    there it is tried with users that do not exist, among the rows of those that do.
+    """
     me, other, task = (str(uuid4()) for _ in range(3))
+    if deployment.is_cluster:
+        with deployment.undone():
+            return tried(attempts(deployment, me, other, task))
     with deployment.undone():
         for user_id in (me, other):
             become(deployment, "tasks_auth", user_id)
@@ -194,7 +234,11 @@ def isolation(deployment: Deployment) -> list[Finding]:
         own = made(deployment, other, task)
         if not own or not deployment.ask("select 1 from tasks where id = %s", task):
             return [Finding("a user cannot make a task and see it", "isolation.blind")]
-        broken = attempts(deployment, me, other, task)
+        return tried(attempts(deployment, me, other, task))
+
+
+def tried(broken: list[str]) -> list[Finding]:
+    """What came of the attempts."""
     if broken:
         return [Finding(f"a user can {what}", "isolation.broken") for what in broken]
     return [Finding("tried: a user neither sees, changes nor makes what is another's")]
@@ -202,8 +246,11 @@ def isolation(deployment: Deployment) -> list[Finding]:
 
 def become(deployment: Deployment, role: str, user_id: str) -> None:
     """Run the transaction's next statements as a request of this user does."""
-    deployment.ask(f"set local role {role}")
-    deployment.ask("select set_config('app.user_id', %s, true)", user_id)
+    if deployment.is_cluster:
+        deployment.ask("select act_as(%s, %s, %s)", role, user_id, MILLISECONDS)
+    else:
+        deployment.ask(f"set local role {role}")
+        deployment.ask("select set_config('app.user_id', %s, true)", user_id)
 
 
 def attempts(deployment: Deployment, me: str, other: str, task: str) -> list[str]:

@@ -93,15 +93,16 @@ class Dispatcher:
         """
         ended = self.settle(TURN_SECONDS if self.calls else 0.0)
         again = sum(each.claimed.is_behind for each in self.calls.values())
-        claims = queries.claim(FRESH - (len(self.calls) - again), AGAIN - again)
         users = Counter(each.claimed.user_id for each in self.calls.values())
-        for claimed in claims:
+        found = False
+        for claimed in queries.claim(FRESH - (len(self.calls) - again), AGAIN - again):
+            found = True
             if users[claimed.user_id] >= MOST_OF_USER:
                 queries.release(claimed, CROWD_SECONDS)
                 continue
             users[claimed.user_id] += 1
             self._begin(claimed)
-        return bool(ended or claims)
+        return bool(ended or found)
 
     def settle(self, seconds: float) -> int:
         """Wait so long for a call to end, record all that have, and cut those that are late."""

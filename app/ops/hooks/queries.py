@@ -1,16 +1,19 @@
 """Statements of webhooks: claiming those that are due, and recording what became of a call.
 
 Each is a short transaction. A claim ends by itself, so that another worker takes over when this one
-dies; what was called in the meantime is then called again, with the same id.
+dies; what was called in the meantime is then called again, with the same id. On a cluster, what is
+due is found without locks, and claimed webhook by webhook (docs/decisions/0073).
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
-from app.db.run import execute, first
+from app.db.run import execute, first, perform
 from app.db.scope import WORKER
+from app.db.sending import Rows, Sending
 from app.db.statement import Statement
 
 LEASE_SECONDS: Final = 60
@@ -19,19 +22,30 @@ LEASE_SECONDS: Final = 60
 # Endpoints that answer soon, and those that fail or are slow, are found by indexes of their own, so
 # that the second do not take the turns of the first. An account that is disabled is looked at again
 # tomorrow.
-CLAIM: Final = Statement(
-    text(f"""
+
+
+def _due(lock: str = "") -> str:
+    """Select what is due: `fresh` that answer soon, and `again` of the others."""
+    return f"""
 with fresh as (
     select user_id, id from webhooks where attempts = 0 and not slow and due_at <= now()
-        order by due_at limit :fresh for update skip locked
+        order by due_at limit :fresh {lock}
 ), again as (
     select user_id, id from webhooks where (attempts > 0 or slow) and due_at <= now()
-        order by due_at limit :again for update skip locked
+        order by due_at limit :again {lock}
 ), due as (
     select * from fresh union all select * from again
-), claimed as (
+)"""  # noqa: S608 names of ours
+
+
+def _claiming(user_id: str, owner: str) -> str:
+    """Claim what is in `due`, and see what there is to tell.
+
+    The arguments say whose webhooks these are, before and after they are claimed.
+    """
+    return f""", claimed as (
     update webhooks set claimed_until = now() + interval '{LEASE_SECONDS} seconds' from due
-        where webhooks.user_id = due.user_id and webhooks.id = due.id
+        where webhooks.user_id = {user_id} and webhooks.id = due.id
         returning webhooks.user_id, webhooks.id, url, events, secret, old_secret, old_secret_until,
             claimed_until, attempts, slow, test_requested_at, latest_version, latest_at,
             told_version, told_reminder_at, told_reminder_task_id, disabled_at
@@ -45,14 +59,28 @@ select claimed.user_id, claimed.id, claimed.url, claimed.secret,
     ring.at as reminder_at, ring.task_id as reminder_task_id,
     claimed.disabled_at is not null as disabled,
     users.disabled_at is not null as account_disabled
-from claimed join users on users.id = claimed.user_id left join lateral (
+from claimed join users on users.id = {owner} left join lateral (
     select at, task_id from task_reminders
-        where 'reminder' = any (claimed.events) and user_id = claimed.user_id and at <= now()
+        where 'reminder' = any (claimed.events) and user_id = {owner} and at <= now()
             and (at, task_id) > (claimed.told_reminder_at, claimed.told_reminder_task_id)
         order by at, task_id limit 1
 ) ring on true
-""")  # noqa: S608 a number of ours
+"""  # noqa: S608 names of ours
+
+
+DUE: Final = Statement(text(f"{_due()} select * from due"))  # noqa: S608 names of ours
+CLAIM: Final = Statement(
+    text(_due("for update skip locked") + _claiming("due.user_id", "claimed.user_id"))
 )
+"""Claims up to 80 webhooks of as many users in 2 ms; one by one they take 100."""
+
+OF_ONE: Final = """
+with due as (
+    select id from webhooks where user_id = :user_id and id = :id and due_at <= now()
+        for update skip locked
+)"""
+CLAIM_ONE: Final = Statement(text(OF_ONE + _claiming(":user_id", ":user_id")))
+"""The same where rows of several users cannot be locked by one statement."""
 
 MINE: Final = "user_id = :user_id and id = :id and claimed_until = :claimed_until"
 """Whether the claim is still this one."""
@@ -140,10 +168,29 @@ class Claim(NamedTuple):
         return {"user_id": self.user_id, "id": self.id, "claimed_until": self.claimed_until}
 
 
-def claim(fresh: int, again: int) -> list[Claim]:
-    """Claim webhooks that are due: at most so many that answered last, and that did not."""
-    rows = execute(WORKER, CLAIM, fresh=fresh, again=again)
+def claim(fresh: int, again: int) -> Iterator[Claim]:
+    """Claim webhooks that are due: at most so many that answered last, and that did not.
+
+    Yields each as soon as it is claimed; what another worker claims at the same time is left out.
+    """
+    places: dict[str, object] = {"fresh": fresh, "again": again}
+    claimed, due = perform(WORKER, Sending, lambda sending: _claim(sending, places))
+    yield from (Claim(**row._mapping) for row in claimed)
+    for each in due:
+        yield from claim_one(each.user_id, each.id)
+
+
+def claim_one(user_id: str, webhook_id: str) -> list[Claim]:
+    """Claim a webhook, if it is due yet and nobody else is claiming it."""
+    rows = execute(WORKER, CLAIM_ONE, user_id=user_id, id=webhook_id)
     return [Claim(**row._mapping) for row in rows]
+
+
+def _claim(sending: Sending, places: dict[str, object]) -> tuple[Rows, Rows]:
+    """Return what was claimed, or else what is to be claimed one by one."""
+    if sending.nodes.locks_across_users:
+        return sending.execute(CLAIM, places), []
+    return [], sending.execute(DUE, places)
 
 
 def release(claimed: Claim, pause: float | None = None) -> None:

@@ -1,7 +1,8 @@
 """Statements of the outbox: claiming a mail that is due, and recording what became of it.
 
 Each is a short transaction. A claim postpones the mail, so that no other worker takes it, and it is
-due again if this worker dies.
+due again if this worker dies. What is due is found among all users without locks, and claimed by a
+statement of one user (docs/decisions/0073).
 """
 
 from typing import Final, NamedTuple
@@ -19,23 +20,26 @@ LEASE_MINUTES: Final = 10
 WAITING: Final = "sent_at is null and given_up_at is null"
 """The condition of the index ix_mails_due_at."""
 
-ENDS: Final = """
-(cast(:permanent as boolean)
-    or now() + make_interval(secs => :pause) > send_until)
-"""
-"""Whether an attempt that failed was the last."""
+MOST_TRIED: Final = 10
+"""Mails that a worker tries to claim one after the other, when others have been faster."""
 
+DUE: Final = Statement(
+    text(f"""
+select user_id, id from mails where {WAITING} and due_at <= now() order by due_at limit :most
+""")  # noqa: S608 names of ours
+)
 CLAIM: Final = Statement(
     text(f"""
 with due as (
-    select user_id, id from mails where {WAITING} and due_at <= now()
-        order by due_at limit 1 for update skip locked
+    select id, send_until < now() as expired from mails
+        where user_id = :user_id and id = :id and {WAITING} and due_at <= now()
+        for update skip locked
 )
 update mails
     set attempts = attempts + 1, due_at = now() + interval '{LEASE_MINUTES} minutes'
-    from due where mails.user_id = due.user_id and mails.id = due.id
+    from due where mails.user_id = :user_id and mails.id = due.id
     returning mails.user_id, mails.id, kind, recipient, seed, key_id, created_at, attempts,
-        send_until < now() as expired
+        expired
 """)  # noqa: S608 names of ours
 )
 SENT: Final = Statement(
@@ -49,16 +53,24 @@ with sent as (
 select id from sent
 """)  # noqa: S608 names of ours
 )
-# Not if another worker has claimed it since.
+# Not if another worker has claimed it since. Times are computed before the UPDATE, in which a
+# cluster takes no function that is not immutable.
 POSTPONED: Final = Statement(
     text(f"""
-with failed as (
-    update mails
-        set last_error = :error, due_at = now() + make_interval(secs => :pause),
-            given_up_at = case when {ENDS} then now() end,
-            seed = case when not {ENDS} then seed end,
-            key_id = case when not {ENDS} then key_id end
+with attempt as (
+    select id, now() as at, now() + make_interval(secs => :pause) as again_at,
+            cast(:permanent as boolean)
+                or now() + make_interval(secs => :pause) > send_until as was_last
+        from mails
         where user_id = :user_id and id = :id and attempts = :attempts and {WAITING}
+        for update
+), failed as (
+    update mails
+        set last_error = :error, due_at = attempt.again_at,
+            given_up_at = case when was_last then attempt.at end,
+            seed = case when not was_last then seed end,
+            key_id = case when not was_last then key_id end
+        from attempt where mails.user_id = :user_id and mails.id = attempt.id
         returning given_up_at is not null as given_up
 ), counted as (
     update worker_totals set total = total + 1 from failed
@@ -79,9 +91,14 @@ class Outcome(NamedTuple):
 
 
 def claim() -> Mail | None:
-    """Claim the mail that has been due for longest, if one is due and nobody else has it."""
-    row = first(execute(WORKER, CLAIM))
-    return Mail(**row._mapping) if row else None
+    """Claim the mail that has been due for longest, of those that nobody else has.
+
+    Returns None if none is due, or if other workers have claimed all that were found.
+    """
+    for due in execute(WORKER, DUE, most=MOST_TRIED):
+        if row := first(execute(WORKER, CLAIM, user_id=due.user_id, id=due.id)):
+            return Mail(**row._mapping)
+    return None
 
 
 def record(outcome: Outcome) -> str:

@@ -20,6 +20,7 @@ OWN_FORM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
             "connect_ms": None,
             "latency_ms": None,
             "pool": {"open": 0, "in_use": 0, "limit": 20},
+            "servers": {"known": 0, "away": 0},
             "revision": {"current": None, "head": "0001", "up_to_date": False},
         },
     ),

@@ -21,6 +21,7 @@ from app.api.transfer.moving.conversion import Moved
 from app.api.transfer.moving.fitting import with_rule
 from app.api.transfer.moving.found import Loss, quoted
 from app.api.transfer.rows import IMPORTS, Outcome, Violation, bound, outcomes
+from app.db.constraints import violated
 from app.db.run import perform
 from app.db.scope import writing
 from app.db.sending import Row
@@ -90,17 +91,14 @@ class Arrivals:
 
     def _mend(self, lines: Sequence[Line], error: IntegrityError | Violation) -> bool:
         """Note which tasks are to be written otherwise; return whether there are such."""
-        if isinstance(error, Violation):
-            violated: str | None = str(error)
-        else:
-            violated = error.diag.constraint_name
-        if violated in RULES:
+        name = str(error) if isinstance(error, Violation) else violated(error)
+        if name in RULES:
             left = [line for line in lines if line["place"] not in self.without_rule]
             refused = recurrences.violations(self.user_id, left)
             places = {line["place"] for line in left if line["id"] in refused}
             self.without_rule |= places
             return bool(places)
-        if violated in PLACES and len(lines) == 1 and lines[0]["place"] not in self.not_below:
+        if name in PLACES and len(lines) == 1 and lines[0]["place"] not in self.not_below:
             self.not_below.add(lines[0]["place"])
             return True
         return False
