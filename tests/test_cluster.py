@@ -161,6 +161,14 @@ def test_on_a_server_itself_a_role_sees_only_the_rows_of_its_user(own_url: str) 
     } == set()
     own = {table for (_, table), found in seen.items() if found == {alice.user_id}}
     assert own >= {"users", "tasks", "labels", "task_labels", "task_reminders"}
+    with opened(citus.on(own_url, node)) as cursor:
+        cursor.execute("set citus.override_table_visibility = off")
+        for table, shard, _, _ in shards:
+            cursor.execute(
+                "select relrowsecurity and relforcerowsecurity from pg_class where relname = %s",
+                (f"{table}_{shard}",),
+            )
+            assert cursor.fetchall() == [(True,)]
 
 
 # A server that is away

@@ -19,6 +19,9 @@ LOCK: Final = 7_310_452_861
 
 USERS: Final = "users"
 
+SEARCH: Final = "tasks_search"
+"""The role that the function of searches runs as."""
+
 SETTINGS: Final = """
 set local citus.enable_unsafe_triggers = on;
 set local citus.multi_shard_modify_mode = 'sequential';
@@ -39,6 +42,9 @@ TRIGGERS: Final = """
 select tgname, pg_get_triggerdef(oid) from pg_trigger
     where tgrelid = to_regclass(:name) and not tgisinternal
 """
+FORCED: Final = "select relforcerowsecurity from pg_class where oid = to_regclass(:name)"
+"""Whether policies hold for the owner, too, who could not copy the rows then."""
+
 HAS_ROWS: Final = "select exists (select from {})"
 
 ADDRESSES: Final = """
@@ -109,9 +115,14 @@ def distribute(connection: Connection) -> Iterator[str]:
     if "tasks" in new:
         execute(connection, PARENTS)
     triggers = [definition for name in new for definition in taken_off(connection, name)]
+    forced = [name for name in new if connection.scalar(text(FORCED), {"name": name})]
+    for name in forced:
+        execute(connection, f"alter table {name} no force row level security")
     for name, by in new.items():
         rows = table(connection, name, by)
         yield f"{name}: distributed by {by}" + (", with its rows" if rows else "")
+    for name in forced:
+        execute(connection, f"alter table {name} force row level security")
     forget(connection, reversed(new))
     if "tasks" in new:
         execute(connection, PARENTS_AGAIN)
@@ -136,13 +147,13 @@ def require_cluster(connection: Connection) -> None:
 
 def let_log_in(connection: Connection) -> Iterator[str]:
     """Let the roles log in: the coordinator connects to the servers as the one that acts."""
-    for role in Role:
+    for role in (*Role, SEARCH):
         known = connection.scalar(
-            text("select rolcanlogin from pg_roles where rolname = :role"), {"role": role.value}
+            text("select rolcanlogin from pg_roles where rolname = :role"), {"role": str(role)}
         )
         if known is False:
-            execute(connection, f"alter role {role.value} login")
-            yield f"{role.value}: may log in"
+            execute(connection, f"alter role {role} login")
+            yield f"{role}: may log in"
 
 
 def taken_off(connection: Connection, name: str) -> Iterator[str]:
