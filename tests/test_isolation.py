@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.api.kinds import KINDS
+from app.api.users.queries import FIND_OWN_LOGIN
 from app.auth.mail_kinds import MailKind
 from app.auth.mail_tokens import MailToken
 from app.auth.policies import EMPTY
@@ -262,6 +263,11 @@ def careless(database_url: str, sent: list[Sent]) -> Iterator[APIFlask]:
     def forget(sql: str) -> str:
         nonlocal owner  # what follows in a transaction does not name it again
         owner = found[1] if (found := IDENTITY.search(sql)) else owner
+        if FIND_OWN_LOGIN.sql in sql:
+            # Signing in sees every login, by its policy: which one comes first would be chance, and
+            # with it whether the password fits.
+            sent.append(Sent(sql, 0))
+            return sql
         careless, count = re.subn(OWNERSHIP.format(owner), "true", sql)
         sent.append(Sent(careless, count))
         return careless

@@ -1,5 +1,6 @@
 """A connection that dies: reads and keyed writes are sent once more, no other write ever is."""
 
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from app.core.ids import new_id
 from app.db.base import db
 from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.databases import opened
+from tests.locks import until
 from tests.people import as_of, give_password, session, sign_in
 from tests.rig.proxy import Proxy
 
@@ -199,11 +201,13 @@ def test_a_dead_idle_connection_is_found_before_anything_is_sent(
     sent: list[str] = []
     with application.app_context():
         record = db.engine.raw_connection()
-        process = record.driver_connection.info.backend_pid
+        idle = record.driver_connection
+        process = idle.info.backend_pid
         record.close()
     with connection.cursor() as cursor:
         cursor.execute("select pg_terminate_backend(%s, 10000)", (process,))
         assert cursor.fetchone()[0]
+    until(lambda: select.select([idle], [], [], 0)[0])  # the proxy passes it on in its own time
     body = {"title": "Buy milk"} if method == "POST" else None
     with sending(application, lambda statement: sent.append(statement) or statement):
         response = caller.call(method, "/v1/tasks", json=body)
