@@ -10,13 +10,16 @@ import psycopg2
 import pytest
 from apiflask import APIFlask
 
+from app.api.tasks.kind import TASK
 from app.core.ids import new_id
 from app.db.constraints import RAISED, named, violated
 from app.db.failures import NODE_AWAY, NODE_LOST, of_node
 from app.db.nodes import CITUS, ONE_SERVER
 from app.db.scope import Role, Scope, searching
+from app.db.statement import Statement
 from app.ops.cluster.functions import FUNCTIONS
 from app.ops.cluster.tables import distributions
+from app.rows.statements import create as create_row
 from app.web.errors import CONSTRAINTS
 from tests.test_releases import statements, steps
 
@@ -68,6 +71,15 @@ def test_every_function_that_a_cluster_is_asked_for_is_made_there() -> None:
 def test_the_clock_is_another_one_on_a_cluster() -> None:
     assert ONE_SERVER.written("select clock_timestamp()") == "select clock_timestamp()"
     assert CITUS.written("select clock_timestamp()") == "select clock_of_statement()"
+
+
+def test_only_a_cluster_gets_the_owners_row_beside_what_is_inserted() -> None:
+    create = Statement(create_row(TASK.writes.shape._replace(guards={}), ["title"], once=True)).sql
+    assert create.count("of_owner ON") == 2  # the row, and the answer that is kept
+    assert "of_owner" not in ONE_SERVER.written(create)
+    assert "INSERT INTO tasks (user_id," in ONE_SERVER.written(create)
+    assert CITUS.written(create).count("of_owner ON") == 2
+    assert "INSERT INTO tasks AS tasks (user_id," in CITUS.written(create)
 
 
 # Constraints and failures

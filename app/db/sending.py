@@ -63,7 +63,9 @@ class Sending:
         statements = 2 if self.scope.writes or self.scope.one_at_a_time else 1
         seconds = min(self.longest, self.scope.seconds, max(0.0, deadline.left()) / statements)
         bound = statement.bind(parameters)
-        return self._exchange(statement.sql, bound, seconds * statements, timeout=seconds)
+        return self._exchange(
+            self.nodes.written(statement.sql), bound, seconds * statements, timeout=seconds
+        )
 
     def finish(self) -> None:
         """Commit; a statement sent on its own has committed already."""
@@ -98,7 +100,6 @@ class Sending:
     def _rows(self, prefix: str, sql: str, bound: Mapping[str, Any] | None) -> Rows:
         options = {"prefix": prefix, "no_parameters": bound is None}
         try:
-            sql = self.nodes.written(sql)
             result = self.connection.exec_driver_sql(sql, bound, execution_options=options)
         except DBAPIError as error:
             if isinstance(error.orig, psycopg2.IntegrityError):  # its scope was passed

@@ -89,7 +89,8 @@ def beside_owner(source: FromClause) -> FromClause:
     """The rows of the source, beside the owner's row: what an INSERT of the owner's selects from.
 
     With `OWNER.c.id` as its `user_id`, a cluster sends the INSERT and what it refers to to the
-    owner's server alone; else every server would get the source, and have to be there for it.
+    owner's server alone; else every server would get the source, and have to be there for it. One
+    server gets the statement without it (app/db/nodes.py).
     """
     return source.join(OWNER, OWNER.c.id == bindparam("user_id"))
 

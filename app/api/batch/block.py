@@ -102,7 +102,8 @@ def block(user_id: str, writes: Sequence[Write], nodes: Nodes) -> list[Sent]:
         for place, write in enumerate(writes)
     ]
     cases = "\n".join(
-        f"when {kind} then {one.sql % AS_FIELDS} into answered;" for one, kind in kinds.items()
+        f"when {kind} then {nodes.written(one.sql) % AS_FIELDS} into answered;"
+        for one, kind in kinds.items()
     )
     user = str(UUID(user_id))
     defer, check = nodes.defer(DEFERRED), nodes.check(DEFERRED, user)
