@@ -7,20 +7,19 @@ from contextlib import contextmanager
 from alembic import context
 from click import ClickException
 from flask import current_app
-from sqlalchemy import Connection, create_engine, make_url, pool, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.exc import DBAPIError
 
-from app.core import deadline
-from app.core.config import Settings
 from app.core.database_url import is_pooled
 from app.db.base import Base
-from app.db.failures import explained
-from app.db.pool import connect_options
+from app.ops.owning import connected
 
 # Any constant does, as long as every release uses the same.
 MIGRATION_LOCK = 7_310_452_861
 FINISH_LOCK = MIGRATION_LOCK + 1
+
+UNDONE = "nothing was migrated"
 
 # A migration that waits for a lock makes every later query on that table wait behind it.
 LOCK_TIMEOUT = "4s"
@@ -71,7 +70,7 @@ def run_online() -> None:
     url = current_app.config["MIGRATION_URL"]
     if is_pooled(url):
         raise ClickException("DATABASE_URL_UNPOOLED is required: DATABASE_URL is a -pooler host")
-    with connected(url) as connection:
+    with connected(url, UNDONE) as connection:
         context.configure(connection=connection, target_metadata=Base.metadata)
         with context.begin_transaction():
             connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
@@ -82,7 +81,7 @@ def run_online() -> None:
             work(connection)
         if goes_to_a_revision():
             try:
-                with connected(url) as other, alone(other):
+                with connected(url, UNDONE) as other, alone(other):
                     finish(connection, applied)
             except DBAPIError as error:
                 said = f"migrated, but not finished: {first_line(error)}: run it again"
@@ -165,27 +164,10 @@ def quoted(name: str | None) -> str:
     return dialect().identifier_preparer.quote(name or "")
 
 
-def connected(url: str) -> Connection:
-    """A connection of its own, opened within DB_CONNECT_TIMEOUT.
-
-    libpq's own timeout has no effect where the driver waits as app/core/deadline.py has it.
-    """
-    settings: Settings = current_app.config["SETTINGS"]
-    options = connect_options(settings)
-    engine = create_engine(url, poolclass=pool.NullPool, connect_args=options, hide_parameters=True)
-    try:
-        with deadline.Within(settings.db_connect_timeout):
-            return engine.connect()
-    except DBAPIError as error:
-        variable = "DATABASE_URL_UNPOOLED" if settings.database_url_unpooled else "DATABASE_URL"
-        reason = explained(error.orig, variable)
-        raise ClickException(f"nothing was migrated: no connection: {reason}") from error
-
-
 if context.is_offline_mode():
     run_offline()
 else:
     try:
         run_online()
     except DBAPIError as error:
-        raise ClickException(f"nothing was migrated: {first_line(error)}") from error
+        raise ClickException(f"{UNDONE}: {first_line(error)}") from error

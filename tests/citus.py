@@ -9,11 +9,14 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from flask import current_app
 from psycopg2 import sql
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, event
 
 from app import create_app
 from app.ops.cluster.distribute import distribute
+from app.ops.owning import connected
+from tests.connections import opened
 
 GIVEN: Final[dict[str, str]] = {}
 """The URL of a database on the coordinator, by the name `url`, if there is one."""
@@ -67,7 +70,7 @@ class Node(NamedTuple):
 
 def nodes(url: str) -> list[Node]:
     """The servers that the coordinator knows."""
-    with cursor_at(url) as cursor:
+    with opened(url) as cursor:
         cursor.execute("select nodename, nodeport, groupid = 0 from pg_dist_node order by groupid")
         return [Node(*row) for row in cursor.fetchall()]
 
@@ -80,13 +83,13 @@ def database(url: str) -> Iterator[str]:
     name, servers = f"test_{uuid4().hex}", nodes(url)
     try:
         for node in servers:
-            with cursor_at(on(url, node)) as cursor:
+            with opened(on(url, node)) as cursor:
                 create = "create database {} template template0 encoding 'UTF8' locale 'C.UTF-8'"
                 cursor.execute(named(create, name))
-            with cursor_at(on(url, node, name)) as cursor:
+            with opened(on(url, node, name)) as cursor:
                 cursor.execute("create extension citus")
         coordinator, *others = servers
-        with cursor_at(on(url, coordinator, name)) as cursor:
+        with opened(on(url, coordinator, name)) as cursor:
             cursor.execute(
                 "select citus_set_coordinator_host(%s, %s)", (coordinator.host, coordinator.port)
             )
@@ -95,20 +98,22 @@ def database(url: str) -> Iterator[str]:
         yield on(url, coordinator, name)
     finally:
         for node in servers:
-            with cursor_at(on(url, node)) as cursor:
+            with opened(on(url, node)) as cursor:
                 cursor.execute(named("drop database if exists {} with (force)", name))
 
 
-def spread(url: str) -> None:
-    """Distribute the tables of a migrated database, as `flask cluster distribute` does."""
+def spread(url: str) -> list[str]:
+    """Distribute the tables of a migrated database, as `flask cluster distribute` does, and return
+    what it says.
+    """
     from tests.conftest import settings_for
 
-    application = create_app(settings_for(url))
-    with application.app_context():
-        engine = create_engine(application.config["MIGRATION_URL"])
-        with engine.begin() as connection:
-            list(distribute(connection))
-        engine.dispose()
+    with (
+        create_app(settings_for(url)).app_context(),
+        connected(current_app.config["MIGRATION_URL"], "") as connection,
+        connection.begin(),
+    ):
+        return list(distribute(connection))
 
 
 def named(statement: str, name: str) -> sql.Composed:
@@ -122,18 +127,6 @@ def on(url: str, node: Node, name: str | None = None) -> str:
     login = parts.netloc.rpartition("@")[0]
     netloc = f"{login}@{node.host}:{node.port}"
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{name}" if name else parts.path))
-
-
-@contextmanager
-def cursor_at(url: str) -> Iterator[Any]:
-    """A cursor that commits each statement."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
 
 
 class Recorder:
@@ -154,7 +147,7 @@ class Recorder:
         """The beginnings of those that ask more than one shard and are not among SPREADING, as the
         coordinator of this database explains them.
         """
-        with cursor_at(url) as cursor:
+        with opened(url) as cursor:
             found = {
                 " ".join(text.split())
                 for text, values in self.sent.items()

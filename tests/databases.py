@@ -3,11 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
-import psycopg2
 from apiflask import APIFlask
 from flask_migrate import downgrade, upgrade
 from psycopg2 import sql
@@ -16,20 +14,9 @@ from app import create_app
 from app.core.ids import new_id
 from tests import citus
 from tests.conftest import ROOT, Account, insert_user, settings_for
+from tests.connections import opened
 
 MIGRATIONS = str(ROOT / "migrations")
-
-
-@contextmanager
-def opened(url: str) -> Iterator[Any]:
-    """A cursor on a connection that commits each statement."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
 
 
 @contextmanager

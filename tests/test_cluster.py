@@ -6,11 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from psycopg2.errors import InsufficientPrivilege
-from sqlalchemy import create_engine
 
 from app import create_app
 from app.core.ids import new_id
-from app.ops.cluster.distribute import distribute
 from tests import citus
 from tests.conftest import CHEAP_HASH, PASSWORD, Account, settings_for
 from tests.databases import migrate, opened
@@ -48,18 +46,6 @@ def migrated(cluster: str) -> Iterator[str]:
         yield url
 
 
-def distributed(url: str) -> list[str]:
-    """What `flask cluster distribute` says of this database."""
-    application = create_app(settings_for(url))
-    with application.app_context():
-        engine = create_engine(application.config["MIGRATION_URL"])
-        try:
-            with engine.begin() as connection:
-                return list(distribute(connection))
-        finally:
-            engine.dispose()
-
-
 def account(application: Any, cursor: Any) -> Account:
     """A user of the application."""
     user_id = new_id()
@@ -95,7 +81,7 @@ def test_a_database_in_use_becomes_a_cluster_with_all_its_rows(migrated: str) ->
             cursor.execute(counted + name)
             kept[name] = cursor.fetchall()
         before = exported(alice)
-        done = distributed(migrated)
+        done = citus.spread(migrated)
         assert "tasks: distributed by user_id, with its rows" in done
         for name, count in kept.items():
             cursor.execute(counted + name)
@@ -105,7 +91,7 @@ def test_a_database_in_use_becomes_a_cluster_with_all_its_rows(migrated: str) ->
         assert exported(again) == before
         fill_again = again.create_task(title="d")
         assert again.get(f"/v1/tasks/{fill_again['id']}").status_code == 200
-        assert distributed(migrated) == []
+        assert citus.spread(migrated) == []
 
 
 def test_a_migration_may_add_a_table_to_a_cluster(own_url: str) -> None:

@@ -30,7 +30,7 @@ def violated(error: psycopg2.Error) -> str:
 
 
 def named(text: str) -> str:
-    """The constraint of this name or message: a cluster of Citus tells of it in a message alone."""
+    """The constraint of this name or message. Errors of Citus have the name in the message only."""
     if name := RAISED.get(text):
         return name
     found = NAMED.search(text[:1000])

@@ -133,6 +133,16 @@ IS_CLUSTER: Final = "to_regprocedure('act_as(text, text, integer)') is not null"
 """Whether `flask cluster distribute` has made the database a cluster."""
 
 
+SERVERS: Final = """
+select nodename, nodeport from pg_dist_node
+    where isactive and noderole = 'primary' and groupid <> 0 order by groupid
+"""
+"""The servers of a cluster beside the coordinator."""
+
+ANSWERS: Final = "select citus_check_connection_to_node(%s, %s)"
+"""Whether one of them answers the coordinator, which connects to it as the present role."""
+
+
 class Topology:
     """What the database is, looked up by the first connection of the process."""
 

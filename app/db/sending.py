@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.core import deadline
-from app.db.nodes import ONE_SERVER, Nodes
+from app.db.nodes import Nodes
 from app.db.scope import Scope
 from app.db.statement import Statement
 
@@ -44,9 +44,7 @@ class Sending:
     begins = ""
     """SQL that opens a transaction of several round trips."""
 
-    def __init__(
-        self, connection: Connection, scope: Scope, longest: float, nodes: Nodes = ONE_SERVER
-    ) -> None:
+    def __init__(self, connection: Connection, scope: Scope, longest: float, nodes: Nodes) -> None:
         self.connection = connection
         self.scope = scope
         self.nodes = nodes

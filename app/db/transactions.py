@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from app.core import deadline
 from app.core.problem_kinds import DATABASE_BUSY
 from app.core.problems import Problem
-from app.db.nodes import ONE_SERVER, Nodes
+from app.db.nodes import Nodes
 from app.db.scope import Scope
 from app.db.sending import Rows, Sending
 from app.db.statement import Statement
@@ -33,9 +33,7 @@ class Transaction(Sending):
 
     begins = "begin; "
 
-    def __init__(
-        self, connection: Connection, scope: Scope, longest: float, nodes: Nodes = ONE_SERVER
-    ) -> None:
+    def __init__(self, connection: Connection, scope: Scope, longest: float, nodes: Nodes) -> None:
         super().__init__(connection, scope, longest, nodes)
         self.may_be_done = False
         self.opened = False
@@ -88,9 +86,7 @@ class Snapshot(Transaction):
 
     begins = "begin isolation level repeatable read read only; "
 
-    def __init__(
-        self, connection: Connection, scope: Scope, longest: float, nodes: Nodes = ONE_SERVER
-    ) -> None:
+    def __init__(self, connection: Connection, scope: Scope, longest: float, nodes: Nodes) -> None:
         super().__init__(connection, scope, longest, nodes)
         self.end = time.monotonic() + LONGEST_SNAPSHOT_SECONDS
         self.seconds = min(longest, max(0.001, deadline.left()))

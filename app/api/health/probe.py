@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool
 
 from app.core.config import ROOT
 from app.db.base import db
-from app.db.nodes import IS_CLUSTER
+from app.db.nodes import ANSWERS, IS_CLUSTER, SERVERS
 from app.db.pool import beside_the_pool, connect_parameters
 from app.db.scope import Role, Scope
 
@@ -20,12 +20,6 @@ DEADLINE_SECONDS: Final = 0.8
 FRESH_SECONDS: Final = 1.0
 
 QUERY: Final = f"select version_num, {IS_CLUSTER} from alembic_version"  # noqa: S608 of ours
-
-NODES: Final = """
-select nodename, nodeport from pg_dist_node
-    where isactive and noderole = 'primary' and groupid <> 0 order by groupid
-"""
-ANSWERS: Final = "select citus_check_connection_to_node(%s, %s)"
 
 NODE_MILLISECONDS: Final = 200
 """How long a server of a cluster may take to answer."""
@@ -92,7 +86,7 @@ def look_at_nodes(cursor: Any, servers: dict[str, int]) -> None:
     away, as they are for requests. Raises psycopg2.Error.
     """
     cursor.execute(f"set role {Role.APP}; set citus.node_connection_timeout = {NODE_MILLISECONDS}")
-    cursor.execute(NODES)
+    cursor.execute(SERVERS)
     nodes = cursor.fetchall()
     servers |= {"known": 1 + len(nodes), "away": len(nodes)}
     with suppress(psycopg2.Error):

@@ -5,13 +5,11 @@ from typing import Final
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy import create_engine, pool
 from sqlalchemy.exc import DBAPIError
 
-from app.core.config import Settings
-from app.db.pool import connect_options
 from app.ops.cluster.distribute import distribute
 from app.ops.one_line import one_line_errors
+from app.ops.owning import connected
 
 cluster: Final = AppGroup("cluster", help="Run on several servers, with Citus.")
 
@@ -24,15 +22,9 @@ def distribute_tables() -> None:
     Run it after `flask db upgrade`, on the coordinator, while the service is stopped. What is
     distributed already is left alone.
     """
-    settings: Settings = current_app.config["SETTINGS"]
-    engine = create_engine(
-        current_app.config["MIGRATION_URL"],
-        poolclass=pool.NullPool,
-        connect_args=connect_options(settings),
-        hide_parameters=True,
-    )
+    url = current_app.config["MIGRATION_URL"]
     try:
-        with engine.begin() as connection:
+        with connected(url, "nothing was distributed") as connection, connection.begin():
             for line in distribute(connection):
                 click.echo(line)
     except DBAPIError as error:
