@@ -7,7 +7,6 @@ Source: Citus, "SQL Support and Workarounds".
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Engine, event
@@ -37,9 +36,6 @@ class Nodes(Protocol):
     def written(self, sql: str) -> str:
         """The statement as this database takes it."""
 
-
-KEPT_TEXTS: Final = 1024
-"""Statements whose text is kept as the database takes it; they are built once (db/statement.py)."""
 
 BESIDE_OWNER: Final = re.compile(
     r" JOIN users AS of_owner ON of_owner\.id = (%\(user_id\)s(?:::UUID)?)"
@@ -77,9 +73,7 @@ class OneServer:
         """Set these constraints immediate, which checks them."""
         return "".join(f"set constraints {name} immediate; " for name in constraints)
 
-    @staticmethod
-    @lru_cache(maxsize=KEPT_TEXTS)
-    def written(sql: str) -> str:
+    def written(self, sql: str) -> str:
         """The statement without the owner's row beside what it inserts, which a cluster needs."""
         found = BESIDE_OWNER.search(sql)
         return BESIDE_OWNER.sub("", sql).replace("of_owner.id", found[1]) if found else sql
@@ -117,9 +111,7 @@ class Citus:
         touched = f"update users set used_rows = used_rows where id = '{user}'; "  # noqa: S608 an id
         return f"perform let_constraints_wait(false); {touched}"
 
-    @staticmethod
-    @lru_cache(maxsize=KEPT_TEXTS)
-    def written(sql: str) -> str:
+    def written(self, sql: str) -> str:
         """The statement with a clock that is read while it is planned, and with names for the
         tables of its INSERTs: without, Citus writes a RETURNING that a server does not understand.
         """

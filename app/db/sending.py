@@ -62,7 +62,7 @@ class Sending:
         seconds = min(self.longest, self.scope.seconds, max(0.0, deadline.left()) / statements)
         bound = statement.bind(parameters)
         return self._exchange(
-            self.nodes.written(statement.sql), bound, seconds * statements, timeout=seconds
+            statement.text(self.nodes), bound, seconds * statements, timeout=seconds
         )
 
     def finish(self) -> None:

@@ -9,6 +9,8 @@ from psycopg2.extras import Json
 from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as psycopg2_dialect
 
+from app.db.nodes import Nodes
+
 # Objects are sent as JSON; lists are arrays.
 psycopg2.extensions.register_adapter(dict, Json)
 
@@ -26,6 +28,14 @@ class Statement:
         compiled = statement.compile(dialect=DIALECT)
         self.sql: Final[str] = compiled.string
         self._constants: Final = {k: v for k, v in compiled.params.items() if v is not None}
+        self._written: tuple[Nodes, str] | None = None
+
+    def text(self, nodes: Nodes) -> str:
+        """The SQL text as such a database takes it, kept as long as the statement."""
+        kept = self._written
+        if kept is None or kept[0] is not nodes:
+            kept = self._written = (nodes, nodes.written(self.sql))
+        return kept[1]
 
     def bind(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters to send: these, and the values of the statement's literals."""

@@ -72,7 +72,7 @@ class Transaction(Sending):
         """A statement with its parameters as literals, as several of them cannot be bound."""
         statement, parameters = sent
         cursor: Any = self.connection.connection.cursor()
-        text: bytes = cursor.mogrify(self.nodes.written(statement.sql), statement.bind(parameters))
+        text: bytes = cursor.mogrify(statement.text(self.nodes), statement.bind(parameters))
         return text.decode()
 
 

@@ -102,7 +102,7 @@ def block(user_id: str, writes: Sequence[Write], nodes: Nodes) -> list[Sent]:
         for place, write in enumerate(writes)
     ]
     cases = "\n".join(
-        f"when {kind} then {nodes.written(one.sql) % AS_FIELDS} into answered;"
+        f"when {kind} then {one.text(nodes) % AS_FIELDS} into answered;"
         for one, kind in kinds.items()
     )
     user = str(UUID(user_id))
