@@ -1,11 +1,12 @@
 """Removing old tombstones and expired records, in chunks of one short transaction each.
 
-Tombstones are found across all users without locks, and then removed user by user, behind the lock
-that the user's own writes take: a cluster locks rows of one user at a time (docs/decisions/0073).
+Tombstones are found across all users without locks, and then removed behind the locks that their
+users' own writes take: of many users at once, or on a cluster, which locks rows of one user at a
+time, user by user (docs/decisions/0073).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,10 +15,10 @@ from sqlalchemy import Table, text
 from app.api.kinds import IN_ORDER
 from app.api.tasks.models import Task, TaskReminder
 from app.auth.models import Mail, MailToken, PersonalAccessToken, RefreshToken
-from app.db.base import Base
-from app.db.run import execute, first
+from app.db.base import Base, gate
+from app.db.run import execute
 from app.db.scope import Role, Scope
-from app.db.sending import Rows
+from app.db.sending import Row, Rows
 from app.db.statement import Statement
 from app.rows.idempotency import IdempotencyKey
 from app.rows.owner import User
@@ -69,31 +70,32 @@ class Purge:
 
     def remove(self, table: Table) -> int:
         """Remove a table's old tombstones, and return how many that were."""
-        find, remove = Statement(text(_find(table))), Statement(text(_remove(table)))
+        together = gate().topology.nodes.locks_across_users
+        find, remove = Statement(text(_find(table))), Statement(text(_remove(table, together)))
         count, last = 0, NO_ROW
         while rows := execute(MAINTENANCE, find, **self.age, **last, page=PAGE):
             last = rows[-1]._asdict()
-            for user_id, ids in _by_user(rows).items():
-                for start in range(0, len(ids), CHUNK):
-                    count += self._remove(remove, user_id, ids[start : start + CHUNK])
+            for found in [rows] if together else _by_user(rows):
+                for start in range(0, len(found), CHUNK):
+                    count += self._remove(remove, found[start : start + CHUNK])
         return count
 
-    def _remove(self, statement: Statement, user_id: str, ids: list[str]) -> int:
-        if user_id in self.writing:
+    def _remove(self, statement: Statement, found: Rows) -> int:
+        found = [row for row in found if row.user_id not in self.writing]
+        if not found:
             return 0
-        whose = {"user_id": user_id, "ids": ids}
-        removed = first(execute(MAINTENANCE, statement, **self.age, **whose))
-        if removed is None:
-            self.writing.add(user_id)
-            return 0
-        return int(removed.rows)
+        users, ids = [row.user_id for row in found], [row.id for row in found]
+        which = {"users": users, "ids": ids, "user_id": users[0]}
+        removed = execute(MAINTENANCE, statement, **self.age, **which)
+        self.writing |= {*users} - {row.user_id for row in removed}
+        return sum(row.rows for row in removed)
 
 
-def _by_user(rows: Rows) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+def _by_user(rows: Rows) -> Iterable[Rows]:
+    found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row.user_id].append(row.id)
-    return found
+        found[row.user_id].append(row)
+    return found.values()
 
 
 FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
@@ -116,31 +118,41 @@ select user_id, id, deleted_at from {table}
 """  # noqa: S608 names of ours
 
 
-def _remove(table: Table) -> str:
-    """Delete old tombstones of a user and update the user's `purged_version` and usage.
+def _remove(table: Table, together: bool) -> str:
+    """Delete old tombstones and update their users' `purged_version` and usage: of several users
+    together, or of one.
 
-    Locks the user first, as their own writes do. Returns no row if the user is writing right now.
+    Locks the users first, as their own writes do. Returns how many rows of each went, but nothing
+    of those who are writing right now.
     """
     texts = stored_size(table, texts_of(table, table.c.keys()))
-    parents = "" if table is not Task.__table__ else FREED
+    parents = FREED if table is Task.__table__ and not together else ""
+
+    def of(column: str) -> str:
+        return "" if together else f"{column} = :user_id and "
+
     return f"""
 with owner as (
-    select id from users where id = :user_id for no key update skip locked
+    select id from users where {of("id")}id in (select unnest(cast(:users as uuid[])))
+        for no key update skip locked
 ), {parents}removed as (
-    delete from {table} using owner
-        where {table}.user_id = :user_id and {table}.user_id = owner.id
-            and {table}.id = any (cast(:ids as uuid[])) and {_old(table)}
-        returning {table}.version, {texts} + {ROW_BYTES} as size
+    delete from {table}
+        using owner, unnest(cast(:users as uuid[]), cast(:ids as uuid[])) as found (user_id, id)
+        where {of(f"{table}.user_id")}{table}.user_id = owner.id
+            and {table}.user_id = found.user_id and {table}.id = found.id and {_old(table)}
+        returning {table}.user_id, {table}.version, {texts} + {ROW_BYTES} as size
 ), gone as (
-    select max(version) as version, count(*) as rows, sum(size) as size from removed
+    select user_id, max(version) as version, count(*) as rows, sum(size) as size
+        from removed group by user_id
 ), noted as (
     update users
         set purged_version = greatest(purged_version, gone.version),
             used_rows = greatest(used_rows - gone.rows, 0),
             used_bytes = greatest(used_bytes - gone.size, 0)
-        from gone where users.id = :user_id and gone.rows > 0
+        from gone where {of("users.id")}users.id = gone.user_id
 )
-select gone.rows from owner, gone
+select owner.id as user_id, coalesce(gone.rows, 0) as rows
+    from owner left join gone on gone.user_id = owner.id
 """  # noqa: S608 names of ours
 
 
@@ -149,7 +161,8 @@ FREED: Final = """freed as (
         where tasks.user_id = :user_id and tasks.user_id = owner.id
             and parent_id = any (cast(:ids as uuid[])) and tasks.id <> all (cast(:ids as uuid[]))
 ), """
-"""Takes the parent away from subtasks that stay longer, as no foreign key does on a cluster.
+"""Takes the parent away from subtasks that stay longer: one server's foreign key does, which a
+cluster does not have.
 
 They are tombstones as well: what is live has a live parent, or none.
 """
