@@ -260,7 +260,8 @@ def database_url(cluster: str, pytestconfig: pytest.Config) -> Iterator[str]:
     if citus.GIVEN:
         citus.spread(cluster)
         recorder = citus.Recorder()
-        yield cluster
+        with recorder.noting():
+            yield cluster
         assert recorder.spreading(cluster) == set()
         return
     if not pytestconfig.getoption("pooled"):

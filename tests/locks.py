@@ -26,7 +26,7 @@ def waiting(connection: Any) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute("select to_regclass('citus_stat_activity')")
         if cursor.fetchone() != (None,):
-            return waiting_anywhere(connection.dsn)
+            return waiting_anywhere(connection)
         # Within a transaction the view would stay as it was first seen.
         cursor.execute("select pg_stat_clear_snapshot()")
         cursor.execute(
@@ -36,12 +36,17 @@ def waiting(connection: Any) -> list[int]:
         return [pid for (pid,) in cursor.fetchall()]
 
 
-def waiting_anywhere(url: str) -> list[int]:
-    """As `waiting`, of a cluster, where it is the sessions of its servers that wait."""
-    with closing(psycopg2.connect(url)) as looking, looking.cursor() as cursor:
+def waiting_anywhere(connection: Any) -> list[int]:
+    """As `waiting`, of a cluster, where a session may wait on another server: its number among all
+    servers, which Citus's `pg_terminate_backend` takes, too.
+    """
+    password = connection.info.password  # which the text of a connection leaves out
+    looking = psycopg2.connect(connection.dsn, password=password)
+    with closing(looking), looking.cursor() as cursor:
         cursor.execute(
-            "select pid from citus_stat_activity where wait_event_type = 'Lock'"
-            " and datname = current_database() and application_name like 'citus_internal%'"
+            "select distinct global_pid from citus_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database()"
+            " and (application_name = 'tasks-api' or application_name like 'citus_internal%')"
         )
         return [pid for (pid,) in cursor.fetchall()]
 

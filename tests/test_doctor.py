@@ -101,7 +101,8 @@ def box(cluster: str) -> Iterator[Box]:
         try:
             yield Box(url, as_service(url), stack)
         finally:
-            cursor.execute(f"alter table tasks owner to current_user; drop role {SERVICE}")
+            cursor.execute("alter table tasks owner to current_user")
+            cursor.execute(f"drop role {SERVICE}")
 
 
 def as_service(url: str) -> str:

@@ -28,6 +28,7 @@ from app.db.breaker import Breaker
 from app.db.failures import Cause
 from app.db.scope import Role, Scope
 from app.ops.hooks import backlog
+from tests.citus import beginning
 from tests.conftest import Account, gunicorn_process, settings_for
 from tests.contract import NOWHERE
 from tests.databases import migrate, opened, own_database
@@ -474,7 +475,7 @@ def test_a_statement_that_is_sent_again_is_counted(
 ) -> None:
     cutting.faults.every = 2
     caller = auth(measuring(cutting.url))
-    cutting.faults.lose_answer_to = b"set local role"
+    cutting.faults.lose_answer_to = beginning()
     assert [caller.get("/v1/tasks").status_code for _ in range(2)] == [200, 200]
     found = told(caller.client)
     assert found.sum("tasks_database_retries_total") == 1

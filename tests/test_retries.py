@@ -9,14 +9,14 @@ import pytest
 from app import create_app
 from app.core.ids import new_id
 from app.db.base import db
+from tests.citus import beginning
 from tests.conftest import PASSWORD, Account, sending, settings_for
 from tests.databases import opened
 from tests.locks import until
 from tests.people import as_of, give_password, session, sign_in
 from tests.rig.proxy import Proxy
 
-STATEMENT = b"set local role"
-"""What every statement of the service begins with."""
+STATEMENT = beginning()
 
 
 @pytest.fixture

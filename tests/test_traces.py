@@ -18,6 +18,7 @@ from app.db.scope import Role, Scope
 from app.db.statement import Statement
 from app.ops import telemetry
 from app.web.request import TraceContext
+from tests.citus import beginning
 from tests.conftest import Account, settings_for
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -159,7 +160,7 @@ def test_the_database_is_told_the_trace_of_a_sampled_request_before_all_else(
         assert alice.get(f"/v1/tasks/{task['id']}", headers=SAMPLED).status_code == 200
         assert alice.post("/v1/tasks", json={"title": "a"}, headers=SAMPLED).status_code == 201
     assert len(statements) == 2
-    assert all(each.startswith(f"{COMMENT}set local role") for each in statements)
+    assert all(each.startswith(f"{COMMENT}{beginning().decode()}") for each in statements)
     assert all(each.count("/*") == 1 for each in statements)
 
 

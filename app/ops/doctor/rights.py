@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from psycopg2.errors import InsufficientPrivilege
+from psycopg2.errors import ForeignKeyViolation, InsufficientPrivilege
 from psycopg2.sql import SQL, Identifier
 
 from app.api.kinds import KINDS
@@ -277,11 +277,11 @@ def visible(deployment: Deployment, me: str) -> list[str]:
 
 
 def made(deployment: Deployment, owner: str, task: str) -> bool:
-    """Whether a task of this owner could be made."""
+    """Whether a task of this owner could be made, or lacks nothing but the owner."""
     deployment.ask("savepoint attempt")
     try:
         deployment.ask(TASK, owner, task)
-    except InsufficientPrivilege:
+    except (InsufficientPrivilege, ForeignKeyViolation) as error:
         deployment.ask("rollback to savepoint attempt")
-        return False
+        return isinstance(error, ForeignKeyViolation)
     return True
