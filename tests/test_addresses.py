@@ -84,8 +84,9 @@ def serving(
     request: pytest.FixtureRequest, cluster: str, pytestconfig: pytest.Config
 ) -> Iterator[Service]:
     if pytestconfig.getoption("cluster"):
-        with opened(cluster) as cursor:
-            yield served(cluster, cursor.connection)
+        url = request.getfixturevalue("database_url")
+        with opened(url) as cursor:
+            yield served(url, cursor.connection)
         return
     with own_database(cluster) as url:
         migrate(url)
@@ -101,9 +102,9 @@ def service(serving: Service) -> Iterator[Service]:
 
     But for what other tests did in the database of a cluster, which they share.
     """
-    before = serving.ask(DIFFERENCES)
+    before = set(serving.ask(DIFFERENCES))
     yield serving
-    assert serving.ask(DIFFERENCES) == before
+    assert set(serving.ask(DIFFERENCES)) == before
 
 
 @pytest.fixture

@@ -94,6 +94,13 @@ def test_a_database_in_use_becomes_a_cluster_with_all_its_rows(migrated: str) ->
         assert citus.spread(migrated) == []
 
 
+def test_no_server_compiles_statements(own_url: str) -> None:
+    for node in citus.nodes(own_url):
+        with opened(citus.on(own_url, node)) as cursor:
+            cursor.execute("show jit")
+            assert cursor.fetchall() == [("off",)], node
+
+
 def test_a_migration_may_add_a_table_to_a_cluster(own_url: str) -> None:
     with opened(own_url) as cursor:
         for statement in NOTES:

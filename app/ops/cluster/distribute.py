@@ -28,6 +28,11 @@ set local citus.multi_shard_modify_mode = 'sequential';
 set local client_min_messages = warning;
 """
 
+DATABASE: Final = ("citus.allow_nested_distributed_execution = on", "jit = off")
+"""Triggers on a server write rows of the same user there. The planner takes the few rows of a step
+for many, so that it would compile the statement, which takes much longer than running it.
+"""
+
 EXTENSION: Final = "select extversion from pg_extension where extname = 'citus'"
 NODES: Final = "select count(*) from pg_dist_node where isactive and shouldhaveshards"
 IS_COORDINATOR: Final = "select count(*) > 0 from pg_dist_node where groupid = 0"
@@ -132,7 +137,7 @@ def distribute(connection: Connection) -> Iterator[str]:
     if "alembic_version" not in done:
         everywhere(connection, "alembic_version")
         yield "alembic_version: on every server"
-    allow_nesting(connection)
+    set_up(connection)
 
 
 def require_cluster(connection: Connection) -> None:
@@ -187,11 +192,11 @@ def everywhere(connection: Connection, name: str) -> None:
     connection.execute(text("select create_reference_table(:name)"), {"name": name})
 
 
-def allow_nesting(connection: Connection) -> None:
-    """Let triggers on a server write rows of the same user there."""
-    setting = "citus.allow_nested_distributed_execution"
+def set_up(connection: Connection) -> None:
+    """Set what sessions of the database need, on each server."""
     [database] = connection.execute(text("select quote_ident(current_database())")).one()
-    execute(connection, f"alter database {database} set {setting} = on")
+    for setting in DATABASE:
+        execute(connection, f"alter database {database} set {setting}")
 
 
 def names(connection: Connection, query: str) -> set[str]:
