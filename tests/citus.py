@@ -61,6 +61,9 @@ NOT_THERE: Final = {
     "its deadline of a second is short for a cluster's first statement": (
         "longer_deadline[import]",
     ),
+    "a statement keeps a text more there, which takes a megabyte of the limit": (
+        "asked_for_every_shape",
+    ),
     "such a dump lacks rows there (docs/operations/citus.md)": ("held_to_the_policies_fails",),
     "Citus makes restrictive policies permissive": ("as restrictive",),
     "the doctor makes no users there, and roles log in": ("[isolation.", "role tasks_auth login"),
