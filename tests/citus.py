@@ -58,9 +58,6 @@ NOT_THERE: Final = {
     ),
     "it looks on the coordinator for who waits on a server": ("test_a_write_that_waited",),
     "it makes a trigger or a clock of its own": ("test_readers_amid_writers", "test_household.py"),
-    "its deadline of a second is short for a cluster's first statement": (
-        "longer_deadline[import]",
-    ),
     "a statement keeps a text more there, which takes a megabyte of the limit": (
         "asked_for_every_shape",
     ),
