@@ -13,10 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.database_url import is_pooled
 from app.db.base import Base
-from app.ops.owning import connected
+from app.ops.owning import MIGRATION_LOCK, connected
 
-# Any constant does, as long as every release uses the same.
-MIGRATION_LOCK = 7_310_452_861
 FINISH_LOCK = MIGRATION_LOCK + 1
 
 UNDONE = "nothing was migrated"

@@ -29,6 +29,10 @@ class Role(StrEnum):
     WORKER = "tasks_worker"
 
 
+ROLES: Final = (*map(str, Role), "tasks_search")
+"""All roles of the service; the last is that which the function of searches runs as."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The role of a statement and the user that row-level policies compare with.

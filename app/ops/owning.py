@@ -1,5 +1,7 @@
 """The connection on which the owner of the database changes its schema."""
 
+from typing import Final
+
 from click import ClickException
 from flask import current_app
 from sqlalchemy import Connection, create_engine, pool
@@ -9,6 +11,9 @@ from app.core import deadline
 from app.core.config import Settings
 from app.db.failures import explained
 from app.db.pool import connect_options
+
+MIGRATION_LOCK: Final = 7_310_452_861
+"""The advisory lock of whoever changes the schema: any constant, but the same in every release."""
 
 
 def connected(url: str, undone: str) -> Connection:

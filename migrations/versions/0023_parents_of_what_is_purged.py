@@ -1,6 +1,6 @@
-"""A purge takes the parent away from the subtasks of what it removes.
+"""On a cluster a purge takes the parent away from the subtasks of what it removes.
 
-On one server the foreign key does that as well; on a cluster it cannot.
+One server's foreign key does that; that of a cluster cannot.
 
 Revision ID: 0023
 Revises: 0022

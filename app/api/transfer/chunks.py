@@ -12,8 +12,7 @@ from app.api.transfer import in_order
 from app.api.transfer.account import Account
 from app.api.transfer.progress import Budget, Report
 from app.api.transfer.renaming import Renaming
-from app.api.transfer.rows import Outcome, Violation
-from app.db.constraints import violated
+from app.api.transfer.rows import Outcome, Violation, refusing
 from app.rows.kind import Kind
 from app.rows.quotas import NoRoom
 from app.web.errors import CONSTRAINTS
@@ -102,8 +101,7 @@ class Writer:
             return
         if not isinstance(error, IntegrityError | Violation):
             raise error
-        name = str(error) if isinstance(error, Violation) else violated(error)
-        problem = CONSTRAINTS.get(name)
+        problem = CONSTRAINTS.get(refusing(error))
         if problem is None:
             raise error
         self.report.refuse_conflict(chunk[0]["place"], problem)

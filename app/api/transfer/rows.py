@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
+import psycopg2
 from sqlalchemy import (
     ARRAY,
     CTE,
@@ -36,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, insert
 
 from app.api.kinds import KINDS
+from app.db.constraints import violated
 from app.db.run import execute
 from app.db.scope import writing
 from app.db.sending import Row
@@ -63,6 +65,11 @@ class Outcome(NamedTuple):
 
 class Violation(Exception):
     """Lines of a dry run that the database would refuse; the text is the name of a constraint."""
+
+
+def refusing(error: psycopg2.IntegrityError | Violation) -> str:
+    """The name of the constraint that lines violate, or would violate; empty if it is none."""
+    return str(error) if isinstance(error, Violation) else violated(error)
 
 
 def matched(kind: Kind, names: Sequence[str]) -> tuple[Any, Any, CTE, Any]:

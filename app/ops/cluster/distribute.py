@@ -10,17 +10,12 @@ from typing import Any, Final
 from click import ClickException
 from sqlalchemy import Connection, text
 
-from app.db.scope import Role
+from app.db.scope import ROLES
 from app.ops.cluster.functions import FUNCTIONS, TRIGGER
 from app.ops.cluster.tables import distributions
-
-LOCK: Final = 7_310_452_861
-"""That of migrations (migrations/env.py): neither runs beside the other."""
+from app.ops.owning import MIGRATION_LOCK
 
 USERS: Final = "users"
-
-SEARCH: Final = "tasks_search"
-"""The role that the function of searches runs as."""
 
 SETTINGS: Final = """
 set local citus.enable_unsafe_triggers = on;
@@ -104,7 +99,7 @@ def distribute(connection: Connection) -> Iterator[str]:
 
     Raises ClickException, DBAPIError.
     """
-    connection.execute(text(f"select pg_advisory_xact_lock({LOCK})"))
+    connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
     require_cluster(connection)
     execute(connection, SETTINGS)
     execute(connection, FUNCTIONS)
@@ -152,9 +147,9 @@ def require_cluster(connection: Connection) -> None:
 
 def let_log_in(connection: Connection) -> Iterator[str]:
     """Let the roles log in: the coordinator connects to the servers as the one that acts."""
-    for role in (*Role, SEARCH):
+    for role in ROLES:
         known = connection.scalar(
-            text("select rolcanlogin from pg_roles where rolname = :role"), {"role": str(role)}
+            text("select rolcanlogin from pg_roles where rolname = :role"), {"role": role}
         )
         if known is False:
             execute(connection, f"alter role {role} login")

@@ -10,18 +10,10 @@ from psycopg2.sql import SQL, Identifier
 
 from app.api.kinds import KINDS
 from app.db.base import Base
-from app.db.scope import Role
+from app.db.nodes import CITUS, ONE_SERVER
+from app.db.scope import ROLES, Role
 from app.ops.doctor.deployment import Deployment, listed
 from app.ops.doctor.findings import Finding
-
-ROLES: Final = (
-    "tasks_app",
-    "tasks_auth",
-    "tasks_links",
-    "tasks_maintenance",
-    "tasks_search",
-    "tasks_worker",
-)
 
 EXPECTED: Final = frozenset(
     line.replace("each kind of row", kind.plural)
@@ -113,7 +105,7 @@ insert into tasks (user_id, id, title, complete, priority, version, created_at, 
 ANOTHERS: Final = SQL("select 1 from {} where {} <> %s limit 1")
 
 MILLISECONDS: Final = 10_000
-"""The statement timeout on a cluster, which is set together with the role."""
+"""The statement timeout, which is set together with the role."""
 
 READABLE: Final = """
 select name from unnest(%s) name where to_regclass(name) is not null
@@ -246,11 +238,8 @@ def tried(broken: list[str]) -> list[Finding]:
 
 def become(deployment: Deployment, role: str, user_id: str) -> None:
     """Run the transaction's next statements as a request of this user does."""
-    if deployment.is_cluster:
-        deployment.ask("select act_as(%s, %s, %s)", role, user_id, MILLISECONDS)
-    else:
-        deployment.ask(f"set local role {role}")
-        deployment.ask("select set_config('app.user_id', %s, true)", user_id)
+    nodes = CITUS if deployment.is_cluster else ONE_SERVER
+    deployment.ask(nodes.assume(role, user_id, MILLISECONDS))
 
 
 def attempts(deployment: Deployment, me: str, other: str, task: str) -> list[str]:

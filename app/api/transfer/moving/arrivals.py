@@ -20,8 +20,7 @@ from app.api.transfer.moving import known
 from app.api.transfer.moving.conversion import Moved
 from app.api.transfer.moving.fitting import with_rule
 from app.api.transfer.moving.found import Loss, quoted
-from app.api.transfer.rows import IMPORTS, Outcome, Violation, bound, outcomes
-from app.db.constraints import violated
+from app.api.transfer.rows import IMPORTS, Outcome, Violation, bound, outcomes, refusing
 from app.db.run import perform
 from app.db.scope import writing
 from app.db.sending import Row
@@ -91,7 +90,7 @@ class Arrivals:
 
     def _mend(self, lines: Sequence[Line], error: IntegrityError | Violation) -> bool:
         """Note which tasks are to be written otherwise; return whether there are such."""
-        name = str(error) if isinstance(error, Violation) else violated(error)
+        name = refusing(error)
         if name in RULES:
             left = [line for line in lines if line["place"] not in self.without_rule]
             refused = recurrences.violations(self.user_id, left)
